@@ -1,0 +1,39 @@
+/* conf: the client's configuration, poc.conf(5). */
+#ifndef CLIENTS_CLI_CONF_H
+#define CLIENTS_CLI_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/wire/status.h"
+
+enum { CONF_TEXT_MAX = 512, CONF_PATH_MAX = 4096, CONF_KEYS_MAX = 16 };
+
+struct conf_keys {
+	unsigned n;
+	char paths[CONF_KEYS_MAX][CONF_PATH_MAX];
+};
+
+struct conf {
+	char path[CONF_PATH_MAX]; /* of the file; empty: none was found */
+	/* [directory] */
+	char servers[CONF_TEXT_MAX], server_pin[65], id[65], own_auditor[CONF_TEXT_MAX];
+	unsigned quorum;
+	uint64_t max_age_ms;
+	/* [user] */
+	char state[16], cert[CONF_PATH_MAX], key[CONF_PATH_MAX], passphrase_file[CONF_PATH_MAX];
+	/* [authority], [coordinator], [editor], [enrolment], [root] key = FILE[, FILE] */
+	struct conf_keys authority, coordinator, editor, enrolment, root;
+	struct conf_keys reading; /* [notices] reading_key = FILE[, FILE] */
+	/* [state] */
+	char state_dir[CONF_PATH_MAX];
+};
+
+/* Reads `path`, or if NULL /etc/poc/poc.conf and over it $XDG_CONFIG_HOME/poc/poc.conf, as far as they exist.  Relative
+ * paths are taken from the file's folder.  0, or a status with *why naming file and line. */
+int conf_read(const char *path, struct conf *out, struct refusal *why);
+
+/* Where conf_read looks by itself for the user's file: the path that setup writes to. */
+int conf_default_path(char out[CONF_PATH_MAX]);
+
+#endif

@@ -1,0 +1,18 @@
+/* countries: ISO 3166-1 codes and the names of countries in the six official languages of the United Nations. */
+#ifndef CLIENTS_CLI_COUNTRIES_H
+#define CLIENTS_CLI_COUNTRIES_H
+
+#include "clients/cli/countries_table.h"
+
+/* By alpha-2 code in capitals.  NULL if ISO 3166-1 does not have it. */
+const struct country *country_by_code(const char *code);
+
+/* By a code of two or three letters in any case (UK and EL are understood) or by a name in any of the six languages,
+ * short or formal, without regard to case, accents, punctuation and article.  NULL if it is none. */
+const struct country *country_find(const char *text);
+
+/* Letters and digits of a text, decomposed, without accents, case folded: what names are compared by.  malloc; NULL
+ * when out of memory or when the text is not UTF-8. */
+char *country_key_of(const char *text);
+
+#endif

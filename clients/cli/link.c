@@ -1,0 +1,172 @@
+#include "clients/cli/link.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clients/cli/strings.h"
+#include "proto/keys/keystore_open.h"
+
+/* A line that is written over itself, once a second at most, and gone at the end. */
+static void show_progress(void *ctx, uint64_t done, uint64_t all)
+{
+	static time_t begun, last;
+	static bool shown;
+	time_t now = time(NULL);
+
+	(void)ctx;
+	begun = begun != 0 ? begun : now;
+	if (done < all && now > begun && now != last) {
+		fprintf(stderr, tr("\r%llu of %llu leaves"), (unsigned long long)done, (unsigned long long)all);
+		last = now;
+		shown = true;
+	} else if (done >= all && shown) {
+		fputs("\r\033[K", stderr);
+		shown = false;
+	}
+}
+
+int link_open(struct cli *cli, bool with_user, struct poc **out)
+{
+	const struct conf *conf = &cli->conf;
+	char message[512] = "";
+	bool failed;
+	const char *passphrase = cli_passphrase(cli, &failed);
+
+	*out = NULL;
+	if (failed)
+		return STATUS_IO;
+	if (conf->id[0] == '\0')
+		return cli_fail(cli, STATUS_USAGE, tr("no directory is configured (%s); %s"),
+				conf->path[0] != '\0' ? conf->path : tr("no configuration file found"),
+				strcmp(cli->program, "poc") == 0 ? tr("poc setup INVITE does it")
+								 : tr("-c FILE names it"));
+	if (with_user && cli->offline)
+		return cli_fail(cli, STATUS_USAGE, tr("%s asks a server: it does not go with --offline"),
+				cli->command->name);
+	if (with_user && (conf->state[0] == '\0' || conf->key[0] == '\0'))
+		return cli_fail(cli, STATUS_DENIED, tr("%s names no user key; poc setup INVITE makes one"), conf->path);
+	struct poc_options options = {
+	    .servers = cli->servers != NULL ? cli->servers : conf->servers,
+	    .server_pin = conf->server_pin[0] != '\0' ? conf->server_pin : NULL,
+	    .directory_id = conf->id,
+	    .user_state = conf->state[0] != '\0' ? conf->state : NULL,
+	    .certificate = conf->cert[0] != '\0' ? conf->cert : NULL,
+	    .key = conf->key[0] != '\0' ? conf->key : NULL,
+	    .passphrase = passphrase,
+	    .state_dir = conf->state_dir,
+	    .quorum = conf->quorum,
+	    .own_auditor = conf->own_auditor[0] != '\0' ? conf->own_auditor : NULL,
+	    .max_age = (int64_t)(conf->max_age_ms / 1000),
+	    .timeout_ms = cli->timeout_ms,
+	};
+	int status = poc_open(&options, out, message, sizeof message);
+	if (status == 0 && !cli->quiet && isatty(STDERR_FILENO))
+		client_progress(*out, show_progress, NULL);
+	return status == 0 ? 0 : cli_fail(cli, status, "%s", message);
+}
+
+/* ---- In passing */
+
+enum { PASSING_SECONDS = 3600, DAY_SECONDS = 86400, WARN_DAYS = 30 };
+
+/* Whether a try is due; leaves a mark that it was made, so that a failing one costs no more than one an hour either. */
+static bool passing_due(const struct poc *poc)
+{
+	char path[CONF_PATH_MAX];
+	struct stat st;
+	int64_t now = client_now(poc), since = now - client_copy_synced(poc);
+	const char *folder = client_state_dir(poc);
+
+	if (folder == NULL || (since >= 0 && since < PASSING_SECONDS))
+		return false;
+	int n = snprintf(path, sizeof path, "%s/passing", folder);
+	if (n < 0 || (size_t)n >= sizeof path)
+		return false;
+	since = stat(path, &st) == 0 ? now - (int64_t)st.st_mtime : PASSING_SECONDS;
+	if (since >= 0 && since < PASSING_SECONDS)
+		return false;
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* not worth a sync: lost, it costs one more try */
+	bool marked = fd >= 0 && futimens(fd, NULL) == 0;
+	if (fd >= 0)
+		close(fd);
+	return marked;
+}
+
+static void sync_in_passing(struct cli *cli, struct poc *poc)
+{
+	if (cli->dry_run || !passing_due(poc))
+		return;
+	fflush(stdout); /* the answer does not wait for this */
+	if (poc_sync(poc, NULL, NULL) == 0)
+		cli_detail(cli, tr("the local copy was brought up to date in passing"));
+	else
+		cli_detail(cli, tr("the local copy was not brought up to date: %s"), client_why(poc)->message);
+}
+
+static void warn_of_end(struct cli *cli, const struct poc *poc)
+{
+	int64_t end = client_not_after(poc), left = end - client_now(poc);
+
+	if (end == 0 || left <= 0 || left > (int64_t)WARN_DAYS * DAY_SECONDS)
+		return;
+	cli_note(cli, tr("this user's entry ends in %s, at %s: ask the coordinator for a new one in time"),
+		 span_text(left), time_text(end));
+}
+
+void link_close(struct cli *cli, struct poc *poc)
+{
+	if (poc == NULL)
+		return;
+	if (client_connected(poc)) {
+		const struct verified_head *head = client_head(poc);
+		if (head != NULL)
+			cli_detail(cli, tr("checkpoint of size %llu verified"),
+				   (unsigned long long)head->checkpoint.size);
+		warn_of_end(cli, poc);
+		sync_in_passing(cli, poc);
+	}
+	poc_close(poc);
+}
+
+int link_fail(struct cli *cli, const struct poc *poc, int code)
+{
+	const struct refusal *why = client_why(poc);
+	/* who may not ask need not be told what was asked */
+	bool field = why->field[0] != '\0' && code != STATUS_DENIED && strstr(why->message, why->field) == NULL;
+
+	return cli_fail(cli, code, "%s%s%s", field ? why->field : "", field ? ": " : "",
+			why->message[0] != '\0' ? why->message : status_text(code));
+}
+
+int link_keys_open(struct cli *cli, const struct conf_keys *paths, const char *section, struct link_keys *out)
+{
+	struct refusal why = {0};
+	bool failed;
+
+	memset(out, 0, sizeof *out);
+	if (paths->n == 0)
+		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [%s] key"), section);
+	const char *passphrase = cli_passphrase(cli, &failed);
+	if (failed)
+		return STATUS_IO;
+	for (unsigned i = 0; i < paths->n; i++) {
+		int status = keystore_open(paths->paths[i], passphrase, &out->keys[i], &why);
+		if (status != 0) {
+			link_keys_close(out);
+			return cli_refused(cli, &why);
+		}
+		out->n++;
+	}
+	return 0;
+}
+
+void link_keys_close(struct link_keys *keys)
+{
+	for (size_t i = 0; i < keys->n; i++)
+		keystore_close(keys->keys[i]);
+	keys->n = 0;
+}

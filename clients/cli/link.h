@@ -1,0 +1,28 @@
+/* link: opens libpoc as the configuration says. */
+#ifndef CLIENTS_CLI_LINK_H
+#define CLIENTS_CLI_LINK_H
+
+#include "clients/cli/command.h"
+#include "clients/libpoc/client.h"
+
+/* Opens; connects to nobody.  with_user: a server is to be asked, so the user's key must be configured (DENIED if not),
+ * and --offline makes no sense (USAGE).  On failure the error is printed and *out is NULL. */
+int link_open(struct cli *cli, bool with_user, struct poc **out);
+
+/* Closes (NULL allowed).  Before that, where a server was reached: brings the local copy up to date in passing, at most
+ * hourly, and warns of the coming end of the user's entry. */
+void link_close(struct cli *cli, struct poc *poc);
+
+/* Prints poc's last error.  Returns code. */
+int link_fail(struct cli *cli, const struct poc *poc, int code);
+
+/* Opens the keys of a section of the configuration, e.g. "coordinator".  n of them in *out (link_keys_close); DENIED,
+ * printed, when the section names none. */
+struct link_keys {
+	size_t n;
+	struct keystore_key *keys[CONF_KEYS_MAX];
+};
+int link_keys_open(struct cli *cli, const struct conf_keys *paths, const char *section, struct link_keys *out);
+void link_keys_close(struct link_keys *keys);
+
+#endif

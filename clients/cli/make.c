@@ -1,0 +1,256 @@
+#include "clients/cli/make.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/place.h"
+#include "clients/cli/strings.h"
+#include "proto/rules/rules.h"
+#include "proto/wire/prescan.h"
+
+/* What a write of the group points at. */
+struct make_owned {
+	uint8_t *envelope;
+	struct draft_sections sections;
+	ProtobufCBinaryData *list;
+};
+
+void make_group_finish(struct make_group *group)
+{
+	for (size_t i = 0; i < group->n; i++) {
+		free(group->owned[i].envelope);
+		draft_sections_free(&group->owned[i].sections);
+		free(group->owned[i].list);
+	}
+	free(group->owned);
+	free(group->writes);
+	memset(group, 0, sizeof *group);
+}
+
+static int grow(struct make_group *group)
+{
+	size_t capacity = group->capacity > 0 ? 2 * group->capacity : 8;
+	struct client_write *writes = realloc(group->writes, capacity * sizeof *writes);
+
+	if (writes == NULL)
+		return STATUS_NO_MEMORY;
+	group->writes = writes;
+	struct make_owned *owned = realloc(group->owned, capacity * sizeof *owned);
+	if (owned == NULL)
+		return STATUS_NO_MEMORY;
+	group->owned = owned;
+	group->capacity = capacity;
+	return 0;
+}
+
+int make_group_add(struct make_group *group, uint8_t *envelope, size_t size, struct draft_sections *sections)
+{
+	struct make_owned owned = {.envelope = envelope};
+
+	if (sections != NULL)
+		owned.sections = *sections;
+	owned.list = calloc(owned.sections.n > 0 ? owned.sections.n : 1, sizeof *owned.list);
+	if (owned.list == NULL || (group->n == group->capacity && grow(group) != 0)) {
+		free(owned.list);
+		free(envelope);
+		draft_sections_free(&owned.sections);
+		return STATUS_NO_MEMORY;
+	}
+	for (size_t i = 0; i < owned.sections.n; i++)
+		owned.list[i] = (ProtobufCBinaryData){owned.sections.items[i].size, owned.sections.items[i].bytes};
+	group->owned[group->n] = owned;
+	group->writes[group->n] = (struct client_write){envelope, size, owned.list, owned.sections.n};
+	group->n++;
+	return 0;
+}
+
+static json_t *results_json(const struct client_submitted *done)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < done->n; i++) {
+		char value[2 * HASH_SIZE + 1];
+		hash_to_hex(&done->results[i].value, value);
+		json_array_append_new(list, json_pack("{s:s,s:I,s:s,s:s,s:b}", "name", done->results[i].name, "seq",
+						      (json_int_t)done->results[i].seq, "value", value, "stored",
+						      time_text(done->results[i].stored_ms / 1000), "repeated",
+						      (int)done->results[i].repeated));
+	}
+	return list;
+}
+
+static void print_document(struct cli *cli, json_t *document, const char *command, json_t *more)
+{
+	char schema[64];
+
+	snprintf(schema, sizeof schema, "%s.%s/1", cli->program, command);
+	if (document != NULL && more != NULL)
+		json_object_update(document, more);
+	cli_document(cli, schema, document);
+}
+
+static void tell_results(struct cli *cli, const struct client_submitted *done, const char *command, json_t *more)
+{
+	if (cli->json) {
+		print_document(cli,
+			       json_pack("{s:o,s:b,s:I}", "results", results_json(done), "proven", (int)done->proven,
+					 "checkpoint_size", (json_int_t)done->checkpoint_size),
+			       command, more);
+		return;
+	}
+	for (size_t i = 0; i < done->n && !cli->quiet; i++)
+		cli_line(tr("%s version %llu: stored %s, %s"), done->results[i].name,
+			 (unsigned long long)done->results[i].seq, time_text(done->results[i].stored_ms / 1000),
+			 done->proven ? tr("proven") : tr("not yet proven"));
+}
+
+static int submit(struct cli *cli, struct poc *poc, const struct make_group *group, const char *command, json_t *more)
+{
+	struct client_submitted done = {0};
+	bool connected = client_connected(poc);
+	int status = client_submit(poc, group->writes, group->n, true, &done);
+
+	if (status == STATUS_UNREACHABLE && connected) { /* stored or not?  Sent again, the first answer comes again. */
+		cli_detail(cli, tr("%s: sending it again"), client_why(poc)->message);
+		client_submitted_finish(&done);
+		status = client_submit(poc, group->writes, group->n, true, &done);
+	}
+	if (status == 0 || status == STATUS_QUEUED) {
+		tell_results(cli, &done, command, more);
+		cli->collecting = true; /* the document is out */
+	}
+	if (status == STATUS_CONFLICT && done.current_seq > 0)
+		cli_fail(cli, status, tr("%s; the current version is %llu: look at it and try again"),
+			 client_why(poc)->message, (unsigned long long)done.current_seq);
+	else if (status == STATUS_QUEUED)
+		cli_fail(cli, status, tr("stored, but not yet proven"));
+	else if (status != 0)
+		link_fail(cli, poc, status);
+	client_submitted_finish(&done);
+	return status;
+}
+
+int make_finish(struct cli *cli, struct poc *poc, const struct make_group *group, const char *question,
+		const char *command, json_t *more)
+{
+	if (group->n == 0 || cli->dry_run) {
+		if (cli->json)
+			print_document(cli, json_pack("{s:[],s:b}", "results", "dry_run", (int)cli->dry_run), command,
+				       more);
+		else if (cli->dry_run)
+			cli_note(cli, tr("dry run: nothing was sent"));
+		return 0;
+	}
+	int status = cli_confirm(cli, question);
+	return status != 0 ? status : submit(cli, poc, group, command, more);
+}
+
+int make_current(struct cli *cli, struct poc *poc, const struct name *name, struct client_record *out, bool *exists)
+{
+	static const char *const sections[] = {"units"};
+	int status = client_lookup(poc, CLIENT_ONLINE, name, sections, 1, out);
+
+	*exists = out->verified.record != NULL;
+	if (status == STATUS_NOT_FOUND || status == STATUS_WITHDRAWN || status == STATUS_STALE)
+		return 0;
+	return status == 0 ? 0 : link_fail(cli, poc, status);
+}
+
+int make_record(struct cli *cli, struct poc *poc, const struct draft *draft, const struct name *name,
+		const struct client_record *current, bool exists, const struct link_keys *keys,
+		struct make_group *group)
+{
+	const struct envelope *old = exists ? current->verified.record : NULL;
+	struct draft *copy = NULL;
+	struct refusal why = {0};
+	Poc__Record *record = NULL;
+	struct draft_sections sections = {0};
+	uint8_t *bytes;
+	size_t size;
+	int status = 0;
+
+	if (draft == NULL) {
+		if (current->verified.withheld > 0) /* confirmed as it stands: the sections stay under their digests */
+			cli_note(cli, tr("%zu sections are withheld from this reader and stay as they are"),
+				 current->verified.withheld);
+		status = draft_from_record(old->payload.record, current->verified.sections,
+					   current->verified.n_sections, &copy, &why);
+	}
+	if (status == 0)
+		status =
+		    draft_build(draft != NULL ? draft : copy, client_directory_id(poc), old != NULL ? old->seq + 1 : 1,
+				old != NULL ? &old->value : NULL, old != NULL ? old->payload.record : NULL,
+				exists ? current->verified.sections : NULL, exists ? current->verified.n_sections : 0,
+				client_now(poc), &record, &sections, &why);
+	draft_destroy(copy);
+	if (status == 0 && draft == NULL) /* confirmed: nothing else changes */
+		record->issued = old->payload.record->issued;
+	if (status == 0) {
+		status = envelope_make(&record->base, keys->keys, keys->n, &bytes, &size, &why);
+		if (status != 0)
+			draft_sections_free(&sections);
+		else
+			status = make_group_add(group, bytes, size, &sections);
+	}
+	message_free(record);
+	if (status != 0 && why.message[0] == '\0')
+		refuse(&why, status, name->text, "%s", status_text(status));
+	return status == 0 ? 0 : cli_refused(cli, &why);
+}
+
+/* ---- Users */
+
+int make_users_open(struct cli *cli, struct poc *poc, const char *state, struct make_users *out)
+{
+	struct refusal why = {0};
+	ProtobufCMessage *copy;
+
+	memset(out, 0, sizeof *out);
+	if (!name_make(NAME_USERS, state, NULL, &out->name))
+		return cli_fail(cli, STATUS_USAGE, tr("\"%s\" is not a state's code"), state);
+	const char *names[] = {out->name.text};
+	int status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &out->current);
+	if (status != 0)
+		return link_fail(cli, poc, status);
+	if (out->current.envelope == NULL)
+		return cli_fail(cli, STATUS_NOT_FOUND, tr("%s has no users"), state);
+	const ProtobufCBinaryData *payload = &out->current.envelope->outer->payload;
+	status = message_decode(&poc__users__descriptor, payload->data, payload->len, NULL, &copy, &why);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	out->users = (Poc__Users *)copy;
+	return 0;
+}
+
+void make_users_close(struct make_users *users)
+{
+	message_free(users->users);
+	client_envelopes_finish(&users->current, 1);
+	memset(users, 0, sizeof *users);
+}
+
+static int by_handle(const void *a, const void *b)
+{
+	return strcmp((*(Poc__User *const *)a)->handle, (*(Poc__User *const *)b)->handle);
+}
+
+int make_users_sign(struct cli *cli, struct poc *poc, struct make_users *users, const struct link_keys *keys,
+		    struct make_group *group)
+{
+	struct refusal why = {0};
+	uint8_t *bytes;
+	size_t size;
+	Poc__Head head, *old_head = users->users->head;
+	const struct envelope *current = users->current.envelope;
+
+	head_fill(&head, client_directory_id(poc), users->name.text, current->seq + 1, &current->value);
+	qsort(users->users->users, users->users->n_users, sizeof(Poc__User *), by_handle);
+	users->users->head = &head;
+	users->users->issued = client_now(poc);
+	int status = envelope_make(&users->users->base, keys->keys, keys->n, &bytes, &size, &why);
+	users->users->head = old_head;
+	if (status == 0 && make_group_add(group, bytes, size, NULL) != 0)
+		status = refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
+	return status == 0 ? 0 : cli_refused(cli, &why);
+}

@@ -1,0 +1,43 @@
+/* person: invitations and requests: how a person joins without writing a file by hand. */
+#ifndef CLIENTS_CLI_PERSON_H
+#define CLIENTS_CLI_PERSON_H
+
+#include "clients/cli/command.h"
+#include "proto/keys/crypto.h"
+#include "proto/rules/users.h"
+
+enum { PERSON_ROLES_MAX = 8, PERSON_KINDS_MAX = 3 };
+
+/* What invitation and request say of a user. */
+struct person {
+	char servers[CONF_TEXT_MAX], directory_id[65], server_pin[65];
+	char state[16], handle[48];
+	bool service;
+	size_t n_roles, n_kinds;
+	Poc__Role roles[PERSON_ROLES_MAX];
+	Poc__PocKind kinds[PERSON_KINDS_MAX];
+	int64_t not_after;
+	bool has_key; /* a request */
+	struct public_key key;
+	bool has_reading; /* a request of somebody who reads notices */
+	struct public_key reading;
+};
+
+int person_write(struct cli *cli, const struct person *person, const char *path);
+int person_read(struct cli *cli, const char *path, bool request, struct person *out);
+
+/* Code to read out: binds key, handle, state, roles and directory. */
+void person_code(const struct person *person, char out[40]);
+
+/* Whether such a user reads notices: operators, coordinators, services. */
+bool person_reads(const struct person *person);
+
+/* Adds a role or kind in order; false if it is unknown or there are too many. */
+bool person_add_role(struct person *person, const char *text);
+bool person_add_kind(struct person *person, const char *text);
+
+/* Writes a client configuration that uses NAME.key and NAME.crt beside it. extra: further lines, may be NULL. */
+int person_write_conf(struct cli *cli, const struct person *person, const char *path, const char *key_name,
+		      const char *extra);
+
+#endif

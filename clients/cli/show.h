@@ -1,0 +1,47 @@
+/* show: a verified record before people's eyes: whom to call now, details, the verdict in words; and the same in JSON.
+ */
+#ifndef CLIENTS_CLI_SHOW_H
+#define CLIENTS_CLI_SHOW_H
+
+#include "clients/cli/command.h"
+#include "clients/libpoc/client.h"
+#include "clients/libpoc/draft.h"
+
+struct show_filter {
+	Poc__PocKind kind;   /* 0: all */
+	const char *section; /* NULL: all */
+};
+
+/* How many points of contact (or sections of the record's own) a filter lets through. */
+size_t show_count(const struct draft *draft, const struct show_filter *filter);
+
+/* Prints "whom do I call now", then the details. */
+void show_record(const struct draft *draft, const struct show_filter *filter, int64_t now);
+
+/* The verdict in words. now: seconds. */
+void show_verdict(const struct poc_verdict *verdict, int64_t now);
+
+/* place, record, open_now, verdict. NULL when out of memory. */
+json_t *show_json(const struct draft *draft, const struct poc_verdict *verdict, int64_t now);
+json_t *show_verdict_json(const struct poc_verdict *verdict);
+
+/* Whether a POC is open: 1, 0, or -1 when it gives no hours. */
+int show_open_now(const struct draft_poc *poc, int64_t now);
+
+/* The status that a verdict means: 0, WITHDRAWN, SUSPENDED, STALE. */
+int show_status(const struct poc_verdict *verdict);
+
+/* The channel to try first now; NULL: none that this reader may see. */
+const Poc__Channel *show_first_call(const struct draft_poc *poc, int64_t now);
+
+/* "OFFLINE, copy of 02:10Z, 5 h old": first line of what comes from the local copy. */
+void show_offline(int64_t copy_time, int64_t now);
+/* Whom a notice to a place's POC of a kind reaches: "XB technical  XB-CERT  closed, opens in 5 h 20; call +55 ..." as a
+ * line, or its parts in JSON.  False, NULL: the record has no such POC. */
+bool show_reach(const struct draft *draft, Poc__PocKind kind, int64_t now);
+json_t *show_reach_json(const struct draft *draft, Poc__PocKind kind, int64_t now);
+
+/* First name of a POC in Latin script, else its first, else its id. */
+const char *show_poc_name(const struct draft_poc *poc);
+
+#endif

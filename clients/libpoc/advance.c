@@ -1,0 +1,261 @@
+#include "clients/libpoc/advance.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/proof/merkle.h"
+#include "proto/wire/prescan.h"
+
+enum {
+	FUTURE_MAX_MS = 300 * 1000, /* what a checkpoint may lie ahead of the local clock */
+	STORE_TRIES = 20
+};
+
+void advance_request(const struct poc *poc, Poc__GetHead *request)
+{
+	const struct held *held = &poc->held;
+
+	poc__get_head__init(request);
+	if (held->empty)
+		return;
+	request->held_size = held->size;
+	request->trust_seq = held->n_trust;
+	request->register_value = (ProtobufCBinaryData){HASH_SIZE, held->reg->value.bytes};
+}
+
+static int reload(struct poc *poc)
+{
+	held_finish(&poc->held);
+	return held_load(poc->folder, &poc->pins.directory, &poc->held, &poc->why);
+}
+
+static bool consistent(const struct held_head *old, const struct verified_head *head, const ProtobufCBinaryData *proof)
+{
+	struct hash path[MERKLE_CONSISTENCY_MAX];
+	size_t n = proof->len / HASH_SIZE;
+
+	if (proof->len % HASH_SIZE != 0 || n > MERKLE_CONSISTENCY_MAX)
+		return false;
+	if (n > 0)
+		memcpy(path, proof->data, proof->len);
+	return merkle_verify_consistency(old->size, &old->root, head->checkpoint.size, &head->checkpoint.root, path, n);
+}
+
+static int contradicts(struct poc *poc, const struct verified_head *head)
+{
+	return refuse(&poc->why, STATUS_UNVERIFIED, "checkpoint",
+		      "the server's checkpoint of size %llu contradicts what was verified before (size %llu): the log "
+		      "is not the same",
+		      (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
+}
+
+/* ---- A head that is older than the held one */
+
+static int is_behind(struct poc *poc, const struct verified_head *head)
+{
+	return refuse(&poc->why, STATUS_BEHIND, "checkpoint",
+		      "the server is behind: its checkpoint has size %llu, one of size %llu is known",
+		      (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
+}
+
+/* Verifies an older head under that T of the held chain which its map proof names. */
+static int verify_older(struct poc *poc, const Poc__HeadAnswer *answer, struct verified_head **head)
+{
+	Poc__Proof *proof;
+	size_t n = poc->held.n_trust;
+	int status = proof_decode(answer->proof.data, answer->proof.len, &proof, &poc->why);
+
+	*head = NULL;
+	if (status != 0)
+		return status;
+	const Poc__Item *item = proof_item(proof, "T");
+	while (item != NULL && item->value.len == HASH_SIZE && n > 1 &&
+	       memcmp(poc->held.trust[n - 1]->value.bytes, item->value.data, HASH_SIZE) != 0)
+		n--;
+	/* the register may be an older one too; then its envelope came along */
+	const Poc__Item *reg = proof_item(proof, "S");
+	bool same = reg != NULL && reg->value.len == HASH_SIZE &&
+		    memcmp(reg->value.data, poc->held.reg->value.bytes, HASH_SIZE) == 0;
+	return verify_head(&poc->pins, poc->held.trust, n, same ? poc->held.reg : NULL, proof, head, &poc->why);
+}
+
+/* Asks for the consistency of the server's head with an older one that is remembered. */
+static int ask_from(struct poc *poc, const struct held_head *remembered, Poc__Response **answer)
+{
+	Poc__GetHead get = POC__GET_HEAD__INIT;
+	Poc__Request request = POC__REQUEST__INIT;
+
+	get.held_size = remembered->size;
+	get.trust_seq = poc->held.n_trust;
+	request.body_case = POC__REQUEST__BODY_GET_HEAD;
+	request.get_head = &get;
+	int status = connection_call(poc, &request, answer);
+	if (status == 0 && (*answer)->body_case != POC__RESPONSE__BODY_HEAD)
+		status = refuse(&poc->why, STATUS_MALFORMED, "", "the server answers something else");
+	return status;
+}
+
+static int judge_remembered(struct poc *poc, const struct held_head *remembered)
+{
+	Poc__Response *answer = NULL;
+	struct verified_head *head = NULL;
+	int status = ask_from(poc, remembered, &answer);
+
+	if (status == 0)
+		status = verify_older(poc, answer->head, &head);
+	if (status == 0)
+		status = consistent(remembered, head, &answer->head->consistency) ? is_behind(poc, head)
+										  : contradicts(poc, head);
+	verified_head_unref(head);
+	message_free(answer);
+	return status;
+}
+
+static int judge_older(struct poc *poc, const Poc__HeadAnswer *answer)
+{
+	struct verified_head *head;
+	struct held_head remembered;
+	int status = verify_older(poc, answer, &head);
+
+	if (status != 0)
+		return status;
+	const struct hash *root = held_root_of(&poc->held, head->checkpoint.size);
+	if (head->checkpoint.size >= poc->held.size) /* the flag lies, or it caught up: the next answer will tell */
+		status = refuse(&poc->why, STATUS_CONFLICT, "checkpoint", "the server's head moved");
+	else if (root != NULL)
+		status =
+		    hash_compare(root, &head->checkpoint.root) == 0 ? is_behind(poc, head) : contradicts(poc, head);
+	else if (held_largest(&poc->held, head->checkpoint.size, &remembered))
+		status = judge_remembered(poc, &remembered);
+	else
+		status = is_behind(poc, head); /* older than all that is remembered */
+	verified_head_unref(head);
+	return status;
+}
+
+/* ---- A head that is not older */
+
+static int check_clock(struct poc *poc, const struct verified_head *head)
+{
+	int64_t now = connection_now_ms(poc);
+
+	if (head->time_ms > now + FUTURE_MAX_MS || (int64_t)head->leaf.time_ms > now + FUTURE_MAX_MS)
+		return refuse(&poc->why, STATUS_CLOCK, "checkpoint",
+			      "the checkpoint lies %lld minutes in the future: the server's clock or this one is wrong",
+			      (long long)((head->time_ms - now) / 60000));
+	if (!poc->held.empty && poc->held.time_ms > now + FUTURE_MAX_MS)
+		return refuse(&poc->why, STATUS_CLOCK, "clock",
+			      "this machine's clock is behind: a checkpoint verified earlier is %lld minutes later",
+			      (long long)((poc->held.time_ms - now) / 60000));
+	return 0;
+}
+
+static int copy_trust(const struct verified_head *head, struct held *held, struct refusal *why)
+{
+	struct envelope **trust = calloc(head->n_trust + 1, sizeof(struct envelope *)), *reg = NULL;
+	size_t n = 0;
+	int status = trust == NULL ? refuse(why, STATUS_NO_MEMORY, "", "out of memory") : 0;
+
+	for (; status == 0 && n < head->n_trust; n++) {
+		status = envelope_parse(head->trust[n]->bytes, head->trust[n]->size, &trust[n], why);
+		if (status != 0)
+			break;
+	}
+	if (status == 0)
+		status = envelope_parse(head->reg->bytes, head->reg->size, &reg, why);
+	if (status != 0) {
+		for (size_t i = 0; i < n; i++)
+			envelope_destroy(trust[i]);
+		free(trust);
+		return status;
+	}
+	for (size_t i = 0; i < held->n_trust; i++)
+		envelope_destroy(held->trust[i]);
+	free(held->trust);
+	envelope_destroy(held->reg);
+	held->trust = trust;
+	held->n_trust = head->n_trust;
+	held->reg = reg;
+	return 0;
+}
+
+static int store_head(struct poc *poc, const struct verified_head *head)
+{
+	int status = copy_trust(head, &poc->held, &poc->why);
+
+	if (status != 0)
+		return status;
+	held_advance(&poc->held, head->checkpoint.size, &head->checkpoint.root, head->time_ms);
+	if (poc->folder == NULL) /* opened without a state folder: remembered as long as this handle lives */
+		return 0;
+	status = held_store(poc->folder, &poc->pins.directory, &poc->held, &poc->why);
+	if (status != 0) { /* what is in memory was never stored: go back to what is */
+		struct refusal why = poc->why;
+		int again = reload(poc);
+		if (again == 0)
+			poc->why = why;
+		else
+			status = again;
+	}
+	return status;
+}
+
+static int take_head(struct poc *poc, const Poc__HeadAnswer *answer, struct verified_head *head)
+{
+	const struct held_head old = {poc->held.size, poc->held.root};
+	int status = check_clock(poc, head);
+
+	if (status != 0)
+		return status;
+	if (!poc->held.empty && head->checkpoint.size < old.size)
+		return refuse(&poc->why, STATUS_UNVERIFIED, "checkpoint", "the server hides that its head is older");
+	if (!poc->held.empty && !consistent(&old, head, &answer->consistency))
+		return contradicts(poc, head);
+	if (!poc->held.empty && head->checkpoint.size == old.size)
+		return 0;
+	return store_head(poc, head);
+}
+
+int advance_head(struct poc *poc, const Poc__HeadAnswer *answer)
+{
+	Poc__Proof *proof;
+	struct verified_head *head;
+
+	if (!poc->held.empty && answer->behind)
+		return judge_older(poc, answer);
+	int status = proof_decode(answer->proof.data, answer->proof.len, &proof, &poc->why);
+	if (status == 0 && proof->complete) {
+		message_free(proof);
+		status = refuse(&poc->why, STATUS_UNVERIFIED, "proof", "not a proof of a head");
+	}
+	if (status == 0)
+		status =
+		    verify_head(&poc->pins, poc->held.trust, poc->held.n_trust, poc->held.reg, proof, &head, &poc->why);
+	if (status != 0)
+		return status;
+	status = take_head(poc, answer, head);
+	if (status != 0) {
+		verified_head_unref(head);
+		return status;
+	}
+	verified_head_unref(poc->head);
+	poc->head = head;
+	return 0;
+}
+
+int advance_note_key(struct poc *poc, const char *state, uint64_t seq, const struct hash *value)
+{
+	for (int i = 0; i < STORE_TRIES; i++) {
+		bool changed;
+		int status = held_note_key(&poc->held, state, seq, value, &changed, &poc->why);
+		if (status != 0 || !changed || poc->folder == NULL)
+			return status;
+		status = held_store(poc->folder, &poc->pins.directory, &poc->held, &poc->why);
+		if (status != STATUS_CONFLICT)
+			return status;
+		status = reload(poc);
+		if (status != 0)
+			return status;
+	}
+	return refuse(&poc->why, STATUS_BUSY, "state.dir", "other processes keep moving the held state");
+}

@@ -1,0 +1,18 @@
+/* advance: moving from the held head to a server's, never back (protocol.md section 14, steps 4 and 5). */
+#ifndef CLIENTS_LIBPOC_ADVANCE_H
+#define CLIENTS_LIBPOC_ADVANCE_H
+
+#include "clients/libpoc/connection.h"
+
+/* A GetHead request from what is held.  The bytes that it points to live in poc->held. */
+void advance_request(const struct poc *poc, Poc__GetHead *request);
+
+/* Verifies a HeadAnswer against what is held, stores the new head and makes it poc->head.  STATUS_CONFLICT: another
+ * process has moved what is held; it was loaded again, ask anew.  STATUS_BEHIND: the server's head is older;
+ * UNVERIFIED: it contradicts; CLOCK: it lies in the future. */
+int advance_head(struct poc *poc, const Poc__HeadAnswer *answer);
+
+/* Notes a K version as seen, durably.  UNVERIFIED if it went back. */
+int advance_note_key(struct poc *poc, const char *state, uint64_t seq, const struct hash *value);
+
+#endif

@@ -1,0 +1,126 @@
+/* client: what the programs of this tree use beyond poc.h: verified records and envelopes with their bytes, to build
+ * next versions from; submitting; history; walks over the local copy.
+ *
+ * All calls return 0 or a status; poc_error(poc) says more.  Whatever they hand out has been verified. */
+#ifndef CLIENTS_LIBPOC_CLIENT_H
+#define CLIENTS_LIBPOC_CLIENT_H
+
+#include "clients/libpoc/poc.h"
+#include "clients/libpoc/verify.h"
+
+enum client_mode {
+	CLIENT_ONLINE, /* insist on a server */
+	CLIENT_OFFLINE /* local copy only */
+};
+
+/* The last refusal: code, field, message.  Never NULL. */
+const struct refusal *client_why(const struct poc *poc);
+
+/* The head that answers are verified under, moved to the server's by poc_connect; NULL before.  Borrowed until the next
+ * call. */
+const struct verified_head *client_head(const struct poc *poc);
+
+/* The key of [user]: borrowed, for signing; NULL when opened without.  Its id is the pin in U. */
+struct keystore_key;
+struct keystore_key *client_key(const struct poc *poc);
+const struct hash *client_directory_id(const struct poc *poc);
+const char *client_state_dir(const struct poc *poc); /* of this directory: state_dir/<16 digits of its id> */
+int64_t client_now(const struct poc *poc);           /* seconds */
+
+/* When the local copy was last brought up to date, in seconds by the local clock; 0: never.  Reads nothing of it. */
+int64_t client_copy_synced(const struct poc *poc);
+
+/* Whether a session with a server stands. */
+bool client_connected(const struct poc *poc);
+
+/* End of our entry in the last verified U, seconds; 0: none, or not known. */
+int64_t client_not_after(const struct poc *poc);
+
+/* Calls each now and then while something long is under way: so many leaves of so many are here.  NULL: nobody. */
+void client_progress(struct poc *poc, void (*each)(void *ctx, uint64_t done, uint64_t all), void *ctx);
+
+/* ---- Records */
+struct client_record {
+	struct verified_record verified; /* record->payload.record, sections, seq, value */
+	struct poc_verdict verdict;
+	uint8_t *proof; /* self-contained, for --save; NULL from client_walk */
+	size_t proof_size;
+};
+void client_record_finish(struct client_record *record); /* zeroed memory allowed */
+
+/* As poc_lookup.  sections: the record's own sections that are wanted too, e.g. "units".  NOT_FOUND: out->proof holds
+ * the absence proof, the verdict its checkpoint. */
+int client_lookup(struct poc *poc, enum client_mode mode, const struct name *name, const char *const *sections,
+		  size_t n_sections, struct client_record *out);
+
+/* As poc_verify. */
+int client_verify(struct poc *poc, const uint8_t *bytes, size_t size, const struct name *name, int64_t at,
+		  struct client_record *out);
+
+/* Calls each for every record of verified Proof bytes (a bundle), in order of names; stops at the first non-zero, which
+ * it returns. */
+int client_verify_walk(struct poc *poc, const uint8_t *bytes, size_t size, int64_t at,
+		       int (*each)(void *ctx, const struct client_record *record), void *ctx);
+
+/* The same over the local copy.  UNREACHABLE when there is none.  A record that does not verify ends the walk. */
+int client_walk(struct poc *poc, int (*each)(void *ctx, const struct client_record *record), void *ctx);
+
+/* ---- Envelopes: T, S, K, U (for R use client_lookup) */
+struct client_envelope {
+	struct name name;
+	bool absent; /* proven */
+	struct hash value;
+	struct envelope *envelope; /* owned; NULL if absent or not shown to this user */
+};
+void client_envelopes_finish(struct client_envelope *envelopes, size_t n);
+
+/* The current ones by name, verified under one head: K by its chain from the anchor, U under its K.  n <= 16.  out
+ * holds n, in the order of names. */
+int client_envelopes(struct poc *poc, enum client_mode mode, const char *const *names, size_t n,
+		     struct client_envelope *out);
+
+/* ---- Writing */
+struct client_write {
+	const uint8_t *envelope;
+	size_t size;
+	const ProtobufCBinaryData *sections;
+	size_t n_sections;
+};
+
+struct client_result {
+	char name[NAME_MAX_LENGTH + 1];
+	uint64_t seq;
+	struct hash value;
+	uint64_t leaf;
+	int64_t stored_ms;
+	bool repeated; /* had been stored before */
+};
+
+struct client_submitted {
+	size_t n;
+	struct client_result *results; /* owned */
+	bool proven;                   /* verified: the map under our head holds each of them, or a later version */
+	uint64_t checkpoint_size;
+	/* CONFLICT and other refusals: */
+	size_t write; /* which one was refused */
+	struct hash current;
+	uint64_t current_seq;
+};
+void client_submitted_finish(struct client_submitted *submitted);
+
+/* Sends a group, all or nothing.  wait_proven: returns after publication, and checks it; QUEUED when stored but not
+ * proven within the time limit. */
+int client_submit(struct poc *poc, const struct client_write *writes, size_t n, bool wait_proven,
+		  struct client_submitted *out);
+
+/* ---- History */
+struct client_version {
+	const struct envelope *envelope; /* borrowed during the call */
+	char signed_by[80];              /* of R and U: best effort, by the K versions known; may be empty */
+	struct hash signer;
+};
+/* Every version of a name, oldest first: linked by prev to the proven current one. */
+int client_history(struct poc *poc, const struct name *name,
+		   int (*each)(void *ctx, const struct client_version *version), void *ctx);
+
+#endif

@@ -1,0 +1,67 @@
+/* connection: the inside of a struct poc: options, key, held state, and one greeted connection to a server. */
+#ifndef CLIENTS_LIBPOC_CONNECTION_H
+#define CLIENTS_LIBPOC_CONNECTION_H
+
+#include "clients/libpoc/held.h"
+#include "clients/libpoc/poc.h"
+#include "clients/libpoc/transport.h"
+#include "clients/libpoc/verify.h"
+
+/* A chain of K that has been verified, by the value of its last envelope. */
+struct keys_entry {
+	struct name name;
+	struct hash value;
+	Poc__Item *item; /* owned: name and the chain's envelopes */
+};
+
+struct poc {
+	struct refusal why;
+	/* options */
+	char *servers, *certificate, *own_auditor;
+	char user_state[STATE_MAX_LENGTH + 1]; /* empty: offline only */
+	bool have_server_pin;
+	struct hash server_pin;
+	int64_t max_age, fixed_now;
+	unsigned timeout_ms;
+	struct verify_pins pins;
+	struct keystore_key *key;
+	struct transport_context *context;
+	/* state */
+	char *folder;
+	struct held held;
+	struct verified_head *head; /* of this session; NULL before */
+	struct verified_head *copy; /* the local copy, once loaded */
+	size_t n_keys;
+	struct keys_entry *keys;
+	void (*progress)(void *ctx, uint64_t done, uint64_t all); /* NULL: nobody looks */
+	void *progress_ctx;
+	/* session */
+	struct transport *transport;
+	int64_t deadline; /* of the call under way */
+	bool accepted;    /* the server may be asked more than T, S, K, U/@directory */
+	bool greeted;
+	unsigned connections; /* made so far: tells a new one from the one before */
+	char software[65];
+	char claimed_handle[UNIT_MAX_LENGTH + 1]; /* as the server says */
+	uint64_t own_size;                        /* the head under which the fields below were verified; 0: none */
+	struct envelope *own_users;               /* U of our state; NULL: not shown or absent */
+	const Poc__User *own;                     /* our entry in it, or NULL */
+};
+
+/* Milliseconds since 1970 by the local clock (or the fixed time of tests). */
+int64_t connection_now_ms(const struct poc *poc);
+
+/* Starts a call: forgets the last error, sets the deadline. */
+void connection_begin(struct poc *poc);
+
+/* Connects to a server and greets it.  Nothing is known of it yet but its pin. */
+int connection_open(struct poc *poc, const char *server);
+void connection_close(struct poc *poc);
+
+/* Sends one request and waits for its answer.  *answer (message_free) is also set for Error answers. */
+int connection_call(struct poc *poc, Poc__Request *request, Poc__Response **answer);
+
+/* Waits for the answer to a request that was sent with transport_send. */
+int connection_receive(struct poc *poc, uint32_t id, Poc__Response **answer);
+
+#endif

@@ -1,0 +1,82 @@
+/* desk: what a desk has received, sent and been told, as a model over a durable local copy of its feed.
+ *
+ * The copy is one append-only file in the state folder.  Before an entry is kept, its signer is looked up in the proven
+ * U of its place; one whose signer is not listed any more is judged by its story.  What does not verify is kept too,
+ * marked, shown as what it is, and moves nothing.  Facts are the directory's word until a story proves them. */
+#ifndef CLIENTS_LIBPOC_DESK_H
+#define CLIENTS_LIBPOC_DESK_H
+
+#include "clients/libpoc/notice_seal.h"
+
+enum { DESK_STEPS = 11 };
+
+struct desk_entry {
+	uint64_t cursor;
+	int64_t stored_ms;
+	bool fact, good; /* good: verified, or a fact that is well formed */
+	uint8_t *item;   /* owned */
+	size_t size;
+};
+
+/* A desk of a notice, and how far the notice has come there. */
+struct desk_party {
+	struct client_desk desk;
+	enum notice_side side;
+	int64_t times[DESK_STEPS]; /* seconds, by step; 0: not reached */
+	Poc__Reason reason;
+	int64_t answer_by;
+	char handle[UNIT_MAX_LENGTH + 1]; /* who said the latest step */
+	bool has_answer;
+	struct notice_id answer;
+};
+
+struct desk_notice {
+	struct notice *notice; /* owned */
+	enum notice_side side; /* of the desk that this is the model of */
+	bool good;
+	uint64_t cursor;
+	int64_t stored; /* seconds */
+	size_t n_parties;
+	struct desk_party *parties;         /* owned: recipients in order, escalations, the sender last */
+	char taken_by[UNIT_MAX_LENGTH + 1]; /* of our own desk; empty: nobody */
+	int64_t taken_at;
+};
+
+struct desk {
+	struct client_desk id;
+	size_t n_entries;
+	struct desk_entry *entries; /* owned, by cursor */
+	size_t n;
+	struct desk_notice **notices; /* owned, in the order of the feed */
+	size_t bad;                   /* entries that do not verify */
+	struct envelope *users;       /* U of our own place, if it is known: who still may hold what was taken; owned */
+};
+
+/* Reads the local copy of a desk's feed.  0 and *out (desk_close). */
+int desk_open(struct poc *poc, const struct client_desk *id, struct desk **out);
+
+/* Fetches what is new, verifies it, keeps it. */
+int desk_sync(struct poc *poc, struct desk *desk);
+void desk_close(struct desk *desk); /* NULL allowed */
+
+struct desk_notice *desk_find(const struct desk *desk, const struct notice_id *id);
+
+/* The step that a party has reached: the furthest of its receipts and facts; STEP_UNSPECIFIED: none. */
+Poc__Step desk_party_step(const struct desk_party *party);
+
+/* The step to show for a notice: for one that was received our own; for one that was sent that of the recipient who is
+ * least far; closed when its sender has closed it. */
+Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice);
+
+/* Our own party in a notice that was received, else NULL; and any desk's. */
+struct desk_party *desk_own_party(const struct desk *desk, const struct desk_notice *notice);
+struct desk_party *desk_party(const struct desk_notice *notice, const char *place, Poc__PocKind kind);
+
+/* Whether an answer was wanted by now and has not come. */
+bool desk_overdue(const struct desk *desk, const struct desk_notice *notice, int64_t now);
+
+/* The body of a notice, from the local copy or the server (which is delivery), checked: malloc. */
+int desk_body(struct poc *poc, const struct desk *desk, const struct desk_notice *notice, bool offline, uint8_t **body,
+	      size_t *size);
+
+#endif

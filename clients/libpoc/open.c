@@ -1,0 +1,285 @@
+#include "clients/libpoc/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/libpoc/copy.h"
+#include "clients/libpoc/session.h"
+#include "clients/libpoc/verdict.h"
+#include "proto/keys/keystore_open.h"
+#include "proto/rules/register.h"
+#include "proto/wire/prescan.h"
+
+enum { DEFAULT_TIMEOUT_MS = 5000 };
+
+/* ---- Opening */
+
+static char *copy_text(const char *text, bool *failed)
+{
+	char *copy = text != NULL ? strdup(text) : NULL;
+
+	*failed = *failed || (text != NULL && copy == NULL);
+	return copy;
+}
+
+static int take_options(struct poc *poc, const struct poc_options *o)
+{
+	bool failed = false;
+
+	poc->max_age = o->max_age;
+	poc->fixed_now = o->now;
+	poc->timeout_ms = o->timeout_ms != 0 ? o->timeout_ms : DEFAULT_TIMEOUT_MS;
+	poc->servers = copy_text(o->servers, &failed);
+	poc->certificate = copy_text(o->certificate, &failed);
+	poc->own_auditor = copy_text(o->own_auditor, &failed);
+	if (failed)
+		return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
+	poc->pins.quorum = o->quorum;
+	poc->pins.own_auditor = poc->own_auditor;
+	if (o->directory_id == NULL || hash_from_hex(o->directory_id, &poc->pins.directory) != 0)
+		return refuse(&poc->why, STATUS_USAGE, "directory.id",
+			      "the directory id is missing or not 64 hexadecimal digits");
+	if (o->server_pin != NULL && hash_from_hex(o->server_pin, &poc->server_pin) != 0)
+		return refuse(&poc->why, STATUS_USAGE, "directory.server_pin",
+			      "the server's pin is not 64 hexadecimal digits");
+	poc->have_server_pin = o->server_pin != NULL;
+	if (o->user_state != NULL) {
+		if (!state_valid(o->user_state))
+			return refuse(&poc->why, STATUS_USAGE, "user.state", "\"%.20s\" is not a state's code",
+				      o->user_state);
+		snprintf(poc->user_state, sizeof poc->user_state, "%s", o->user_state);
+	}
+	return 0;
+}
+
+static int open_key(struct poc *poc, const struct poc_options *o)
+{
+	int status = o->key != NULL ? keystore_open(o->key, o->passphrase, &poc->key, &poc->why) : 0;
+
+	if (status == 0 && poc->key != NULL && poc->certificate != NULL && poc->user_state[0] != '\0')
+		status = transport_context_create(poc->certificate, poc->key, &poc->context, &poc->why);
+	return status;
+}
+
+static int open_state(struct poc *poc, const struct poc_options *o)
+{
+	if (o->state_dir == NULL) {
+		poc->held.empty = true;
+		return 0;
+	}
+	int status = held_prepare(o->state_dir, &poc->pins.directory, &poc->folder, &poc->why);
+	return status != 0 ? status : held_load(poc->folder, &poc->pins.directory, &poc->held, &poc->why);
+}
+
+int poc_open(const struct poc_options *options, struct poc **out, char *message, size_t message_size)
+{
+	struct poc *poc = calloc(1, sizeof *poc);
+
+	*out = NULL;
+	if (poc == NULL) {
+		if (message != NULL)
+			snprintf(message, message_size, "out of memory");
+		return STATUS_NO_MEMORY;
+	}
+	int status = take_options(poc, options);
+	if (status == 0)
+		status = open_state(poc, options);
+	if (status == 0)
+		status = open_key(poc, options);
+	if (status != 0) {
+		if (message != NULL)
+			snprintf(message, message_size, "%s", poc->why.message);
+		poc_close(poc);
+		return status;
+	}
+	*out = poc;
+	return 0;
+}
+
+void poc_close(struct poc *poc)
+{
+	if (poc == NULL)
+		return;
+	connection_close(poc);
+	transport_context_destroy(poc->context);
+	keystore_close(poc->key);
+	verified_head_unref(poc->head);
+	verified_head_unref(poc->copy);
+	envelope_destroy(poc->own_users);
+	held_finish(&poc->held);
+	for (size_t i = 0; i < poc->n_keys; i++)
+		message_free(poc->keys[i].item);
+	free(poc->keys);
+	free(poc->folder);
+	free(poc->servers);
+	free(poc->certificate);
+	free(poc->own_auditor);
+	free(poc);
+}
+
+const char *poc_error(const struct poc *poc)
+{
+	return poc->why.message;
+}
+
+const char *poc_error_field(const struct poc *poc)
+{
+	return poc->why.field;
+}
+
+const struct refusal *client_why(const struct poc *poc)
+{
+	return &poc->why;
+}
+
+const struct verified_head *client_head(const struct poc *poc)
+{
+	return poc->head;
+}
+
+struct keystore_key *client_key(const struct poc *poc)
+{
+	return poc->key;
+}
+
+const struct hash *client_directory_id(const struct poc *poc)
+{
+	return &poc->pins.directory;
+}
+
+const char *client_state_dir(const struct poc *poc)
+{
+	return poc->folder;
+}
+
+int64_t client_now(const struct poc *poc)
+{
+	return connection_now_ms(poc) / 1000;
+}
+
+int64_t client_copy_synced(const struct poc *poc)
+{
+	return copy_synced(poc);
+}
+
+void client_progress(struct poc *poc, void (*each)(void *ctx, uint64_t done, uint64_t all), void *ctx)
+{
+	poc->progress = each;
+	poc->progress_ctx = ctx;
+}
+
+bool client_connected(const struct poc *poc)
+{
+	return poc->transport != NULL && poc->accepted;
+}
+
+int64_t client_not_after(const struct poc *poc)
+{
+	return poc->own != NULL ? poc->own->not_after : 0;
+}
+
+int poc_connect(struct poc *poc)
+{
+	connection_begin(poc);
+	int status = session_connect(poc);
+	return status != 0 ? status : session_move(poc);
+}
+
+const char *poc_handle(const struct poc *poc)
+{
+	return poc->claimed_handle;
+}
+
+/* ---- Facts */
+
+static void head_facts(const struct poc *poc, const struct verified_head *head, struct poc_facts *out)
+{
+	struct verdict_by by = {connection_now_ms(poc) / 1000, poc->max_age, false};
+	const struct envelope *trust = verified_head_trust(head);
+	struct poc_verdict verdict;
+
+	verdict_head(head, &by, &verdict);
+	memcpy(out->origin, verdict.origin, sizeof out->origin);
+	hash_to_hex(&head->checkpoint.root, out->root);
+	out->size = verdict.size;
+	out->time_ms = verdict.time_ms;
+	out->stale = verdict.checkpoint_stale;
+	out->cosigners = verdict.cosigners;
+	out->quorum = verdict.quorum;
+	out->auditors = verdict.auditors;
+	out->trust_seq = verdict.trust_seq;
+	out->trust_expires = trust->payload.trust->expires;
+	out->trust_expired = verdict.trust_expired;
+}
+
+/* Without a session: what is held from the last one. */
+static void held_facts(const struct poc *poc, struct poc_facts *out)
+{
+	const struct envelope *trust = poc->held.trust[poc->held.n_trust - 1];
+	const Poc__Trust *t = trust->payload.trust;
+	int64_t now = connection_now_ms(poc) / 1000;
+
+	snprintf(out->origin, sizeof out->origin, "%s", t->origin);
+	hash_to_hex(&poc->held.root, out->root);
+	out->size = poc->held.size;
+	out->time_ms = poc->held.time_ms;
+	out->stale = now - poc->held.time_ms / 1000 > (poc->max_age != 0 ? poc->max_age : (int64_t)t->max_age);
+	out->quorum = t->quorum;
+	out->auditors = (unsigned)t->n_auditors;
+	out->trust_seq = trust->seq;
+	out->trust_expires = t->expires;
+	out->trust_expired = now >= t->expires;
+}
+
+static void register_facts(const struct envelope *reg, struct poc_facts *out)
+{
+	const Poc__Register *r = reg->payload.register_;
+
+	for (size_t i = 0; i < r->n_entries; i++) {
+		out->states += strcmp(r->entries[i]->state, STATE_DIRECTORY) != 0;
+		out->suspended += r->entries[i]->suspended;
+	}
+}
+
+static void session_facts(const struct poc *poc, struct poc_facts *out)
+{
+	out->connected = true;
+	out->server = transport_server(poc->transport);
+	out->tls_version = transport_tls_version(poc->transport);
+	out->tls_group = transport_tls_group(poc->transport);
+	out->software = poc->software;
+	if (poc->own == NULL)
+		return;
+	out->handle = poc->own->handle;
+	out->not_after = poc->own->not_after;
+	for (size_t i = 0; i < poc->own->n_roles; i++)
+		out->roles |= 1u << poc->own->roles[i];
+}
+
+int poc_facts(struct poc *poc, struct poc_facts *out)
+{
+	*out = (struct poc_facts){.server = "", .tls_version = "", .tls_group = "", .software = "", .handle = ""};
+	poc->why = (struct refusal){0};
+	out->state = poc->user_state;
+	hash_to_hex(&poc->pins.directory, out->directory_id);
+	if (client_connected(poc))
+		session_facts(poc, out);
+	out->have_head = poc->head != NULL || !poc->held.empty;
+	if (poc->head != NULL)
+		head_facts(poc, poc->head, out);
+	else if (!poc->held.empty)
+		held_facts(poc, out);
+	if (out->have_head) {
+		register_facts(poc->head != NULL ? poc->head->reg : poc->held.reg, out);
+		out->age = (connection_now_ms(poc) - out->time_ms) / 1000;
+	}
+	if (copy_load(poc) == 0) {
+		out->have_copy = true;
+		out->copy_size = poc->copy->checkpoint.size;
+		out->copy_time_ms = poc->copy->time_ms;
+		out->copy_synced = copy_synced(poc);
+	}
+	poc->why = (struct refusal){0};
+	return 0;
+}

@@ -1,0 +1,371 @@
+#include "clients/libpoc/outbox.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clients/libpoc/connection.h"
+#include "clients/libpoc/session.h"
+#include "proto/wire/prescan.h"
+
+enum { FILE_MAX = NOTICE_BODY_MAX + NOTICE_HEADER_MAX + 1024, WAITING_MAX = 100000 };
+
+/* ---- Files: each is a Post message */
+
+static char *folder_of(const struct poc *poc)
+{
+	char *path = NULL;
+
+	return poc->folder == NULL || asprintf(&path, "%s/outbox", poc->folder) < 0 ? NULL : path;
+}
+
+static int open_folder(struct poc *poc, char **out)
+{
+	*out = folder_of(poc);
+	if (*out == NULL)
+		return refuse(&poc->why, STATUS_IO, "state.dir", "no place for the outbox");
+	if (mkdir(*out, 0700) == 0 || errno == EEXIST)
+		return 0;
+	int status = refuse(&poc->why, STATUS_IO, "state.dir", "cannot make %.200s: %s", *out, strerror(errno));
+	free(*out);
+	*out = NULL;
+	return status;
+}
+
+int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint8_t *body, size_t body_size,
+	       char name[OUTBOX_NAME])
+{
+	Poc__Post post = POC__POST__INIT;
+	struct hash hash = hash_of(envelope, size);
+	char digits[2 * HASH_SIZE + 1], *folder;
+	uint8_t *bytes;
+	size_t length;
+	int status = open_folder(poc, &folder);
+
+	if (status != 0)
+		return status;
+	hash_to_hex(&hash, digits);
+	/* names sort by time, so that what was said first arrives first */
+	snprintf(name, OUTBOX_NAME, "%014llx-%.32s", (unsigned long long)connection_now_ms(poc), digits);
+	post.envelope = (ProtobufCBinaryData){size, (uint8_t *)envelope};
+	post.body = (ProtobufCBinaryData){body_size, (uint8_t *)body};
+	if (message_encode(&post, &bytes, &length) != 0) {
+		status = refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
+	} else {
+		status = held_write_file(folder, name, bytes, length, &poc->why);
+		free(bytes);
+	}
+	free(folder);
+	return status;
+}
+
+void outbox_remove(struct poc *poc, const char *name)
+{
+	char *folder = folder_of(poc), *path = NULL;
+
+	/* one that comes back after a crash is only posted again, under the same id */
+	if (folder != NULL && asprintf(&path, "%s/%s", folder, name) >= 0)
+		unlink(path);
+	free(path);
+	free(folder);
+}
+
+static void set_aside(struct poc *poc, const char *name)
+{
+	char *folder = folder_of(poc), *from = NULL, *to = NULL;
+
+	if (folder != NULL && asprintf(&from, "%s/%s", folder, name) >= 0 &&
+	    asprintf(&to, "%s/%s.refused", folder, name) >= 0)
+		(void)!rename(from, to);
+	free(to);
+	free(from);
+	free(folder);
+}
+
+/* ---- Posting */
+
+static bool unreached(int status)
+{
+	return status == STATUS_UNREACHABLE || status == STATUS_TLS || status == STATUS_BEHIND;
+}
+
+int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
+		size_t body_size, struct client_posted *out)
+{
+	int status = client_post(poc, envelope, size, body, body_size, out);
+
+	if (unreached(status))
+		return refuse(
+		    &poc->why, STATUS_QUEUED, "",
+		    "no server can be reached: kept in the outbox, sent by the next command or poc notice flush");
+	if (status != STATUS_STALE_KEY)
+		outbox_remove(poc, name);
+	return status;
+}
+
+static int seal_somehow(struct poc *poc, const struct client_notice *notice, struct client_sealed *sealed)
+{
+	int status = client_seal(poc, CLIENT_ONLINE, notice, sealed);
+
+	if (!unreached(status))
+		return status;
+	struct refusal before = poc->why;
+	int offline = client_seal(poc, CLIENT_OFFLINE, notice, sealed);
+	if (offline != STATUS_UNREACHABLE)
+		return offline;
+	poc->why = before; /* there is no copy either: the network is what is wrong */
+	return status;
+}
+
+/* Seals by the local copy and keeps. */
+static int keep_for_later(struct poc *poc, const struct client_notice *notice, struct client_sealed *sealed)
+{
+	char name[OUTBOX_NAME];
+	int status = client_seal(poc, CLIENT_OFFLINE, notice, sealed);
+
+	if (status == 0)
+		status = outbox_put(poc, sealed->header, sealed->header_size, sealed->body, sealed->body_size, name);
+	return status != 0 ? status
+			   : refuse(&poc->why, STATUS_QUEUED, "",
+				    "kept in the outbox, sent by the next command or poc notice flush");
+}
+
+int outbox_send(struct poc *poc, bool offline, const struct client_notice *notice, struct client_sealed *sealed,
+		struct client_posted *out)
+{
+	char name[OUTBOX_NAME];
+
+	*sealed = (struct client_sealed){0};
+	if (offline)
+		return keep_for_later(poc, notice, sealed);
+	for (int i = 0;; i++) {
+		int status = seal_somehow(poc, notice, sealed);
+		if (status == 0)
+			status =
+			    outbox_put(poc, sealed->header, sealed->header_size, sealed->body, sealed->body_size, name);
+		if (status == 0)
+			status = outbox_post(poc, name, sealed->header, sealed->header_size, sealed->body,
+					     sealed->body_size, out);
+		if (status != STATUS_STALE_KEY)
+			return status;
+		struct refusal stale = poc->why;
+		outbox_remove(poc, name);
+		connection_begin(poc);
+		if (i > 0 || session_move(poc) != 0) {
+			poc->why = stale;
+			return STATUS_STALE_KEY;
+		}
+		client_sealed_finish(sealed);
+	}
+}
+
+/* ---- Flushing */
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool is_waiting(const char *name)
+{
+	return strspn(name, "0123456789abcdef-") == strlen(name);
+}
+
+/* Names of what waits, oldest first: list and names are malloc'ed. */
+static size_t list_names(const char *folder, char ***out)
+{
+	struct dirent *entry;
+	char **list = NULL;
+	size_t n = 0;
+	DIR *dir = opendir(folder);
+
+	while (dir != NULL && n < WAITING_MAX && (entry = readdir(dir)) != NULL) {
+		if (!is_waiting(entry->d_name))
+			continue;
+		char **grown = realloc(list, (n + 1) * sizeof *grown);
+		char *copy = strdup(entry->d_name);
+		if (grown != NULL)
+			list = grown;
+		if (grown == NULL || copy == NULL) {
+			free(copy);
+			break;
+		}
+		list[n++] = copy;
+	}
+	if (dir != NULL)
+		closedir(dir);
+	if (n > 0)
+		qsort(list, n, sizeof *list, by_name);
+	*out = list;
+	return n;
+}
+
+static void free_names(char **list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(list[i]);
+	free(list);
+}
+
+size_t outbox_waiting(const struct poc *poc)
+{
+	char *folder = folder_of(poc), **list = NULL;
+	size_t n = folder != NULL ? list_names(folder, &list) : 0;
+
+	free_names(list, n);
+	free(folder);
+	return n;
+}
+
+static void take_desk(struct client_desk *out, const Poc__Desk *desk)
+{
+	snprintf(out->place, sizeof out->place, "%s", desk->place);
+	out->kind = desk->kind;
+}
+
+/* The notice as it was meant, from what was sealed. */
+static void unseal(const struct notice *notice, const Poc__Inner *inner, struct client_notice *out)
+{
+	const Poc__Core *core = notice->core;
+
+	*out = (struct client_notice){.id = notice->id,
+				      .thread = notice->thread,
+				      .has_answers = core->answers.len > 0,
+				      .category = core->category,
+				      .urgency = core->urgency,
+				      .tlp = core->tlp,
+				      .exercise = core->exercise,
+				      .created = core->created,
+				      .reply_by = core->reply_by,
+				      .content = inner->content};
+	if (core->answers.len > 0)
+		memcpy(out->answers.bytes, core->answers.data, NOTICE_ID_SIZE);
+	take_desk(&out->from, core->from);
+	for (size_t i = 0; i < core->n_to; i++)
+		take_desk(&out->to[out->n_to++], core->to[i]);
+	for (size_t i = 0; i < core->n_escalations; i++) {
+		take_desk(&out->escalations[i].to, core->escalations[i]->to);
+		out->escalations[out->n_escalations++].at = core->escalations[i]->at;
+	}
+}
+
+/* A recipient's key went out of use while the notice waited: opened with our own desk's key and sealed anew. */
+static int reseal(struct poc *poc, const char *name, const Poc__Post *post, struct keystore_key *const *keys,
+		  size_t n_keys, struct client_posted *out)
+{
+	struct client_notice again;
+	struct client_sealed sealed;
+	struct notice *notice;
+	Poc__Inner *inner = NULL;
+	int status = notice_parse(post->envelope.data, post->envelope.len, &notice, &poc->why);
+
+	if (status != 0)
+		return status;
+	for (size_t i = 0; i < n_keys && inner == NULL; i++)
+		notice_open(notice, post->body.data, post->body.len, keys[i], &inner, NULL);
+	if (inner == NULL) {
+		status = refuse(&poc->why, STATUS_STALE_KEY, "",
+				"a recipient's reading key is no longer current, and no key of ours opens the notice "
+				"to encrypt it anew");
+	} else {
+		unseal(notice, inner, &again);
+		status = outbox_send(poc, false, &again, &sealed, out);
+		client_sealed_finish(&sealed);
+		if (status == 0 || status == STATUS_QUEUED)
+			outbox_remove(poc, name);
+	}
+	message_free(inner);
+	notice_destroy(notice);
+	return status;
+}
+
+static void describe(const Poc__Post *post, struct outbox_result *out)
+{
+	struct notice *notice;
+	struct receipt *receipt;
+
+	*out = (struct outbox_result){.message = ""};
+	if (notice_parse(post->envelope.data, post->envelope.len, &notice, NULL) == 0) {
+		out->is_notice = true;
+		out->id = notice->id;
+		notice_destroy(notice);
+	} else if (receipt_parse(post->envelope.data, post->envelope.len, &receipt, NULL) == 0) {
+		out->id = receipt->notice_id;
+		out->step = receipt->receipt->step;
+		receipt_destroy(receipt);
+	}
+}
+
+/* Whether the same bytes may be taken later. */
+static bool passing(int status)
+{
+	return status == STATUS_QUEUED || status == STATUS_BUSY || status == STATUS_STORAGE || status == STATUS_QUOTA ||
+	       status == STATUS_NO_MEMORY;
+}
+
+static int flush_one(struct poc *poc, const char *folder, const char *name, struct keystore_key *const *keys,
+		     size_t n_keys, struct outbox_result *result)
+{
+	struct prescan_limits limits = {.depth = 1, .fields = 8, .memory = 2 * FILE_MAX};
+	struct client_posted posted;
+	ProtobufCMessage *message = NULL;
+	uint8_t *bytes;
+	size_t size;
+	int status = held_read_file(folder, name, FILE_MAX, &bytes, &size, &poc->why);
+
+	*result = (struct outbox_result){.message = ""};
+	if (status == STATUS_NOT_FOUND)
+		return 0; /* another command has sent it meanwhile */
+	if (status == 0)
+		status = message_decode(&poc__post__descriptor, bytes, size, &limits, &message, &poc->why);
+	free(bytes);
+	if (status == 0) {
+		const Poc__Post *post = (Poc__Post *)message;
+		describe(post, result);
+		status =
+		    client_post(poc, post->envelope.data, post->envelope.len, post->body.data, post->body.len, &posted);
+		if (status == STATUS_STALE_KEY && result->is_notice)
+			status = reseal(poc, name, post, keys, n_keys, &posted);
+		if (unreached(status))
+			status = STATUS_QUEUED;
+	}
+	if (status == 0)
+		outbox_remove(poc, name);
+	else if (!passing(status))
+		set_aside(poc, name);
+	result->status = passing(status) ? STATUS_QUEUED : status;
+	result->message = poc->why.message;
+	message_free(message);
+	return status;
+}
+
+int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys,
+		 void (*each)(void *ctx, const struct outbox_result *result), void *ctx, size_t *waiting)
+{
+	char *folder = folder_of(poc), **list = NULL;
+	size_t n = folder != NULL ? list_names(folder, &list) : 0;
+	int status = 0;
+
+	*waiting = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct outbox_result result;
+		int one = flush_one(poc, folder, list[i], keys, n_keys, &result);
+		if (each != NULL && (one != 0 || result.is_notice || result.step != 0))
+			each(ctx, &result);
+		*waiting += passing(one);
+		if (one == STATUS_QUEUED) { /* nobody can be reached: the others would wait in vain */
+			status = STATUS_QUEUED;
+			*waiting = n - i;
+			break;
+		}
+		if (passing(one) && status == 0)
+			status = one;
+	}
+	free_names(list, n);
+	free(folder);
+	return status;
+}

@@ -1,0 +1,42 @@
+/* outbox: notices and receipts that are signed but not known to be stored yet: files in the state folder, written
+ * before they are posted and taken away after the server has answered.  So nothing is lost between two moments, and
+ * since what is posted again is the same bytes under the same id, nothing is sent twice. */
+#ifndef CLIENTS_LIBPOC_OUTBOX_H
+#define CLIENTS_LIBPOC_OUTBOX_H
+
+#include "clients/libpoc/notice_seal.h"
+
+enum { OUTBOX_NAME = 64 };
+
+/* Keeps a signed envelope with its body (NULL: a receipt), durably.  name: how the outbox calls it. */
+int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint8_t *body, size_t body_size,
+	       char name[OUTBOX_NAME]);
+void outbox_remove(struct poc *poc, const char *name);
+
+/* Posts one: 0, QUEUED (it stays: no server could be reached), or a refusal (it is taken away). */
+int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
+		size_t body_size, struct client_posted *out);
+
+/* Seals, keeps and posts a notice; at a stale key it is sealed anew, once.  Where no server can be reached it is sealed
+ * by the local copy: QUEUED.  offline: none is asked.  *sealed is filled in both cases (client_sealed_finish). */
+int outbox_send(struct poc *poc, bool offline, const struct client_notice *notice, struct client_sealed *sealed,
+		struct client_posted *out);
+
+/* What became of one that was waiting. */
+struct outbox_result {
+	bool is_notice;
+	struct notice_id id; /* of the notice, or that the receipt is about */
+	Poc__Step step;      /* of a receipt */
+	int status;          /* 0; QUEUED: it goes on waiting; else refused for good, and kept beside as NAME.refused */
+	const char *message; /* of a refusal */
+};
+
+/* Posts what waits, oldest first.  keys: reading keys, to encrypt anew where a recipient's key is stale.  0: nothing
+ * waits any more (*waiting 0); QUEUED: no server could be reached. */
+int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys,
+		 void (*each)(void *ctx, const struct outbox_result *result), void *ctx, size_t *waiting);
+
+/* How many wait, without touching the network. */
+size_t outbox_waiting(const struct poc *poc);
+
+#endif

@@ -1,0 +1,373 @@
+#include "clients/libpoc/client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/libpoc/copy.h"
+#include "clients/libpoc/saved.h"
+#include "clients/libpoc/session.h"
+#include "clients/libpoc/verdict.h"
+
+/* ---- Records online */
+
+void client_record_finish(struct client_record *record)
+{
+	verified_record_finish(&record->verified);
+	free(record->proof);
+	*record = (struct client_record){0};
+}
+
+/* The answers to one lookup, and what was made of them. */
+struct looking {
+	const struct name *name, *keys, *unit_users; /* unit_users NULL for a state's own record */
+	struct question question;
+	const Poc__Item *record_item, *keys_item, *unit_item;
+	Poc__Item keys_whole; /* K with map proof and chain, as it is saved */
+	struct record_facts facts;
+	struct envelope *keys_envelope, *unit_envelope;
+};
+
+static int take_keys_answer(struct poc *poc, struct looking *l)
+{
+	struct verified_item proven;
+	const Poc__Item *chain;
+	int status = session_item(poc, l->question.proof, l->keys->text, &l->keys_item, &proven);
+
+	l->keys_whole = (Poc__Item)POC__ITEM__INIT;
+	if (status != 0)
+		return status;
+	l->keys_whole.name = l->keys_item->name;
+	l->keys_whole.map = l->keys_item->map;
+	if (proven.absent)
+		return 0;
+	status =
+	    session_keys(poc, poc->head, &proven, l->keys_item, &chain, &l->keys_envelope, &l->facts.keys_replaced);
+	if (status != 0)
+		return status;
+	l->facts.keys = l->keys_envelope;
+	l->keys_whole.envelopes = chain->envelopes;
+	l->keys_whole.n_envelopes = chain->n_envelopes;
+	return 0;
+}
+
+/* U of the unit comes along where there is one: its editors may have signed. */
+static int take_unit_answer(struct poc *poc, struct looking *l)
+{
+	struct verified_item proven;
+
+	l->unit_item = l->unit_users != NULL ? proof_item(l->question.proof, l->unit_users->text) : NULL;
+	if (l->unit_item == NULL)
+		return 0;
+	int status = verify_item(poc->head, l->unit_item, false, &proven, &poc->why);
+	if (status != 0 || proven.absent || l->unit_item->n_envelopes == 0 || l->keys_envelope == NULL)
+		return status;
+	status = verify_users(poc->head, l->keys_envelope, l->unit_users, &proven.value, &l->unit_item->envelopes[0],
+			      &l->unit_envelope, &poc->why);
+	l->facts.unit_users = l->unit_envelope;
+	return status;
+}
+
+/* An answer may hold what was asked for and nothing else. */
+static int check_extra(struct poc *poc, const struct looking *l)
+{
+	const Poc__Proof *proof = l->question.proof;
+
+	for (size_t i = 0; i < proof->n_items; i++) {
+		const char *name = proof->items[i]->name;
+		if (strcmp(name, l->name->text) != 0 && strcmp(name, l->keys->text) != 0 && strcmp(name, "T") != 0 &&
+		    strcmp(name, "S") != 0 && (l->unit_users == NULL || strcmp(name, l->unit_users->text) != 0))
+			return refuse(&poc->why, STATUS_UNVERIFIED, name,
+				      "the answer holds %s, which was not asked for", name);
+	}
+	return 0;
+}
+
+static int save_answer(struct poc *poc, const struct looking *l, struct client_record *out)
+{
+	const Poc__Item *items[3] = {&l->keys_whole, l->record_item, l->unit_item};
+
+	return saved_encode(poc->head, items, l->unit_item != NULL ? 3 : 2, false, &out->proof, &out->proof_size,
+			    &poc->why);
+}
+
+static int take_answers(struct poc *poc, struct looking *l, struct client_record *out)
+{
+	struct verified_item proven;
+	struct verdict_by by = {connection_now_ms(poc) / 1000, poc->max_age, false};
+	int status = check_extra(poc, l);
+
+	if (status == 0)
+		status = session_item(poc, l->question.proof, l->name->text, &l->record_item, &proven);
+	if (status == 0)
+		status = take_keys_answer(poc, l);
+	if (status == 0)
+		status = take_unit_answer(poc, l);
+	if (status == 0) {
+		l->facts.reader = session_reader(poc, l->name->state);
+		status = verify_record(poc->head, l->record_item, &l->facts, &out->verified, &poc->why);
+	}
+	if (status == 0)
+		status = save_answer(poc, l, out);
+	if (status != 0)
+		return status;
+	return verdict_record(poc->head, &out->verified, &by, &out->verdict, &poc->why);
+}
+
+static int lookup_online(struct poc *poc, const struct name *name, const char *const *sections, size_t n_sections,
+			 struct client_record *out)
+{
+	struct name keys, unit_users;
+	struct looking l = {.name = name, .keys = &keys};
+
+	if (!name_make(NAME_KEYS, name->state, NULL, &keys) ||
+	    (name->unit[0] != '\0' && !name_make(NAME_USERS, name->state, name->unit, &unit_users)))
+		return refuse(&poc->why, STATUS_USAGE, "", "\"%s\" is not a place", name->text);
+	l.facts.asked = sections;
+	l.facts.n_asked = n_sections;
+	l.question = (struct question){.place = name->text + 2, .names = sections, .n_names = n_sections};
+	l.unit_users = name->unit[0] != '\0' ? &unit_users : NULL;
+	int status = session_ask(poc, &l.question, 1);
+	if (status == 0)
+		status = take_answers(poc, &l, out);
+	session_free_answers(&l.question, 1);
+	envelope_destroy(l.keys_envelope);
+	envelope_destroy(l.unit_envelope);
+	return status;
+}
+
+int client_lookup(struct poc *poc, enum client_mode mode, const struct name *name, const char *const *sections,
+		  size_t n_sections, struct client_record *out)
+{
+	*out = (struct client_record){0};
+	connection_begin(poc);
+	if (name->kind != NAME_RECORD)
+		return refuse(&poc->why, STATUS_USAGE, "", "\"%s\" is not a place", name->text);
+	return mode == CLIENT_OFFLINE ? copy_lookup(poc, name, out)
+				      : lookup_online(poc, name, sections, n_sections, out);
+}
+
+/* ---- Saved files */
+
+static int only_record(struct poc *poc, const struct verified_head *head, struct name *name)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < head->proof->n_items; i++) {
+		struct name each;
+		if (name_parse(head->proof->items[i]->name, &each) && each.kind == NAME_RECORD) {
+			*name = each;
+			found++;
+		}
+	}
+	if (found == 1)
+		return 0;
+	return refuse(&poc->why, found == 0 ? STATUS_NOT_FOUND : STATUS_USAGE, "",
+		      found == 0 ? "the proof is of no record" : "the proof is of several records: say which one");
+}
+
+static int verify_bytes(struct poc *poc, const uint8_t *bytes, size_t size, struct verified_head **head)
+{
+	connection_begin(poc);
+	int status = verify_saved(&poc->pins, bytes, size, head, &poc->why);
+	/* whoever the reader is, what every reader may see must be there */
+	if (status == 0)
+		status = verify_saved_all(*head, READER_PLAIN, &poc->why);
+	if (status != 0) {
+		verified_head_unref(*head);
+		*head = NULL;
+	}
+	return status;
+}
+
+static int saved_record(struct poc *poc, struct verified_head *head, const struct name *name, int64_t at,
+			struct client_record *out)
+{
+	struct verdict_by by = {at != 0 ? at : head->time_ms / 1000, poc->max_age, true};
+	int status = verify_saved_record(head, name, READER_PLAIN, &out->verified, &poc->why);
+
+	return status != 0 ? status : verdict_record(head, &out->verified, &by, &out->verdict, &poc->why);
+}
+
+int client_verify(struct poc *poc, const uint8_t *bytes, size_t size, const struct name *name, int64_t at,
+		  struct client_record *out)
+{
+	struct verified_head *head;
+	struct name only;
+
+	*out = (struct client_record){0};
+	int status = verify_bytes(poc, bytes, size, &head);
+	if (status != 0)
+		return status;
+	if (name == NULL) {
+		status = only_record(poc, head, &only);
+		name = &only;
+	}
+	if (status == 0)
+		status = saved_record(poc, head, name, at, out);
+	verified_head_unref(head);
+	return status;
+}
+
+int client_verify_walk(struct poc *poc, const uint8_t *bytes, size_t size, int64_t at,
+		       int (*each)(void *ctx, const struct client_record *record), void *ctx)
+{
+	struct verified_head *head;
+	int status = verify_bytes(poc, bytes, size, &head);
+
+	if (status != 0)
+		return status;
+	status = copy_walk_head(poc, head, at, READER_PLAIN, each, ctx);
+	verified_head_unref(head);
+	return status;
+}
+
+/* ---- Envelopes */
+
+void client_envelopes_finish(struct client_envelope *envelopes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		envelope_destroy(envelopes[i].envelope);
+		envelopes[i].envelope = NULL;
+	}
+}
+
+/* T and S are part of every head. */
+static int from_head(struct poc *poc, const struct verified_head *head, struct client_envelope *out)
+{
+	const struct envelope *source = out->name.kind == NAME_TRUST ? verified_head_trust(head) : head->reg;
+
+	out->value = source->value;
+	return envelope_parse(source->bytes, source->size, &out->envelope, &poc->why);
+}
+
+static int keys_from(struct poc *poc, const Poc__Proof *proof, const char *state, struct envelope **keys)
+{
+	struct name name;
+	struct verified_item proven;
+	const Poc__Item *item, *chain;
+	bool replaced;
+
+	*keys = NULL;
+	if (!name_make(NAME_KEYS, state, NULL, &name))
+		return refuse(&poc->why, STATUS_USAGE, "", "\"%s\" is not a state", state);
+	int status = session_item(poc, proof, name.text, &item, &proven);
+	if (status != 0 || proven.absent)
+		return status;
+	return session_keys(poc, poc->head, &proven, item, &chain, keys, &replaced);
+}
+
+static int envelope_from(struct poc *poc, const Poc__Proof *proof, struct client_envelope *out)
+{
+	struct verified_item proven;
+	const Poc__Item *item;
+	struct envelope *keys;
+
+	if (out->name.kind == NAME_TRUST || out->name.kind == NAME_REGISTER)
+		return from_head(poc, poc->head, out);
+	int status = session_item(poc, proof, out->name.text, &item, &proven);
+	out->absent = proven.absent;
+	out->value = proven.value;
+	if (status != 0 || proven.absent)
+		return status;
+	if (out->name.kind == NAME_KEYS)
+		return keys_from(poc, proof, out->name.state, &out->envelope);
+	if (item->n_envelopes == 0)
+		return 0;
+	status = keys_from(poc, proof, out->name.state, &keys);
+	if (status == 0 && keys == NULL)
+		status = refuse(&poc->why, STATUS_UNVERIFIED, out->name.text, "%s without keys of its state",
+				out->name.text);
+	if (status == 0)
+		status = verify_users(poc->head, keys, &out->name, &proven.value, &item->envelopes[0], &out->envelope,
+				      &poc->why);
+	envelope_destroy(keys);
+	return status;
+}
+
+static bool listed(const char *const *names, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+enum { ENVELOPES_MAX = 16 };
+
+/* The names to ask for: those wanted, and K of each whose U is wanted. */
+static int names_to_ask(struct poc *poc, struct client_envelope *out, size_t n, struct name keys[ENVELOPES_MAX],
+			const char *ask[2 * ENVELOPES_MAX], size_t *n_ask)
+{
+	*n_ask = 0;
+	for (size_t i = 0; i < n; i++) {
+		enum name_kind kind = out[i].name.kind;
+		if (kind == NAME_TRUST || kind == NAME_REGISTER)
+			continue;
+		if (kind != NAME_KEYS && kind != NAME_USERS)
+			return refuse(&poc->why, STATUS_USAGE, "", "%s is not asked for this way", out[i].name.text);
+		if (!name_make(NAME_KEYS, out[i].name.state, NULL, &keys[i]))
+			return refuse(&poc->why, STATUS_USAGE, "", "\"%s\" is not a name", out[i].name.text);
+		if (!listed(ask, *n_ask, keys[i].text))
+			ask[(*n_ask)++] = keys[i].text;
+		if (!listed(ask, *n_ask, out[i].name.text))
+			ask[(*n_ask)++] = out[i].name.text;
+	}
+	if (*n_ask > ENVELOPES_MAX)
+		return refuse(&poc->why, STATUS_USAGE, "", "too many names at once");
+	return 0;
+}
+
+static int envelopes_online(struct poc *poc, struct client_envelope *out, size_t n)
+{
+	struct name keys[ENVELOPES_MAX];
+	const char *ask[2 * ENVELOPES_MAX];
+	struct question q = {.names = ask};
+	int status = names_to_ask(poc, out, n, keys, ask, &q.n_names);
+
+	if (status == 0 && q.n_names == 0) {
+		status = session_connect(poc);
+		if (status == 0)
+			status = session_move(poc);
+	} else if (status == 0) {
+		status = session_ask(poc, &q, 1);
+	}
+	for (size_t i = 0; i < n && status == 0; i++)
+		status = envelope_from(poc, q.proof, &out[i]);
+	session_free_answers(&q, 1);
+	return status;
+}
+
+static int envelopes_offline(struct poc *poc, struct client_envelope *out, size_t n)
+{
+	int status = copy_load(poc);
+
+	for (size_t i = 0; i < n && status == 0; i++) {
+		struct verified_item proven;
+		if (out[i].name.kind == NAME_TRUST || out[i].name.kind == NAME_REGISTER) {
+			status = from_head(poc, poc->copy, &out[i]);
+			continue;
+		}
+		status = verify_saved_envelope(poc->copy, &out[i].name, &proven, &out[i].envelope, &poc->why);
+		out[i].absent = proven.absent;
+		out[i].value = proven.value;
+	}
+	return status;
+}
+
+int client_envelopes(struct poc *poc, enum client_mode mode, const char *const *names, size_t n,
+		     struct client_envelope *out)
+{
+	connection_begin(poc);
+	memset(out, 0, n * sizeof *out);
+	if (n > ENVELOPES_MAX)
+		return refuse(&poc->why, STATUS_USAGE, "", "too many names at once");
+	for (size_t i = 0; i < n; i++) {
+		if (!name_parse(names[i], &out[i].name))
+			return refuse(&poc->why, STATUS_USAGE, "", "\"%.60s\" is not a name", names[i]);
+	}
+	int status = mode == CLIENT_OFFLINE ? envelopes_offline(poc, out, n) : envelopes_online(poc, out, n);
+	if (status != 0)
+		client_envelopes_finish(out, n);
+	return status;
+}

@@ -1,0 +1,61 @@
+#include "clients/libpoc/verdict.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/rules/record.h"
+
+void verdict_head(const struct verified_head *head, const struct verdict_by *by, struct poc_verdict *out)
+{
+	const struct envelope *trust = verified_head_trust(head);
+	int64_t max_age = by->max_age != 0 ? by->max_age : (int64_t)trust->payload.trust->max_age;
+
+	*out = (struct poc_verdict){.offline = by->offline};
+	snprintf(out->origin, sizeof out->origin, "%s", head->checkpoint.origin);
+	out->size = head->checkpoint.size;
+	out->time_ms = head->time_ms;
+	out->cosigners = head->cosigners;
+	out->quorum = head->quorum;
+	out->auditors = head->auditors;
+	out->trust_seq = trust->seq;
+	out->trust_expired = by->now >= trust->payload.trust->expires;
+	out->checkpoint_stale = by->now - head->time_ms / 1000 > max_age;
+}
+
+static int judge(const struct verified_record *record, const struct poc_verdict *verdict, struct refusal *why)
+{
+	const char *place = record->name.text + 2;
+
+	if (record->absent)
+		return refuse(why, STATUS_NOT_FOUND, "", "%s is not in the directory (proven)", place);
+	if (record->suspended)
+		return refuse(why, STATUS_SUSPENDED, "", "%s is suspended", record->name.state);
+	if (record->withdrawn)
+		return refuse(why, STATUS_WITHDRAWN, "", "%s has withdrawn its record", place);
+	if (verdict->checkpoint_stale)
+		return refuse(why, STATUS_STALE, "", "the checkpoint is older than allowed");
+	if (verdict->trust_expired)
+		return refuse(why, STATUS_STALE, "", "the trust root has expired");
+	if (verdict->freshness == FRESH_STALE)
+		return refuse(why, STATUS_STALE, "", "%s has not been confirmed for too long", place);
+	return 0;
+}
+
+int verdict_record(const struct verified_head *head, const struct verified_record *record, const struct verdict_by *by,
+		   struct poc_verdict *out, struct refusal *why)
+{
+	verdict_head(head, by, out);
+	out->status = record->suspended ? POC_SUSPENDED : record->withdrawn ? POC_WITHDRAWN : POC_VALID;
+	out->withheld = record->withheld;
+	if (record->record != NULL) {
+		const Poc__Record *r = record->record->payload.record;
+		out->issued = r->issued;
+		out->confirmed = r->confirmed;
+		out->expires = r->expires;
+		out->freshness = (int)record_freshness(r, by->now);
+		snprintf(out->signed_by, sizeof out->signed_by, "%s", record->signed_by);
+		out->replaced = record->replaced;
+		hash_to_hex(&record->signer, out->signer);
+	}
+	return judge(record, out, why);
+}

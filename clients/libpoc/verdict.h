@@ -1,0 +1,21 @@
+/* verdict: from verified facts to the struct poc_verdict that people are told, and to the status of a call. */
+#ifndef CLIENTS_LIBPOC_VERDICT_H
+#define CLIENTS_LIBPOC_VERDICT_H
+
+#include "clients/libpoc/poc.h"
+#include "clients/libpoc/verify.h"
+
+struct verdict_by {
+	int64_t now;     /* seconds: judged at */
+	int64_t max_age; /* seconds; 0: what T says */
+	bool offline;
+};
+
+/* The checkpoint's part. */
+void verdict_head(const struct verified_head *head, const struct verdict_by *by, struct poc_verdict *out);
+
+/* The whole.  0, STATUS_NOT_FOUND, STATUS_WITHDRAWN, STATUS_SUSPENDED or STATUS_STALE, in words in *why. */
+int verdict_record(const struct verified_head *head, const struct verified_record *record, const struct verdict_by *by,
+		   struct poc_verdict *out, struct refusal *why);
+
+#endif

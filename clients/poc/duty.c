@@ -1,0 +1,352 @@
+#include "clients/poc/duty.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/strings.h"
+#include "clients/libpoc/content.h"
+#include "pocd/base/ini.h"
+#include "proto/wire/prescan.h"
+
+static bool unreached(int status)
+{
+	return status == STATUS_UNREACHABLE || status == STATUS_TLS;
+}
+
+int duty_fail(struct duty *duty, int status)
+{
+	return link_fail(duty->cli, duty->poc, status);
+}
+
+/* ---- Opening */
+
+static int open_keys(struct duty *duty)
+{
+	return duty->cli->conf.reading.n == 0
+		   ? 0
+		   : link_keys_open(duty->cli, &duty->cli->conf.reading, "notices", &duty->keys);
+}
+
+int duty_open_sender(struct cli *cli, struct duty *out)
+{
+	*out = (struct duty){.cli = cli, .offline = cli->offline};
+	if (cli->conf.key[0] == '\0' && cli->conf.id[0] != '\0')
+		return cli_fail(cli, STATUS_DENIED, tr("%s names no user key; poc setup INVITE makes one"),
+				cli->conf.path);
+	int status = link_open(cli, !cli->offline, &out->poc);
+
+	if (status == 0)
+		status = open_keys(out);
+	if (status != 0)
+		duty_close(out);
+	return status;
+}
+
+void duty_close(struct duty *duty)
+{
+	for (size_t i = 0; i < duty->n_desks; i++)
+		desk_close(duty->desks[i]);
+	link_keys_close(&duty->keys);
+	if (duty->cli != NULL)
+		link_close(duty->cli, duty->poc);
+	*duty = (struct duty){0};
+}
+
+struct telling {
+	struct duty *duty;
+	size_t sent;
+};
+
+static void tell(void *ctx, const struct outbox_result *result)
+{
+	struct telling *telling = ctx;
+	char id[NOTICE_ID_TEXT];
+
+	notice_id_print(&result->id, id);
+	const char *what = result->is_notice ? tr("notice") : step_name(result->step);
+	if (result->status == 0) {
+		telling->sent++;
+		cli_note(telling->duty->cli, tr("sent from the outbox: %s %s"), what, id);
+	} else if (result->status != STATUS_QUEUED) {
+		cli_note(telling->duty->cli, tr("refused, and set aside in the outbox: %s %s: %s"), what, id,
+			 result->message);
+	}
+}
+
+int duty_flush(struct duty *duty, size_t *sent, size_t *waiting)
+{
+	struct telling telling = {duty, 0};
+	size_t left;
+	int status = outbox_flush(duty->poc, duty->keys.keys, duty->keys.n, tell, &telling, &left);
+
+	if (sent != NULL)
+		*sent = telling.sent;
+	if (waiting != NULL)
+		*waiting = left;
+	return status;
+}
+
+/* Which desks we have: by U; without network and copy, those that the state folder knows. */
+static int list_desks(struct duty *duty, struct client_desk out[DUTY_DESKS], size_t *n)
+{
+	int status = STATUS_UNREACHABLE;
+
+	if (!duty->offline) {
+		status = client_own_desks(duty->poc, CLIENT_ONLINE, out, n);
+		if (!unreached(status) || duty->cli->online || duty->cli->servers != NULL)
+			return status == 0 ? 0 : duty_fail(duty, status);
+		duty->offline = true;
+		cli_note(duty->cli, tr("%s: showing what is kept here"), client_why(duty->poc)->message);
+	}
+	if (client_own_desks(duty->poc, CLIENT_OFFLINE, out, n) == 0)
+		return 0;
+	for (*n = 0; *n < DUTY_DESKS; (*n)++) {
+		snprintf(out[*n].place, sizeof out[*n].place, "%s", duty->cli->conf.state);
+		out[*n].kind = (Poc__PocKind)(*n + 1);
+	}
+	return 0;
+}
+
+static int open_desk(struct duty *duty, const struct client_desk *id)
+{
+	struct desk *desk;
+	int status = desk_open(duty->poc, id, &desk);
+
+	if (status == 0)
+		duty->desks[duty->n_desks++] = desk;
+	if (status == 0 && !duty->offline)
+		status = desk_sync(duty->poc, desk);
+	if (status == 0 && desk->bad > 0)
+		cli_note(duty->cli,
+			 tr("%zu entries of the feed of %s %s do not verify; they are kept, and move nothing"),
+			 desk->bad, id->place, poc_kind_name(id->kind));
+	return status == 0 ? 0 : duty_fail(duty, status);
+}
+
+int duty_open(struct cli *cli, struct duty *out)
+{
+	struct client_desk desks[DUTY_DESKS];
+	size_t n = 0;
+	int status = duty_open_sender(cli, out);
+
+	if (status != 0)
+		return status;
+	status = list_desks(out, desks, &n);
+	if (status == 0 && !out->offline && outbox_waiting(out->poc) > 0)
+		duty_flush(out, NULL, NULL);
+	for (size_t i = 0; i < n && status == 0; i++)
+		status = open_desk(out, &desks[i]);
+	if (status != 0)
+		duty_close(out);
+	return status;
+}
+
+/* ---- Finding */
+
+static bool better(const struct desk *desk, const struct desk_notice *notice, const struct desk *held,
+		   const struct desk_notice *held_notice)
+{
+	return desk_own_party(held, held_notice) == NULL && desk_own_party(desk, notice) != NULL;
+}
+
+int duty_find(struct duty *duty, const char *prefix, struct desk **desk, struct desk_notice **notice)
+{
+	bool several = false;
+
+	*notice = NULL;
+	for (size_t i = 0; i < duty->n_desks; i++) {
+		for (size_t j = 0; j < duty->desks[i]->n; j++) {
+			struct desk_notice *each = duty->desks[i]->notices[j];
+			if (!notice_id_matches(&each->notice->id, prefix))
+				continue;
+			bool same = *notice != NULL &&
+				    memcmp(each->notice->id.bytes, (*notice)->notice->id.bytes, NOTICE_ID_SIZE) == 0;
+			several = several || (*notice != NULL && !same);
+			if (*notice == NULL || (same && better(duty->desks[i], each, *desk, *notice))) {
+				*desk = duty->desks[i];
+				*notice = each;
+			}
+		}
+	}
+	if (several)
+		return cli_fail(duty->cli, STATUS_USAGE, tr("\"%s\" is the start of several ids: give more of it"),
+				prefix);
+	if (*notice == NULL)
+		return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("no notice of ours has the id %s%s"), prefix,
+				strlen(prefix) < 4 ? tr(" (give at least four characters)") : "");
+	return 0;
+}
+
+static bool desk_has(const Poc__Desk *desk, const struct hash *id)
+{
+	for (size_t i = 0; i < desk->n_keys; i++) {
+		if (memcmp(desk->keys[i].data, id->bytes, HASH_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the notice was encrypted to a key of ours: which is asked before its body is, for that is delivery. */
+static bool is_for(const Poc__Core *core, const struct hash *id)
+{
+	bool found = desk_has(core->from, id);
+
+	for (size_t i = 0; i < core->n_to && !found; i++)
+		found = desk_has(core->to[i], id);
+	for (size_t i = 0; i < core->n_escalations && !found; i++)
+		found = desk_has(core->escalations[i]->to, id);
+	return found;
+}
+
+static const struct keystore_key *key_for(const struct duty *duty, const struct notice *notice)
+{
+	for (size_t i = 0; i < duty->keys.n; i++) {
+		if (is_for(notice->core, &keystore_public(duty->keys.keys[i])->id))
+			return duty->keys.keys[i];
+	}
+	return NULL;
+}
+
+int duty_open_notice(struct duty *duty, const struct desk *desk, const struct desk_notice *notice, Poc__Inner **inner)
+{
+	struct refusal *why = (struct refusal *)client_why(duty->poc);
+	uint8_t *body;
+	size_t size;
+
+	*inner = NULL;
+	if (!notice->good)
+		return refuse(why, STATUS_UNVERIFIED, "", "its signature does not verify: it is not opened");
+	const struct keystore_key *key = key_for(duty, notice->notice);
+	if (key == NULL)
+		return refuse(why, STATUS_DENIED, "",
+			      "no reading key of ours opens it: it was not encrypted to any of them");
+	int status = desk_body(duty->poc, desk, notice, duty->offline, &body, &size);
+	if (status != 0)
+		return status;
+	status = notice_open(notice->notice, body, size, key, inner, why);
+	free(body);
+	return status;
+}
+
+/* ---- Looks */
+
+void duty_id(const struct notice_id *id, char out[NOTICE_ID_TEXT])
+{
+	notice_id_print(id, out);
+}
+
+void duty_exercise_line(const struct notice *notice)
+{
+	if (notice->core->exercise[0] != '\0')
+		cli_line(tr("*** EXERCISE %s *** EXERCISE *** EXERCISE ***"), notice->core->exercise);
+}
+
+char *duty_recipients(const struct notice *notice)
+{
+	const Poc__Core *core = notice->core;
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (out == NULL)
+		return NULL;
+	for (size_t i = 0; i < core->n_to; i++)
+		fprintf(out, "%s%s %s", i > 0 ? ", " : "", core->to[i]->place, poc_kind_name(core->to[i]->kind));
+	if (fclose(out) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+const char *duty_disclaimer(void)
+{
+	return tr("A receipt implies neither agreement with the notice nor responsibility for the incident.");
+}
+
+bool duty_time(const struct duty *duty, const char *text, int64_t *out)
+{
+	uint64_t span;
+
+	if (time_from_text(text, out) == 0)
+		return true;
+	if (!ini_duration_ms(text, &span) || span < 1000)
+		return false;
+	*out = client_now(duty->poc) + (int64_t)(span / 1000);
+	return true;
+}
+
+static json_t *time_json(int64_t seconds)
+{
+	return seconds != 0 ? json_string(time_text(seconds)) : json_null();
+}
+
+static json_t *id_json(const uint8_t *bytes)
+{
+	struct notice_id id;
+	char text[NOTICE_ID_TEXT];
+
+	memcpy(id.bytes, bytes, NOTICE_ID_SIZE);
+	notice_id_print(&id, text);
+	return json_string(text);
+}
+
+static json_t *parties_json(const struct desk_notice *notice)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < notice->n_parties; i++) {
+		const struct desk_party *p = &notice->parties[i];
+		if (p->side == SIDE_FROM)
+			continue;
+		json_t *one = json_pack("{s:s,s:s,s:s}", "place", p->desk.place, "kind", poc_kind_name(p->desk.kind),
+					"step", step_name(desk_party_step(p)));
+		if (p->answer_by != 0)
+			json_object_set_new(one, "answer_by", time_json(p->answer_by));
+		if (p->reason != 0)
+			json_object_set_new(one, "reason", json_string(reason_name(p->reason)));
+		if (p->side == SIDE_ESCALATION)
+			json_object_set_new(one, "escalation", json_true());
+		json_array_append_new(list, one);
+	}
+	return list;
+}
+
+/* The reference that the other side gave: of the notice that this one answers, if we have it; our own is the sender's.
+ */
+static void references(const struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
+		       const Poc__Inner *inner, json_t *out)
+{
+	const char *reference = inner != NULL ? inner->content->our_reference : "";
+	bool sent = notice->side == SIDE_FROM;
+
+	(void)duty;
+	(void)desk;
+	json_object_set_new(out, "our_ref", sent ? json_string(reference) : json_string(""));
+	json_object_set_new(out, "their_ref", sent ? json_string("") : json_string(reference));
+}
+
+json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
+			 const Poc__Inner *inner)
+{
+	const Poc__Core *core = notice->notice->core;
+	json_t *to = json_array();
+
+	for (size_t i = 0; i < core->n_to; i++)
+		json_array_append_new(to, json_string(core->to[i]->place));
+	json_t *out = json_pack(
+	    "{s:o,s:o,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:b,s:s,s:o,s:o,s:b,s:o}", "id", id_json(core->id.data),
+	    "thread", id_json(core->thread.data), "from", core->from->place, "from_kind",
+	    poc_kind_name(core->from->kind), "handle", core->handle, "to", to, "category",
+	    category_name(core->category), "urgency", urgency_name(core->urgency), "tlp", notice_tlp_name(core->tlp),
+	    "subject", inner != NULL ? json_string(inner->content->subject) : json_null(), "created",
+	    time_json(core->created), "reply_by", time_json(core->reply_by), "overdue",
+	    desk_overdue(desk, notice, client_now(duty->poc)), "step", step_name(desk_step(desk, notice)), "taken_by",
+	    notice->taken_by[0] != '\0' ? json_string(notice->taken_by) : json_null(), "exercise",
+	    core->exercise[0] != '\0' ? json_string(core->exercise) : json_null(), "verified", (int)notice->good,
+	    "recipients", parties_json(notice));
+	if (core->answers.len > 0)
+		json_object_set_new(out, "answers", id_json(core->answers.data));
+	references(duty, desk, notice, inner, out);
+	return out;
+}

@@ -1,0 +1,63 @@
+/* duty: what the commands about notices share: our desks with their notices, our reading keys, finding a notice by the
+ * start of its id, and how a notice looks. */
+#ifndef CLIENTS_POC_DUTY_H
+#define CLIENTS_POC_DUTY_H
+
+#include "clients/cli/link.h"
+#include "clients/libpoc/desk.h"
+#include "clients/libpoc/outbox.h"
+
+enum { DUTY_DESKS = 3 };
+
+struct duty {
+	struct cli *cli;
+	struct poc *poc;
+	struct link_keys keys; /* reading keys; may be none */
+	bool offline;          /* no server could be reached, or none was to be */
+	size_t n_desks;
+	struct desk *desks[DUTY_DESKS];
+};
+
+/* Opens, sends what waits in the outbox, and brings our desks up to date; without a server the local copy serves, which
+ * is said.  0 or a status, printed. */
+int duty_open(struct cli *cli, struct duty *out);
+void duty_close(struct duty *duty); /* zeroed memory allowed */
+
+/* The same without desks: for sending. */
+int duty_open_sender(struct cli *cli, struct duty *out);
+
+/* Posts what waits; results are told on stderr, counted in *sent (NULL allowed). */
+int duty_flush(struct duty *duty, size_t *sent, size_t *waiting);
+
+/* A notice by any unique prefix of its id, of at least four characters.  Of several desks that know it, the one that
+ * received it.  NOT_FOUND or USAGE, printed. */
+int duty_find(struct duty *duty, const char *prefix, struct desk **desk, struct desk_notice **notice);
+
+/* Fetches and opens a notice's body.  0 and *inner (message_free); UNVERIFIED, DENIED (no key of ours opens it) or
+ * UNREACHABLE, not printed: duty->poc has the words. */
+int duty_open_notice(struct duty *duty, const struct desk *desk, const struct desk_notice *notice, Poc__Inner **inner);
+
+/* Prints poc's last error. */
+int duty_fail(struct duty *duty, int status);
+
+/* ---- How a notice looks */
+
+/* The line that marks an exercise, if the notice is of one; before and after everything else. */
+void duty_exercise_line(const struct notice *notice);
+
+/* "XB technical, XC technical" of the recipients; malloc, NULL when out of memory. */
+char *duty_recipients(const struct notice *notice);
+
+/* id, thread, from, to, category ... as contract.md lists them; inner may be NULL. */
+json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
+			 const Poc__Inner *inner);
+
+void duty_id(const struct notice_id *id, char out[NOTICE_ID_TEXT]);
+
+/* Time or span from now: "24h" or "2026-11-24T12:00:00Z".  False if it is neither. */
+bool duty_time(const struct duty *duty, const char *text, int64_t *out);
+
+/* That a receipt implies neither agreement nor responsibility. */
+const char *duty_disclaimer(void);
+
+#endif

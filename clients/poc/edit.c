@@ -1,0 +1,178 @@
+/* The own record as a commented form in $EDITOR. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clients/cli/make.h"
+#include "clients/cli/place.h"
+#include "clients/cli/strings.h"
+#include "clients/poc/commands.h"
+#include "clients/poc/publish.h"
+
+/* The form is the JSON that publish takes, under comments; lines that begin with # are dropped. */
+static const char form_help[] =
+    "# The record of %s.  Lines that begin with # are comments.\n"
+    "# pocs: points of contact in order of preference; kind: technical or diplomatic; id: [a-z0-9-], stable.\n"
+    "# sections: \"office\" (GREEN unless \"tlp\" says otherwise), \"persons\" (AMBER), or names of your own.\n"
+    "#   names, descriptions, institutions: [{\"lang\": \"en\", \"text\": \"...\"}], one name in Latin script\n"
+    "#   channels: [{\"id\": \"phone-1\", \"type\": \"phone\", \"value\": \"+5511...\", \"languages\": [\"pt\"],\n"
+    "#              \"valid_from\": \"2026-12-01T00:00:00Z\", \"valid_until\": ..., \"out_of_hours\": true}]\n"
+    "#   hours: {\"zone\": \"America/Sao_Paulo\", \"weekly\": [{\"day\": 1, \"open\": \"09:00\", \"close\": "
+    "\"18:00\"}],\n"
+    "#           \"exceptions\": [{\"date\": \"2026-12-25\", \"note\": \"holiday\"}]}  or  {\"zone\": ..., \"always\": "
+    "true}\n"
+    "#   languages, websites, pgp_keys, memberships, constituency, persons, addresses\n"
+    "# Save and leave to see what changes; an empty file gives up.\n";
+
+static const char empty_record[] =
+    "{\n"
+    "  \"schema\": \"poc.record/1\",\n"
+    "  \"place\": \"%s\",\n"
+    "  \"pocs\": [\n"
+    "    {\"id\": \"technical-1\", \"kind\": \"technical\", \"sections\": [\n"
+    "      {\"name\": \"office\", \"content\": {\n"
+    "        \"names\": [{\"lang\": \"en\", \"text\": \"...\"}],\n"
+    "        \"channels\": [{\"id\": \"email-1\", \"type\": \"email\", \"value\": \"...\"}]\n"
+    "      }}\n"
+    "    ]}\n"
+    "  ]\n"
+    "}\n";
+
+static char *form_of(const struct name *name, const struct client_record *current, bool exists)
+{
+	const struct verified_record *v = &current->verified;
+	struct draft *draft = NULL;
+	char *body = NULL, *form = NULL;
+
+	if (exists && !v->withdrawn &&
+	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) == 0) {
+		json_t *json = draft_to_json(draft);
+		body = json_dumps(json, JSON_INDENT(2));
+		json_decref(json);
+		draft_destroy(draft);
+	} else if (asprintf(&body, empty_record, place_text(name)) < 0) {
+		body = NULL;
+	}
+	char *help = NULL;
+	if (body != NULL && asprintf(&help, form_help, place_text(name)) >= 0 &&
+	    asprintf(&form, "%s%s\n", help, body) < 0)
+		form = NULL;
+	free(help);
+	free(body);
+	return form;
+}
+
+static bool is_empty(const char *path)
+{
+	struct refusal why;
+	size_t size;
+	char *text = cli_read_file(path, 1 << 20, &size, &why);
+	bool empty = text != NULL;
+
+	for (char *line = text; line != NULL && empty; line = strchr(line, '\n')) {
+		line += strspn(line, " \t\r\n");
+		empty = *line == '#' || *line == '\0';
+	}
+	free(text);
+	return empty;
+}
+
+static bool again(struct cli *cli)
+{
+	char answer[16];
+
+	if (cli->yes || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+		return false;
+	fputs(tr("Edit again? [Y/n] "), stderr);
+	if (fgets(answer, sizeof answer, stdin) == NULL || answer[0] == 'n' || answer[0] == 'N')
+		return false;
+	cli->failed = false;
+	return true;
+}
+
+/* Lets the person edit until the file is a draft, or given up. */
+static int edit_file(struct cli *cli, const char *path, struct draft **draft)
+{
+	*draft = NULL;
+	do {
+		int status = cli_edit(cli, path);
+		if (status == 0 && is_empty(path))
+			status = cli_fail(cli, STATUS_FAILED, tr("empty: nothing was changed"));
+		if (status != 0)
+			return status;
+		*draft = publish_read(cli, path);
+	} while (*draft == NULL && again(cli));
+	return *draft != NULL ? 0 : cli->code;
+}
+
+static int edited(struct cli *cli, const char *path, const struct name *name, const struct publish_base *base)
+{
+	struct draft *draft;
+	int status = edit_file(cli, path, &draft);
+
+	if (draft == NULL)
+		return status;
+	if (strcmp(draft->name.text, name->text) != 0)
+		status = cli_fail(cli, STATUS_INVALID, tr("the form was of %s, and is now of %s"), place_text(name),
+				  place_text(&draft->name));
+	else
+		status = publish_draft(cli, draft, base);
+	draft_destroy(draft);
+	return status;
+}
+
+/* The place that is edited: the own state's record, unless another is named. */
+static int edit_place(struct cli *cli, struct name *name)
+{
+	if (cli->conf.coordinator.n + cli->conf.editor.n == 0)
+		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
+	if (cli->argc > 0)
+		return place_read(cli, cli->argv[0], name);
+	return name_make(NAME_RECORD, cli->conf.state, NULL, name) ? 0
+								   : cli_fail(cli, STATUS_USAGE, tr("which place?"));
+}
+
+static int read_form(struct cli *cli, const struct name *name, struct publish_base *base, char **form)
+{
+	struct client_record current = {0};
+	struct poc *poc = NULL;
+	int status = link_open(cli, true, &poc);
+
+	*form = NULL;
+	if (status == 0)
+		status = make_current(cli, poc, name, &current, &base->exists);
+	if (status == 0 && base->exists)
+		base->value = current.verified.record->value;
+	if (status == 0 && (*form = form_of(name, &current, base->exists)) == NULL)
+		status = cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	client_record_finish(&current);
+	poc_close(poc);
+	return status;
+}
+
+int poc_cmd_edit(struct cli *cli)
+{
+	struct name name;
+	struct publish_base base = {0};
+	struct refusal why = {0};
+	char path[CONF_PATH_MAX], *form = NULL;
+	int status = edit_place(cli, &name);
+
+	if (status == 0)
+		status = read_form(cli, &name, &base, &form);
+	if (status != 0)
+		return status;
+	/* below the state folder, not in /tmp: persons' details are in it */
+	snprintf(path, sizeof path, "%.3900s/edit-%d.json", cli->conf.state_dir, (int)getpid());
+	if (cli_write_file(path, form, strlen(form), 0600, true, &why) != 0)
+		status = cli_refused(cli, &why);
+	else
+		status = edited(cli, path, &name, &base);
+	free(form);
+	if (status == 0 || is_empty(path))
+		unlink(path);
+	else if (access(path, F_OK) == 0)
+		cli_note(cli, tr("what you wrote is kept in %s; poc publish takes it"), path);
+	return status;
+}

@@ -1,0 +1,118 @@
+/* poc: the program of national CERTs, operators, coordinators and a state's authority. */
+#include "clients/poc/commands.h"
+#include "clients/poc/notice.h"
+
+static const struct flag lookup_flags[] = {
+    {"kind", 'k', "KIND", "technical or diplomatic only"},
+    {"section", 0, "NAME", "this section only; \"units\" asks for the state's units"},
+    {"save", 0, "FILE", "keep the answer with all that proves it"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag verify_flags[] = {
+    {"at", 0, "TIME", "judge freshness at this time (RFC 3339), not now"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag search_flags[] = {
+    {"kind", 'k', "KIND", "technical or diplomatic"},
+    {"language", 'l', "TAG", "speaks this language"},
+    {"member", 'm', "ORG", "member of this organisation"},
+    {"open-now", 0, NULL, "open now"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag export_flags[] = {
+    {"format", 'f', "bundle|json|csv", "bundle (default): verifiable by anybody"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag confirm_flags[] = {
+    {"all", 0, NULL, "the state's record and those of all its units"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag withdraw_flags[] = {
+    {"poc", 0, "ID", "only this point of contact"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag setup_flags[] = {
+    {"request", 0, "FILE", "where the request goes (default: beside the invitation)"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag invite_flags[] = {
+    {"role", 'r', "ROLE", "reader, operator, coordinator, alert, mirror (may be given several times)"},
+    {"kind", 'k', "KIND", "POC kinds served (may be given several times)"},
+    {"service", 0, NULL, "a program, not a person"},
+    {"not-after", 0, "DATE", "end of the user's time, YYYY-MM-DD"},
+    {"out", 'O', "FILE", "where to (default: HANDLE.invite)"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag key_new_flags[] = {
+    {"type", 0, "ed25519|p256|p384", "kind of key (default: ed25519)"},
+    {"holder", 0, "desk|archive", "a reading key, which U is to list: published by the coordinator"},
+    {"kind", 'k', "KIND", "whose notices it reads: technical, diplomatic, coordinator (may be given several times)"},
+    {"not-after", 0, "DATE", "end of the reading key's time, YYYY-MM-DD"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag state_new_flags[] = {
+    {"out", 'O', "DIR", "folder for keys, configuration and CC.enrol"},
+    {"directory", 0, "FILE", "the directory's description, directory.info, where no configuration exists yet"},
+    {"authorities", 0, "N", "number of authority keys (default: 1)"},
+    {"threshold", 0, "K", "how many of them must sign (default: all)"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct command user_commands[] = {
+    {"invite", "HANDLE --role ROLE", "write an invitation: no secrets in it", 1, 1, invite_flags, poc_cmd_user_invite,
+     NULL},
+    {"add", "FILE.request...", "show the check codes, ask, publish", 1, -1, NULL, poc_cmd_user_add, NULL},
+    {"remove", "HANDLE...", "drop users: their sessions end within a second", 1, -1, NULL, poc_cmd_user_remove, NULL},
+    {"list", "[STATE]", "the users of a state, as published", 0, 1, NULL, poc_cmd_user_list, NULL},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
+static const struct command key_commands[] = {
+    {"new", "FILE", "make a key file", 1, 1, key_new_flags, poc_cmd_key_new, NULL},
+    {"show", "[STATE|FILE]", "fingerprints to read aloud", 0, 1, NULL, poc_cmd_key_show, NULL},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
+static const struct command state_commands[] = {
+    {"new", "CC --out DIR", "make a state's keys and its enrolment file", 1, 1, state_new_flags, poc_cmd_state_new,
+     NULL},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
+static const struct command commands[] = {
+    {"setup", "INVITE", "first start on a machine: keys, configuration, request", 1, 1, setup_flags, poc_cmd_setup,
+     NULL, true},
+    {"lookup", "PLACE...", "whom do I call now, and is it proven", 1, -1, lookup_flags, poc_cmd_lookup, NULL},
+    {"search", "[TEXT]", "search the verified local copy", 0, 1, search_flags, poc_cmd_search, NULL},
+    {"sync", "", "bring the local copy up to date", 0, 0, NULL, poc_cmd_sync, NULL},
+    {"verify", "FILE", "check a saved answer or bundle, without network", 1, 1, verify_flags, poc_cmd_verify, NULL},
+    {"history", "PLACE", "every version of a record", 1, 1, NULL, poc_cmd_history, NULL},
+    {"export", "[FILE]", "write the local copy", 0, 1, export_flags, poc_cmd_export, NULL},
+    {"status", "", "where we stand: server, checkpoint, local copy, our own entry", 0, 0, NULL, poc_cmd_status, NULL},
+    {"edit", "[PLACE]", "own record as a form in $EDITOR, then signed and published", 0, 1, NULL, poc_cmd_edit, NULL},
+    {"publish", "FILE...", "sign and publish records (JSON)", 1, -1, NULL, poc_cmd_publish, NULL},
+    {"confirm", "[PLACE...]", "say that a record is still correct", 0, -1, confirm_flags, poc_cmd_confirm, NULL},
+    {"withdraw", "[PLACE]", "withdraw a record, at once", 0, 1, withdraw_flags, poc_cmd_withdraw, NULL},
+    {"notice", NULL, "incident notices: send, list, show, ack, status ...", 0, 0, NULL, NULL, poc_notice_commands},
+    {"handover", "", "what the next shift must know: open notices, deadlines, notes", 0, 0, poc_handover_flags,
+     poc_cmd_handover, NULL},
+    {"user", NULL, "own users: invite, add, remove, list", 0, 0, NULL, NULL, user_commands},
+    {"key", NULL, "keys: new, show", 0, 0, NULL, NULL, key_commands},
+    {"state", NULL, "a state's authority: new", 0, 0, NULL, NULL, state_commands},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
+int main(int argc, char **argv)
+{
+	return cli_main("poc", "Points of contact for computer incidents: look up, verify, publish.", commands, argc,
+			argv);
+}

@@ -1,0 +1,518 @@
+/* Sending: notices, answers, private notes, reminders, what is passed on. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/show.h"
+#include "clients/cli/strings.h"
+#include "clients/poc/compose.h"
+#include "clients/poc/notice.h"
+#include "clients/poc/receipts.h"
+#include "proto/wire/prescan.h"
+
+/* ---- What came of it */
+
+static int note_status(int worst, int status)
+{
+	return status != 0 && (worst == 0 || worst == STATUS_QUEUED) ? status : worst;
+}
+
+/* Whom a recipient's notice reaches now: of interest, never a reason to fail. */
+static void tell_reach(struct duty *duty, const struct client_desk *desk, json_t *list)
+{
+	struct client_record record = {0};
+	struct draft *draft = NULL;
+	struct name name;
+
+	if (!place_parse(desk->place, &name))
+		return;
+	client_lookup(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, &name, NULL, 0, &record);
+	const struct verified_record *v = &record.verified;
+	if (v->record != NULL &&
+	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) == 0) {
+		json_t *one = list != NULL ? show_reach_json(draft, desk->kind, client_now(duty->poc)) : NULL;
+		if (one != NULL)
+			json_array_append_new(list, one);
+		else if (list == NULL && !duty->cli->quiet)
+			show_reach(draft, desk->kind, client_now(duty->poc));
+	}
+	draft_destroy(draft);
+	client_record_finish(&record);
+}
+
+static json_t *sent_json(struct duty *duty, const struct client_notice *n, int64_t stored_ms)
+{
+	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT];
+	json_t *reach = json_array();
+
+	duty_id(&n->id, id);
+	duty_id(&n->thread, thread);
+	for (size_t i = 0; i < n->n_to; i++)
+		tell_reach(duty, &n->to[i], reach);
+	return json_pack("{s:s,s:s,s:o,s:o,s:o}", "id", id, "thread", thread, "stored",
+			 stored_ms != 0 ? json_string(time_text(stored_ms / 1000)) : json_null(), "exercise",
+			 n->exercise[0] != '\0' ? json_string(n->exercise) : json_null(), "recipients", reach);
+}
+
+static void print_sent(struct duty *duty, const struct client_notice *n, int64_t stored_ms)
+{
+	char id[NOTICE_ID_TEXT];
+
+	duty_id(&n->id, id);
+	if (n->exercise[0] != '\0')
+		cli_line(tr("*** EXERCISE %s *** EXERCISE *** EXERCISE ***"), n->exercise);
+	if (stored_ms != 0)
+		cli_line(tr("%s  stored %s"), id, time_text(stored_ms / 1000));
+	else
+		cli_line(tr("%s  in the outbox, not stored yet"), id);
+	for (size_t i = 0; i < n->n_to; i++)
+		tell_reach(duty, &n->to[i], NULL);
+}
+
+/* Sends one.  *json: what came of it, in JSON mode. */
+static int send_one(struct duty *duty, struct client_notice *n, json_t **json)
+{
+	struct client_sealed sealed;
+	struct client_posted posted = {0};
+	int status = 0;
+
+	*json = NULL;
+	if (duty->cli->dry_run) {
+		status = client_seal(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, n, &sealed);
+		client_sealed_finish(&sealed);
+		if (status != 0)
+			return duty_fail(duty, status);
+		cli_note(duty->cli, tr("dry run: nothing was sent"));
+		return 0;
+	}
+	status = outbox_send(duty->poc, duty->offline, n, &sealed, &posted);
+	client_sealed_finish(&sealed);
+	if (status != 0 && status != STATUS_QUEUED)
+		return duty_fail(duty, status);
+	duty->offline = duty->offline || status == STATUS_QUEUED;
+	char reason[400];
+	snprintf(reason, sizeof reason, "%s", client_why(duty->poc)->message);
+	if (duty->cli->json)
+		*json = sent_json(duty, n, posted.stored_ms);
+	else
+		print_sent(duty, n, posted.stored_ms);
+	if (status == STATUS_QUEUED && !duty->cli->json)
+		cli_fail(duty->cli, status, "%s", reason);
+	duty->cli->failed = duty->cli->failed || status == STATUS_QUEUED; /* its document says it */
+	return status;
+}
+
+/* ---- send */
+
+static int begin(struct duty *duty, struct client_notice *n)
+{
+	n->exercise = "";
+	n->category = POC__CATEGORY__CATEGORY_NOTIFICATION;
+	n->urgency = POC__URGENCY__URGENCY_ROUTINE;
+	n->tlp = POC__NOTICE_TLP__NOTICE_TLP_AMBER;
+	n->created = client_now(duty->poc);
+	if (notice_new_id(&n->id) != 0)
+		return cli_fail(duty->cli, STATUS_FAILED, tr("no random numbers"));
+	n->thread = n->id;
+	return 0;
+}
+
+/* "diplomatic": the same place's other point of contact; else another place's of the same kind. */
+static int add_escalation(struct duty *duty, const struct compose *compose, struct client_notice *n)
+{
+	const char *text = compose_field(duty->cli, compose, "escalate");
+	struct client_escalation *e = &n->escalations[0];
+	Poc__PocKind kind;
+	size_t count;
+
+	if (text == NULL)
+		return 0;
+	if (n->reply_by == 0)
+		return cli_fail(duty->cli, STATUS_USAGE, tr("--escalate needs --reply-by: when?"));
+	if (poc_kind_parse(text, &kind)) {
+		e->to = n->to[0];
+		e->to.kind = kind;
+	} else {
+		int status = compose_desks(duty->cli, text, poc_kind_name(n->to[0].kind), &e->to, 1, &count);
+		if (status != 0)
+			return status;
+	}
+	e->at = n->reply_by;
+	n->n_escalations = 1;
+	return 0;
+}
+
+static char *joined_places(const struct cli *cli, const struct compose *compose)
+{
+	const json_t *list = json_object_get(compose->given, "to");
+	const char *flag = compose_field(cli, compose, "to");
+	char *text = NULL;
+	size_t i, size;
+	json_t *each;
+
+	if (flag != NULL || !json_is_array(list))
+		return strdup(flag != NULL ? flag : "");
+	FILE *out = open_memstream(&text, &size);
+	json_array_foreach((json_t *)list, i, each) if (out != NULL && json_is_string(each))
+	    fprintf(out, "%s%s", i > 0 ? "," : "", json_string_value(each));
+	if (out != NULL)
+		fclose(out);
+	return text;
+}
+
+static int fill(struct duty *duty, const struct compose *compose, struct client_notice *n)
+{
+	char *places = joined_places(duty->cli, compose);
+	int status = places == NULL ? cli_fail(duty->cli, STATUS_NO_MEMORY, tr("out of memory")) : begin(duty, n);
+
+	if (status == 0)
+		status = compose_desks(duty->cli, places, compose_field(duty->cli, compose, "kind"), n->to,
+				       NOTICE_DESKS_MAX, &n->n_to);
+	free(places);
+	if (status == 0)
+		status = compose_header(duty, compose, n);
+	if (status == 0)
+		status = add_escalation(duty, compose, n);
+	if (status == 0)
+		status = compose_from(duty, n->to[0].kind, &n->from);
+	n->content = compose->content;
+	return status;
+}
+
+static int send_each(struct duty *duty, const struct client_notice *n, json_t *list)
+{
+	int worst = 0;
+
+	for (size_t i = 0; i < n->n_to; i++) {
+		struct client_notice one = *n;
+		json_t *json;
+		one.to[0] = n->to[i];
+		one.n_to = 1;
+		if (i > 0 && notice_new_id(&one.id) != 0)
+			return cli_fail(duty->cli, STATUS_FAILED, tr("no random numbers"));
+		one.thread = one.id;
+		int status = send_one(duty, &one, &json);
+		if (json != NULL)
+			json_array_append_new(list, json);
+		worst = note_status(worst, status);
+	}
+	return worst;
+}
+
+int poc_cmd_notice_send(struct cli *cli)
+{
+	struct compose compose = {0};
+	struct client_notice n = {0};
+	struct duty duty;
+	json_t *json = NULL, *list = json_array();
+	int status = duty_open_sender(cli, &duty);
+
+	if (status != 0)
+		return status;
+	status = compose_read(cli, NULL, true, &compose);
+	if (status == 0)
+		status = fill(&duty, &compose, &n);
+	if (status == 0 && !duty.offline && outbox_waiting(duty.poc) > 0)
+		duty_flush(&duty, NULL, NULL);
+	bool separately = cli_has(cli, "separately") || json_is_true(json_object_get(compose.given, "separately"));
+	if (status == 0 && separately)
+		status = send_each(&duty, &n, list);
+	else if (status == 0)
+		status = send_one(&duty, &n, &json);
+	if (json_array_size(list) == 1)
+		json = json_incref(json_array_get(list, 0));
+	else if (json_array_size(list) > 1)
+		json = json_pack("{s:O}", "notices", list);
+	if (json != NULL)
+		cli_document(cli, "poc.notice-send/1", json);
+	json_decref(list);
+	compose_finish(&compose);
+	duty_close(&duty);
+	return status;
+}
+
+/* ---- In a thread */
+
+/* Whose answer it is: the other side's desk, or where we sent the notice ourselves, its recipients. */
+static void answer_to(const struct desk *desk, const struct desk_notice *of, struct client_notice *n)
+{
+	const Poc__Core *core = of->notice->core;
+	bool received = desk_own_party(desk, of) != NULL;
+
+	for (size_t i = 0; i < (received ? 1 : core->n_to); i++) {
+		const Poc__Desk *to = received ? core->from : core->to[i];
+		snprintf(n->to[i].place, sizeof n->to[i].place, "%s", to->place);
+		n->to[i].kind = to->kind;
+		n->n_to = i + 1;
+	}
+	n->from = desk->id;
+}
+
+static int follow(struct duty *duty, const struct desk *desk, const struct desk_notice *of, struct client_notice *n)
+{
+	const Poc__Core *core = of->notice->core;
+	int status = of->good ? begin(duty, n)
+			      : cli_fail(duty->cli, STATUS_UNVERIFIED, tr("the notice's signature does not verify"));
+
+	n->category = POC__CATEGORY__CATEGORY_UPDATE;
+	n->urgency = core->urgency;
+	n->tlp = core->tlp;
+	n->exercise = core->exercise;
+	n->thread = of->notice->thread;
+	n->answers = of->notice->id;
+	n->has_answers = true;
+	answer_to(desk, of, n);
+	return status;
+}
+
+static void subject_of(struct duty *duty, const struct desk *desk, const struct desk_notice *of, const char *before,
+		       char out[900])
+{
+	Poc__Inner *inner = NULL;
+	char id[NOTICE_ID_TEXT];
+
+	duty_id(&of->notice->id, id);
+	if (duty_open_notice(duty, desk, of, &inner) != 0)
+		snprintf(out, 900, "%s %.9s", before, id);
+	else if (strncmp(inner->content->subject, before, strlen(before)) == 0)
+		snprintf(out, 900, "%s", inner->content->subject);
+	else /* at most 200 characters, of which the last may not be cut through */
+		snprintf(out, 900, "%s %.*s", before,
+			 strlen(inner->content->subject) > 180 ? 0 : (int)strlen(inner->content->subject),
+			 inner->content->subject);
+	if (inner != NULL && strlen(inner->content->subject) > 180)
+		snprintf(out, 900, "%s %.9s", before, id);
+	message_free(inner);
+}
+
+static void finish(struct duty *duty, struct compose *compose, json_t *json, const char *schema)
+{
+	if (json != NULL)
+		cli_document(duty->cli, schema, json);
+	compose_finish(compose);
+	duty_close(duty);
+}
+
+/* The receipt that says which notice is the answer; only who received a notice answers it. */
+static int say_answered(struct duty *duty, const struct desk *desk, const struct desk_notice *of,
+			const struct client_notice *n)
+{
+	struct receipts_saying saying = {.step = POC__STEP__STEP_ANSWERED, .answer = &n->id};
+	struct client_posted posted;
+
+	if (desk_own_party(desk, of) == NULL)
+		return 0;
+	int status = receipts_post(duty, of->notice, &desk->id, &saying, &posted);
+	return status == 0 || status == STATUS_QUEUED ? status : duty_fail(duty, status);
+}
+
+int poc_cmd_notice_reply(struct cli *cli)
+{
+	struct compose compose = {0};
+	struct client_notice n = {0};
+	struct desk_notice *of;
+	struct desk *desk;
+	struct duty duty;
+	char subject[900];
+	json_t *json = NULL;
+	int status = duty_open(cli, &duty);
+
+	if (status != 0)
+		return status;
+	status = duty_find(&duty, cli->argv[0], &desk, &of);
+	if (status == 0)
+		status = follow(&duty, desk, of, &n);
+	if (status == 0) {
+		subject_of(&duty, desk, of, "Re:", subject);
+		status = compose_read(cli, subject, true, &compose);
+	}
+	if (status == 0)
+		status = compose_header(&duty, &compose, &n);
+	n.content = compose.content;
+	if (status == 0)
+		status = send_one(&duty, &n, &json);
+	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
+		status = note_status(status, say_answered(&duty, desk, of, &n));
+	if (status == 0 && !cli->json && !cli->dry_run && desk_own_party(desk, of) != NULL)
+		cli_line("%s", duty_disclaimer());
+	finish(&duty, &compose, json, "poc.notice-send/1");
+	return status;
+}
+
+int poc_cmd_notice_note(struct cli *cli)
+{
+	struct compose compose = {0};
+	struct client_notice n = {0};
+	struct desk_notice *of;
+	struct desk *desk;
+	struct duty duty;
+	json_t *json = NULL;
+	int status = duty_open(cli, &duty);
+
+	if (status != 0)
+		return status;
+	status = duty_find(&duty, cli->argv[0], &desk, &of);
+	if (status == 0)
+		status = follow(&duty, desk, of, &n);
+	if (status == 0)
+		status = compose_read(cli, "note", true, &compose);
+	if (status == 0 && compose.content->text[0] == '\0')
+		status = cli_fail(cli, STATUS_USAGE, tr("an empty note: --text"));
+	n.category = POC__CATEGORY__CATEGORY_NOTE;
+	n.to[0] = n.from;
+	n.n_to = 1;
+	n.content = compose.content;
+	if (status == 0)
+		status = send_one(&duty, &n, &json);
+	finish(&duty, &compose, json, "poc.notice-send/1");
+	return status;
+}
+
+/* Those recipients who have not said that they received it. */
+static void keep_silent(const struct desk_notice *of, struct client_notice *n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n->n_to; i++) {
+		const struct desk_party *party = desk_party(of, n->to[i].place, n->to[i].kind);
+		if (party == NULL || desk_party_step(party) <= POC__STEP__STEP_DELIVERED)
+			n->to[kept++] = n->to[i];
+	}
+	n->n_to = kept;
+}
+
+int poc_cmd_notice_remind(struct cli *cli)
+{
+	struct compose compose = {0};
+	struct client_notice n = {0};
+	struct desk_notice *of;
+	struct desk *desk;
+	struct duty duty;
+	char subject[900];
+	json_t *json = NULL;
+	int status = duty_open(cli, &duty);
+
+	if (status != 0)
+		return status;
+	status = duty_find(&duty, cli->argv[0], &desk, &of);
+	if (status == 0 && of->side != SIDE_FROM)
+		status = cli_fail(cli, STATUS_DENIED, tr("only who sent a notice reminds of it"));
+	if (status == 0)
+		status = follow(&duty, desk, of, &n);
+	if (status == 0)
+		keep_silent(of, &n);
+	if (status == 0 && n.n_to == 0) {
+		cli_note(cli, tr("every recipient has acknowledged: nobody is reminded"));
+	} else if (status == 0) {
+		subject_of(&duty, desk, of, "Reminder:", subject);
+		status = compose_read(cli, subject, false, &compose);
+		n.content = compose.content;
+		if (status == 0)
+			status = send_one(&duty, &n, &json);
+	}
+	finish(&duty, &compose, json, "poc.notice-send/1");
+	return status;
+}
+
+/* ---- Passing on, with its proofs */
+
+/* The story of a notice with what its body held, as bytes. */
+static int pack_forwarded(struct duty *duty, const struct desk *desk, const struct desk_notice *of,
+			  Poc__NoticeContent *content)
+{
+	struct refusal why = {0};
+	struct story *story = NULL;
+	Poc__Inner *inner = NULL;
+	uint8_t *bytes = NULL, *packed;
+	size_t size, packed_size, left_out;
+	int status = duty_open_notice(duty, desk, of, &inner);
+
+	if (status == 0)
+		status = client_story(duty->poc, &desk->id, &of->notice->id, &story);
+	if (status != 0) {
+		message_free(inner);
+		return duty_fail(duty, status);
+	}
+	if (message_encode(inner, &bytes, &size) != 0)
+		status = refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
+	if (status == 0)
+		status =
+		    story_encode(client_head(duty->poc), story, bytes, size, &packed, &packed_size, &left_out, &why);
+	if (status == 0)
+		content->forwarded = (ProtobufCBinaryData){packed_size, packed};
+	free(bytes);
+	story_destroy(story);
+	message_free(inner);
+	return status == 0 ? 0 : cli_refused(duty->cli, &why);
+}
+
+static int pass_on(struct cli *cli, const char *before, bool escalates)
+{
+	struct compose compose = {0};
+	struct client_notice n = {0};
+	struct desk_notice *of;
+	struct desk *desk;
+	struct duty duty;
+	char subject[900];
+	json_t *json = NULL;
+
+	if (!cli_has(cli, "to"))
+		return cli_fail(cli, STATUS_USAGE, tr("to whom? --to PLACE"));
+	int status = duty_open(cli, &duty);
+	if (status != 0)
+		return status;
+	status = duty_find(&duty, cli->argv[0], &desk, &of);
+	if (status == 0 && escalates && of->side != SIDE_FROM)
+		status = cli_fail(cli, STATUS_DENIED, tr("only who sent a notice escalates it"));
+	if (status == 0)
+		status = follow(&duty, desk, of, &n);
+	if (status == 0)
+		status =
+		    compose_desks(cli, cli_value(cli, "to"), cli_value(cli, "kind"), n.to, NOTICE_DESKS_MAX, &n.n_to);
+	if (status == 0) {
+		subject_of(&duty, desk, of, before, subject);
+		status = compose_read(cli, subject, false, &compose);
+	}
+	if (status == 0)
+		status = pack_forwarded(&duty, desk, of, compose.content);
+	if (escalates)
+		n.category = of->notice->core->category;
+	n.content = compose.content;
+	if (status == 0)
+		status = send_one(&duty, &n, &json);
+	finish(&duty, &compose, json, "poc.notice-send/1");
+	return status;
+}
+
+int poc_cmd_notice_forward(struct cli *cli)
+{
+	return pass_on(cli, "Fwd:", false);
+}
+
+int poc_cmd_notice_escalate(struct cli *cli)
+{
+	return pass_on(cli, "Escalated:", true);
+}
+
+/* ---- flush */
+
+int poc_cmd_notice_flush(struct cli *cli)
+{
+	struct duty duty;
+	size_t sent, waiting;
+	int status = duty_open_sender(cli, &duty);
+
+	if (status != 0)
+		return status;
+	status = duty_flush(&duty, &sent, &waiting);
+	if (cli->json)
+		cli_document(cli, "poc.notice-flush/1",
+			     json_pack("{s:I,s:I}", "sent", (json_int_t)sent, "waiting", (json_int_t)waiting));
+	else if (!cli->quiet)
+		cli_line(tr("%zu sent, %zu waiting"), sent, waiting);
+	if (status != 0 && !cli->json)
+		duty_fail(&duty, status);
+	cli->failed = cli->failed || status != 0;
+	duty_close(&duty);
+	return status;
+}

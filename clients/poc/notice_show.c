@@ -1,0 +1,350 @@
+/* Reading a notice, and writing its attachments to files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clients/cli/strings.h"
+#include "clients/libpoc/content.h"
+#include "clients/poc/duty.h"
+#include "clients/poc/notice.h"
+#include "clients/poc/story_view.h"
+#include "proto/wire/prescan.h"
+#include "proto/wire/utf8.h"
+
+enum { INNER_FIELDS = 4096 };
+
+/* ---- Content */
+
+static void line_if(const char *label, const char *value)
+{
+	if (value[0] != '\0')
+		cli_line("%-14s %s", label, value);
+}
+
+static void print_facts(const Poc__NoticeContent *c)
+{
+	line_if(tr("class"), c->rsit_class);
+	if (c->stage != 0)
+		line_if(tr("stage"), stage_name(c->stage));
+	line_if(tr("language"), c->language);
+	line_if(tr("sector"), c->sector);
+	if (c->critical_infrastructure)
+		cli_line("%-14s %s", tr("infrastructure"), tr("critical"));
+	if (c->started != 0)
+		line_if(tr("started"), time_text(c->started));
+	if (c->detected != 0)
+		line_if(tr("detected"), time_text(c->detected));
+	for (size_t i = 0; i < c->n_states; i++)
+		line_if(i == 0 ? tr("affected") : "", c->states[i]);
+	line_if(tr("assistance"), c->assistance);
+	line_if(tr("reply channel"), c->reply_channel);
+	line_if(tr("their ref"), c->our_reference);
+	line_if(tr("earlier"), c->earlier_contact);
+	for (size_t i = 0; i < c->n_indicators; i++)
+		cli_line("%-14s %s %s  %s", i == 0 ? tr("indicators") : "", c->indicators[i]->type,
+			 c->indicators[i]->value, c->indicators[i]->note);
+	for (size_t i = 0; i < c->n_fields; i++)
+		cli_line("%-14s %s", c->fields[i]->name, c->fields[i]->value);
+}
+
+static void print_content(const Poc__NoticeContent *c)
+{
+	cli_line("%-14s %s", tr("subject"), c->subject);
+	print_facts(c);
+	if (c->text[0] != '\0') {
+		cli_line("%s", "");
+		cli_lines("  ", c->text);
+		cli_line("%s", "");
+	}
+	for (size_t i = 0; i < c->n_attachments; i++)
+		cli_line(tr("attachment %zu   %s (%zu bytes)"), i + 1, c->attachments[i]->name,
+			 c->attachments[i]->data.len);
+}
+
+static json_t *content_json(const Poc__NoticeContent *content)
+{
+	json_t *json = notice_content_to_json(content), *each;
+	size_t i;
+
+	if (json == NULL)
+		return NULL;
+	json_object_del(json, "forwarded");
+	json_array_foreach(json_object_get(json, "attachments"), i, each)
+	{
+		json_object_del(each, "data");
+		json_object_set_new(each, "size", json_integer((json_int_t)content->attachments[i]->data.len));
+	}
+	return json;
+}
+
+/* ---- What a notice forwards */
+
+/* Its proofs, and the content under the hash that its sender signed. */
+static json_t *show_forwarded(struct duty *duty, const Poc__NoticeContent *content)
+{
+	struct prescan_limits limits = {.depth = 4, .fields = INNER_FIELDS, .memory = 4 * 1024 * 1024};
+	struct story *story;
+	struct verified_head *head;
+	ProtobufCMessage *inner = NULL;
+	json_t *json = NULL;
+
+	if (content->forwarded.len == 0)
+		return NULL;
+	if (client_verify_story(duty->poc, content->forwarded.data, content->forwarded.len, &story, &head) != 0) {
+		cli_note(duty->cli, tr("the forwarded notice does not verify: %s"), client_why(duty->poc)->message);
+		return json_pack("{s:b}", "verified", 0);
+	}
+	const ProtobufCBinaryData *body = &story->message->body;
+	message_decode(&poc__inner__descriptor, body->data, body->len, &limits, &inner, NULL);
+	const Poc__Inner *i = (Poc__Inner *)inner;
+	if (duty->cli->json) {
+		json = story_view_json(story, head);
+		if (i != NULL && i->content != NULL)
+			json_object_set_new(json, "content", content_json(i->content));
+		json_object_set_new(json, "verified", json_true());
+	} else {
+		cli_line("%s", tr("---- forwarded, with its proofs:"));
+		story_view_print(story, head);
+		if (i != NULL && i->content != NULL && notice_content_check(i->content, NULL) == 0)
+			print_content(i->content);
+	}
+	message_free(inner);
+	story_destroy(story);
+	verified_head_unref(head);
+	return json;
+}
+
+/* ---- show */
+
+static void print_parties(const struct desk_notice *n)
+{
+	for (size_t i = 0; i < n->n_parties; i++) {
+		const struct desk_party *p = &n->parties[i];
+		if (p->side == SIDE_FROM)
+			continue;
+		Poc__Step step = desk_party_step(p);
+		cli_line("%-14s %s %s: %s%s%s%s%s%s%s", p->side == SIDE_ESCALATION ? tr("escalation") : tr("to"),
+			 p->desk.place, poc_kind_name(p->desk.kind), step_name(step), p->times[step] != 0 ? ", " : "",
+			 p->times[step] != 0 ? time_text(p->times[step]) : "", p->reason != 0 ? ", " : "",
+			 p->reason != 0 ? reason_name(p->reason) : "",
+			 p->answer_by != 0 ? tr(", answer expected by ") : "",
+			 p->answer_by != 0 ? time_text(p->answer_by) : "");
+	}
+}
+
+static void print_header(const struct duty *duty, const struct desk *desk, const struct desk_notice *n)
+{
+	const Poc__Core *core = n->notice->core;
+	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT];
+
+	duty_id(&n->notice->id, id);
+	duty_id(&n->notice->thread, thread);
+	cli_line("%-14s %s", tr("notice"), id);
+	if (memcmp(n->notice->id.bytes, n->notice->thread.bytes, NOTICE_ID_SIZE) != 0)
+		cli_line("%-14s %s", tr("thread"), thread);
+	cli_line(n->good ? tr("%-14s %s %s, signed by %s")
+			 : tr("%-14s %s %s, NOT VERIFIED: the signature is not that of %s"),
+		 tr("from"), core->from->place, poc_kind_name(core->from->kind), core->handle);
+	print_parties(n);
+	cli_line("%-14s %s, %s, %s", tr("category"), category_name(core->category), urgency_name(core->urgency),
+		 notice_tlp_name(core->tlp));
+	cli_line("%-14s %s", tr("created"), time_text(core->created));
+	if (core->reply_by != 0)
+		cli_line("%-14s %s%s", tr("answer by"), time_text(core->reply_by),
+			 desk_overdue(desk, n, client_now(duty->poc)) ? tr("  OVERDUE") : "");
+	if (n->taken_by[0] != '\0')
+		cli_line("%-14s %s, %s", tr("taken by"), n->taken_by, time_text(n->taken_at));
+}
+
+static int show_notice(struct duty *duty)
+{
+	struct desk_notice *n;
+	struct desk *desk;
+	Poc__Inner *inner = NULL;
+	int status = duty_find(duty, duty->cli->argv[0], &desk, &n);
+
+	if (status != 0)
+		return status;
+	int opened = duty_open_notice(duty, desk, n, &inner);
+	char reason[400];
+	snprintf(reason, sizeof reason, "%s", client_why(duty->poc)->message);
+	if (duty->cli->json && opened == 0) {
+		json_t *json = duty_notice_json(duty, desk, n, inner);
+		json_object_set_new(json, "content", content_json(inner->content));
+		json_object_set_new(json, "text", json_string(inner->content->text));
+		json_t *forwarded = show_forwarded(duty, inner->content);
+		if (forwarded != NULL)
+			json_object_set_new(json, "forwarded", forwarded);
+		cli_document(duty->cli, "poc.notice-show/1", json);
+	} else if (!duty->cli->json) {
+		duty_exercise_line(n->notice);
+		print_header(duty, desk, n);
+		if (inner != NULL) {
+			print_content(inner->content);
+			json_decref(show_forwarded(duty, inner->content));
+		}
+		duty_exercise_line(n->notice);
+	}
+	message_free(inner);
+	return opened == 0 ? 0 : cli_fail(duty->cli, opened, "%s", reason);
+}
+
+static int show_file(struct cli *cli)
+{
+	struct refusal why = {0};
+	struct poc *poc;
+	size_t size;
+	char *bytes = cli_read_file(cli->argv[0], STORY_MAX, &size, &why);
+
+	if (bytes == NULL)
+		return cli_refused(cli, &why);
+	int status = link_open(cli, false, &poc);
+	if (status == 0)
+		status = story_view_file(cli, poc, (const uint8_t *)bytes, size);
+	link_close(cli, poc);
+	free(bytes);
+	return status;
+}
+
+int poc_cmd_notice_show(struct cli *cli)
+{
+	struct duty duty;
+
+	if (access(cli->argv[0], F_OK) == 0)
+		return show_file(cli);
+	int status = duty_open(cli, &duty);
+	if (status != 0)
+		return status;
+	status = show_notice(&duty);
+	duty_close(&duty);
+	return status;
+}
+
+/* ---- save */
+
+enum { SAFE_NAME_MAX = 200, NUMBERS_MAX = 1000 };
+
+/* A name that is safe below any folder: no slash, no leading dot or hyphen, nothing that a terminal or shell could
+ * trip over; UTF-8 letters stay. */
+static void safe_name(const char *name, size_t number, char out[SAFE_NAME_MAX + 1])
+{
+	size_t used = 0, left = strlen(name);
+	uint32_t cp;
+
+	for (size_t n; left > 0 && used + 4 < SAFE_NAME_MAX; name += n, left -= n) {
+		n = utf8_next(name, left, &cp);
+		if (n == 0)
+			n = 1;
+		bool good = cp >= 0x80 || (cp >= '0' && cp <= '9') || (cp >= 'A' && cp <= 'Z') ||
+			    (cp >= 'a' && cp <= 'z') || (used > 0 && (cp == '.' || cp == '-')) || cp == '_';
+		if (good)
+			memcpy(out + used, name, n);
+		else
+			out[used] = '_';
+		used += good ? n : 1;
+	}
+	out[used] = '\0';
+	if (used == 0)
+		snprintf(out, SAFE_NAME_MAX, "attachment-%zu", number);
+}
+
+/* "a.txt", then "a-2.txt", "a-3.txt": the first that is free. */
+static int create_free(int folder, const char *name, char out[SAFE_NAME_MAX + 20])
+{
+	const char *dot = strrchr(name, '.');
+	int stem = dot != NULL && dot != name ? (int)(dot - name) : (int)strlen(name);
+
+	for (int i = 1; i < NUMBERS_MAX; i++) {
+		if (i == 1)
+			snprintf(out, SAFE_NAME_MAX + 20, "%s", name);
+		else
+			snprintf(out, SAFE_NAME_MAX + 20, "%.*s-%d%s", stem, name, i, name + stem);
+		int fd = openat(folder, out, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd >= 0 || errno != EEXIST)
+			return fd;
+	}
+	return -1;
+}
+
+static int write_whole(int fd, const ProtobufCBinaryData *data)
+{
+	for (size_t at = 0; at < data->len;) {
+		ssize_t n = write(fd, data->data + at, data->len - at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -1;
+		at += (size_t)n;
+	}
+	return fsync(fd);
+}
+
+static int save_one(struct duty *duty, int folder, const Poc__Attachment *attachment, size_t number, json_t *list)
+{
+	char safe[SAFE_NAME_MAX + 1], name[SAFE_NAME_MAX + 20];
+
+	safe_name(attachment->name, number, safe);
+	int fd = create_free(folder, safe, name);
+	if (fd < 0)
+		return cli_fail(duty->cli, STATUS_IO, "%s/%s: %s", duty->cli->argv[1], name, strerror(errno));
+	int written = write_whole(fd, &attachment->data), error = errno;
+	if (close(fd) != 0 || written != 0) {
+		unlinkat(folder, name, 0);
+		return cli_fail(duty->cli, STATUS_IO, "%s/%s: %s", duty->cli->argv[1], name, strerror(error));
+	}
+	if (duty->cli->json)
+		json_array_append_new(list, json_pack("{s:s,s:s,s:I}", "name", attachment->name, "file", name, "size",
+						      (json_int_t)attachment->data.len));
+	else
+		cli_line("%s/%s  %zu", duty->cli->argv[1], name, attachment->data.len);
+	return 0;
+}
+
+static int save_all(struct duty *duty, const Poc__NoticeContent *content, const char *id)
+{
+	json_t *list = json_array();
+	int status = 0, folder = open(duty->cli->argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (folder < 0)
+		status = cli_fail(duty->cli, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "%s: %s",
+				  duty->cli->argv[1], strerror(errno));
+	for (size_t i = 0; i < content->n_attachments && status == 0; i++)
+		status = save_one(duty, folder, content->attachments[i], i + 1, list);
+	if (folder >= 0)
+		close(folder);
+	if (status == 0 && duty->cli->json)
+		cli_document(duty->cli, "poc.notice-save/1", json_pack("{s:s,s:O}", "id", id, "files", list));
+	else if (status == 0 && content->n_attachments == 0)
+		cli_note(duty->cli, tr("it has no attachments"));
+	json_decref(list);
+	return status;
+}
+
+int poc_cmd_notice_save(struct cli *cli)
+{
+	struct desk_notice *n;
+	struct desk *desk;
+	struct duty duty;
+	Poc__Inner *inner = NULL;
+	char id[NOTICE_ID_TEXT];
+	int status = duty_open(cli, &duty);
+
+	if (status != 0)
+		return status;
+	status = duty_find(&duty, cli->argv[0], &desk, &n);
+	if (status == 0 && (status = duty_open_notice(&duty, desk, n, &inner)) != 0)
+		duty_fail(&duty, status);
+	if (status == 0) {
+		duty_id(&n->notice->id, id);
+		if (!cli->json)
+			duty_exercise_line(n->notice);
+		status = save_all(&duty, inner->content, id);
+	}
+	message_free(inner);
+	duty_close(&duty);
+	return status;
+}

@@ -1,0 +1,179 @@
+/* The story of a notice, each step with its proof. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clients/cli/show.h"
+#include "clients/cli/strings.h"
+#include "clients/poc/notice.h"
+#include "clients/poc/story_view.h"
+
+enum { ANCHOR_WAIT_MS = 3000, POLL_MS = 200, EVENT_WAIT_MS = 30000 };
+
+static void nap(void)
+{
+	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+
+	nanosleep(&pause, NULL);
+}
+
+/* What was said a moment ago is published within the interval: waited for, so that one call shows the proof. */
+static int fetch(struct duty *duty, const struct desk *desk, const struct desk_notice *n, struct story **out)
+{
+	for (int waited = 0;; waited += POLL_MS) {
+		int status = client_story(duty->poc, &desk->id, &n->notice->id, out);
+		if (status != 0)
+			return duty_fail(duty, status);
+		if ((*out)->unproven == 0 || waited >= ANCHOR_WAIT_MS)
+			return 0;
+		story_destroy(*out);
+		*out = NULL;
+		nap();
+	}
+}
+
+static int save(struct duty *duty, const struct story *story)
+{
+	const char *path = cli_value(duty->cli, "save");
+	struct refusal why = {0};
+	uint8_t *bytes;
+	size_t size, left_out;
+
+	if (path == NULL)
+		return 0;
+	int status = story_encode(client_head(duty->poc), story, NULL, 0, &bytes, &size, &left_out, &why);
+	if (status == 0) {
+		status = cli_write_file(path, bytes, size, 0644, false, &why);
+		free(bytes);
+	}
+	if (status == 0 && left_out > 0)
+		cli_note(duty->cli, tr("%zu steps are not yet anchored and not in %s"), left_out, path);
+	return status == 0 ? 0 : cli_refused(duty->cli, &why);
+}
+
+/* The recipients' opening states, where it is not all done. */
+static void tell_reach(struct duty *duty, const struct desk *desk, const struct desk_notice *n, json_t *list)
+{
+	for (size_t i = 0; i < n->n_parties; i++) {
+		const struct desk_party *p = &n->parties[i];
+		struct client_record record = {0};
+		struct draft *draft = NULL;
+		struct name name;
+		if (p->side != SIDE_TO || desk_party_step(p) >= POC__STEP__STEP_DECLINED ||
+		    !place_parse(p->desk.place, &name))
+			continue;
+		(void)desk;
+		client_lookup(duty->poc, CLIENT_ONLINE, &name, NULL, 0, &record);
+		const struct verified_record *v = &record.verified;
+		if (v->record != NULL &&
+		    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) == 0) {
+			json_t *one =
+			    duty->cli->json ? show_reach_json(draft, p->desk.kind, client_now(duty->poc)) : NULL;
+			if (one != NULL)
+				json_array_append_new(list, one);
+			else if (!duty->cli->json)
+				show_reach(draft, p->desk.kind, client_now(duty->poc));
+		}
+		draft_destroy(draft);
+		client_record_finish(&record);
+	}
+}
+
+static int show(struct duty *duty, const struct desk *desk, const struct desk_notice *n)
+{
+	struct story *story;
+	int status = fetch(duty, desk, n, &story);
+
+	if (status != 0)
+		return status;
+	struct verified_head *head = verified_head_ref((struct verified_head *)client_head(duty->poc));
+	status = save(duty, story);
+	json_t *reach = json_array(), *json = duty->cli->json ? story_view_json(story, head) : NULL;
+	if (json != NULL) {
+		json_object_set_new(json, "step", json_string(step_name(desk_step(desk, n))));
+		json_object_set_new(json, "overdue", json_boolean(desk_overdue(desk, n, client_now(duty->poc))));
+		tell_reach(duty, desk, n, reach);
+		json_object_set(json, "recipients", reach);
+		if (status == 0)
+			cli_document(duty->cli, "poc.notice-status/1", json);
+		else
+			json_decref(json);
+	} else {
+		story_view_print(story, head);
+		if (desk_overdue(desk, n, client_now(duty->poc)))
+			cli_line(tr("OVERDUE: an answer was wanted by %s"), time_text(n->notice->core->reply_by));
+		tell_reach(duty, desk, n, reach);
+	}
+	json_decref(reach);
+	verified_head_unref(head);
+	story_destroy(story);
+	return status;
+}
+
+/* Every recipient has come so far; declined is an end like accepted. */
+static bool reached(const struct desk_notice *n, Poc__Step step)
+{
+	for (size_t i = 0; i < n->n_parties; i++) {
+		const struct desk_party *p = &n->parties[i];
+		if (p->side == SIDE_TO && desk_party_step(p) < step)
+			return false;
+	}
+	return true;
+}
+
+static int wait_for(struct duty *duty, struct desk *desk, const struct notice_id *id, Poc__Step step)
+{
+	int status = client_watch(duty->poc, &desk->id);
+	unsigned connection = client_connection(duty->poc);
+
+	if (status == 0) /* what came between the last look and Watch */
+		status = desk_sync(duty->poc, desk);
+	while (status == 0 && !reached(desk_find(desk, id), step)) {
+		bool seen;
+		if (client_connection(duty->poc) != connection) {
+			status = client_watch(duty->poc, &desk->id);
+			connection = client_connection(duty->poc);
+		}
+		if (status != 0)
+			break;
+		status = client_wait_event(duty->poc, EVENT_WAIT_MS, &seen);
+		if (status == STATUS_UNREACHABLE || status == STATUS_TLS) {
+			nap();
+			client_disconnect(duty->poc);
+			status = client_watch(duty->poc, &desk->id);
+		}
+		if (status == 0)
+			status = desk_sync(duty->poc, desk);
+	}
+	return status == 0 ? 0 : duty_fail(duty, status);
+}
+
+int poc_cmd_notice_status(struct cli *cli)
+{
+	const char *wanted = cli_value(cli, "wait");
+	struct desk_notice *n;
+	struct desk *desk;
+	struct duty duty;
+	Poc__Step step = POC__STEP__STEP_UNSPECIFIED;
+
+	if (wanted != NULL && (!step_parse(wanted, &step) || step > POC__STEP__STEP_CLOSED))
+		return cli_fail(
+		    cli, STATUS_USAGE,
+		    tr("--wait is stored, delivered, acknowledged, accepted, declined, answered or closed"));
+	int status = duty_open(cli, &duty);
+	if (status != 0)
+		return status;
+	status = duty_find(&duty, cli->argv[0], &desk, &n);
+	if (status == 0 && duty.offline)
+		status = cli_fail(cli, STATUS_UNREACHABLE,
+				  tr("proofs need a server; poc notice show %s shows what is kept"), cli->argv[0]);
+	if (status == 0 && step != 0) {
+		struct notice_id id = n->notice->id;
+		status = wait_for(&duty, desk, &id, step);
+	}
+	if (status == 0)
+		status = show(&duty, desk, n);
+	duty_close(&duty);
+	return status;
+}

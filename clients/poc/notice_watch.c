@@ -1,0 +1,379 @@
+/* Live events as JSON lines; each of several named cursors shows everything once. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clients/cli/strings.h"
+#include "clients/libpoc/held.h"
+#include "clients/poc/duty.h"
+#include "clients/poc/notice.h"
+#include "proto/wire/prescan.h"
+
+enum { CURSOR_FILE = 200, EVENT_WAIT_MS = 60000, PAUSE_LEAST_MS = 500, PAUSE_MOST_MS = 30000 };
+
+struct watching {
+	struct duty *duty;
+	const char *name, *command;
+	bool headers, once;
+	int pause_ms; /* before the next try, doubled up to the most */
+	uint64_t cursors[DUTY_DESKS];
+};
+
+/* ---- Cursors: how far each desk has been shown, durably */
+
+static void cursor_file(const struct watching *w, const struct desk *desk, char out[CURSOR_FILE])
+{
+	snprintf(out, CURSOR_FILE, "cursor-%.40s-%.64s-%s", w->name, desk->id.place, poc_kind_name(desk->id.kind));
+	for (char *at = out; *at != '\0'; at++) {
+		if (*at == '/')
+			*at = '+';
+	}
+}
+
+static int read_cursor(struct watching *w, size_t i)
+{
+	char name[CURSOR_FILE], *end;
+	struct refusal why = {0};
+	uint8_t *bytes;
+	size_t size;
+
+	cursor_file(w, w->duty->desks[i], name);
+	w->cursors[i] = 0;
+	int status = held_read_file(client_state_dir(w->duty->poc), name, 32, &bytes, &size, &why);
+	if (status == STATUS_NOT_FOUND)
+		return 0;
+	if (status != 0)
+		return cli_refused(w->duty->cli, &why);
+	char text[33];
+	snprintf(text, sizeof text, "%.*s", (int)size, (const char *)bytes);
+	free(bytes);
+	errno = 0;
+	w->cursors[i] = strtoull(text, &end, 10);
+	if (errno != 0 || end == text)
+		return cli_fail(w->duty->cli, STATUS_DAMAGED,
+				tr("the cursor %s is damaged: remove it to see everything again"), name);
+	return 0;
+}
+
+static int move_cursor(struct watching *w, size_t i, uint64_t cursor)
+{
+	char name[CURSOR_FILE], text[32];
+	struct refusal why = {0};
+
+	cursor_file(w, w->duty->desks[i], name);
+	int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)cursor);
+	int status = held_write_file(client_state_dir(w->duty->poc), name, text, (size_t)n, &why);
+	if (status != 0)
+		return cli_refused(w->duty->cli, &why);
+	w->cursors[i] = cursor;
+	return 0;
+}
+
+/* ---- Events */
+
+static json_t *receipt_event(struct watching *w, const struct desk *desk, const struct desk_entry *entry)
+{
+	struct receipt *receipt;
+	char id[NOTICE_ID_TEXT];
+
+	if (receipt_parse(entry->item, entry->size, &receipt, NULL) != 0)
+		return NULL;
+	const Poc__Receipt *r = receipt->receipt;
+	const struct desk_notice *n = desk_find(desk, &receipt->notice_id);
+	duty_id(&receipt->notice_id, id);
+	(void)w;
+	json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "event", step_name(r->step), "id", id, "place",
+				 r->place, "kind", poc_kind_name(r->kind), "handle", r->handle, "time",
+				 time_text(r->time), "verified", (int)entry->good);
+	if (r->reason != 0)
+		json_object_set_new(json, "reason", json_string(reason_name(r->reason)));
+	if (r->answer_by != 0)
+		json_object_set_new(json, "answer_by", json_string(time_text(r->answer_by)));
+	if (!step_is_private(r->step))
+		json_object_set_new(json, "implies", json_string(duty_disclaimer()));
+	if (n != NULL && n->notice->core->exercise[0] != '\0')
+		json_object_set_new(json, "exercise", json_string(n->notice->core->exercise));
+	receipt_destroy(receipt);
+	return json;
+}
+
+static json_t *fact_event(const struct desk *desk, const struct desk_entry *entry)
+{
+	struct notice_id id;
+	char text[NOTICE_ID_TEXT];
+	Poc__Fact *fact;
+
+	if (fact_parse(entry->item, entry->size, &fact, NULL) != 0)
+		return NULL;
+	memcpy(id.bytes, fact->notice_id.data, NOTICE_ID_SIZE);
+	const struct desk_notice *n = desk_find(desk, &id);
+	duty_id(&id, text);
+	json_t *json = json_pack("{s:s,s:s,s:s,s:s}", "event", step_name(fact->step), "id", text, "place", fact->place,
+				 "time", time_text(fact->time_ms / 1000));
+	if (n != NULL && n->notice->core->exercise[0] != '\0')
+		json_object_set_new(json, "exercise", json_string(n->notice->core->exercise));
+	message_free(fact);
+	return json;
+}
+
+static json_t *notice_event(struct watching *w, const struct desk *desk, const struct desk_entry *entry)
+{
+	struct notice *notice;
+	Poc__Inner *inner = NULL;
+
+	if (notice_parse(entry->item, entry->size, &notice, NULL) != 0)
+		return NULL;
+	const struct desk_notice *n = desk_find(desk, &notice->id);
+	notice_destroy(notice);
+	if (n == NULL)
+		return NULL;
+	if (!w->headers && duty_open_notice(w->duty, desk, n, &inner) != 0)
+		cli_note(w->duty->cli, "%s", client_why(w->duty->poc)->message);
+	json_t *json = duty_notice_json(w->duty, desk, n, inner);
+	json_object_set_new(json, "event", json_string(n->side == SIDE_FROM ? "sent" : "notice"));
+	if (inner != NULL)
+		json_object_set_new(json, "text", json_string(inner->content->text));
+	message_free(inner);
+	return json;
+}
+
+static json_t *event_of(struct watching *w, const struct desk *desk, const struct desk_entry *entry)
+{
+	json_t *json = entry->fact ? fact_event(desk, entry) : receipt_event(w, desk, entry);
+
+	if (json == NULL && !entry->fact)
+		json = notice_event(w, desk, entry);
+	if (json == NULL)
+		json = json_pack("{s:s,s:b}", "event", "unreadable", "verified", 0);
+	json_object_set_new(json, "schema", json_string("poc.notice-watch/1"));
+	json_object_set_new(json, "cursor", json_integer((json_int_t)entry->cursor));
+	json_object_set_new(json, "desk",
+			    json_pack("{s:s,s:s}", "place", desk->id.place, "kind", poc_kind_name(desk->id.kind)));
+	return json;
+}
+
+/* ---- The command */
+
+/* Writes what the command may not read to its end: a closed pipe is its own business. */
+static void feed(int fd, const char *text)
+{
+	size_t left = strlen(text);
+
+	while (left > 0) {
+		ssize_t n = write(fd, text, left);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		text += n;
+		left -= (size_t)n;
+	}
+	close(fd);
+}
+
+static void child(const char *command, int in, const char *event, const char *id)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	dup2(in, STDIN_FILENO);
+	setenv("POC_EVENT", event, 1);
+	setenv("POC_NOTICE", id, 1);
+	signal(SIGPIPE, SIG_DFL);
+	execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+	_exit(127);
+}
+
+/* 0 when the command took the event. */
+static int run(const struct watching *w, const json_t *json, const char *line)
+{
+	const char *event = json_string_value(json_object_get(json, "event"));
+	const char *id = json_string_value(json_object_get(json, "id"));
+	int ends[2], wait_status = 0;
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return -1;
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0)
+		child(w->command, ends[0], event != NULL ? event : "", id != NULL ? id : "");
+	close(ends[0]);
+	if (pid > 0)
+		feed(ends[1], line);
+	else
+		close(ends[1]);
+	while (pid > 0 && waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
+		;
+	return pid > 0 && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 ? 0 : -1;
+}
+
+/* Shows one event; moves on only when it has been taken. */
+static int show_event(struct watching *w, size_t i, const struct desk_entry *entry)
+{
+	json_t *json = event_of(w, w->duty->desks[i], entry);
+	char *line = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	int status = line != NULL ? 0 : cli_fail(w->duty->cli, STATUS_NO_MEMORY, tr("out of memory"));
+
+	if (status == 0 && w->command != NULL && run(w, json, line) != 0) {
+		cli_note(w->duty->cli, tr("the command did not take event %llu: it will be shown to it again"),
+			 (unsigned long long)entry->cursor);
+		status = STATUS_BUSY;
+	} else if (status == 0 && w->command == NULL) {
+		printf("%s\n", line);
+		if (fflush(stdout) != 0)
+			status = cli_fail(w->duty->cli, STATUS_IO, tr("the output cannot be written"));
+	}
+	if (status == 0)
+		status = move_cursor(w, i, entry->cursor);
+	free(line);
+	json_decref(json);
+	return status;
+}
+
+/* Whoever ends us does so between events: none is shown without its cursor moving. */
+static int show_whole(struct watching *w, size_t i, const struct desk_entry *entry)
+{
+	sigset_t ends, before;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGHUP);
+	sigprocmask(SIG_BLOCK, &ends, &before);
+	int status = show_event(w, i, entry);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return status;
+}
+
+static int show_new(struct watching *w)
+{
+	for (size_t i = 0; i < w->duty->n_desks; i++) {
+		struct desk *desk = w->duty->desks[i];
+		for (size_t j = 0; j < desk->n_entries; j++) {
+			if (desk->entries[j].cursor <= w->cursors[i])
+				continue;
+			int status = show_whole(w, i, &desk->entries[j]);
+			if (status != 0)
+				return status;
+		}
+	}
+	return 0;
+}
+
+/* ---- The loop */
+
+static int sync_all(struct watching *w)
+{
+	int status = 0;
+
+	if (outbox_waiting(w->duty->poc) > 0)
+		duty_flush(w->duty, NULL, NULL);
+	for (size_t i = 0; i < w->duty->n_desks && status == 0; i++)
+		status = desk_sync(w->duty->poc, w->duty->desks[i]);
+	return status;
+}
+
+static int watch_all(struct watching *w)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < w->duty->n_desks && status == 0; i++)
+		status = client_watch(w->duty->poc, &w->duty->desks[i]->id);
+	return status;
+}
+
+static bool passing(int status)
+{
+	return status_may_retry(status) || status == STATUS_TLS;
+}
+
+static void rest(struct watching *w)
+{
+	const struct timespec pause = {.tv_sec = w->pause_ms / 1000, .tv_nsec = (long)(w->pause_ms % 1000) * 1000000L};
+
+	nanosleep(&pause, NULL);
+	w->pause_ms = 2 * w->pause_ms < PAUSE_MOST_MS ? 2 * w->pause_ms : PAUSE_MOST_MS;
+}
+
+/* One connection: until it fails. */
+static int watch_on(struct watching *w)
+{
+	bool seen;
+	int status = watch_all(w);
+	unsigned connection = client_connection(w->duty->poc);
+
+	while (status == 0) {
+		/* after Watch, so that nothing can come between */
+		status = sync_all(w);
+		if (status != 0)
+			return status;
+		if (client_connection(w->duty->poc) != connection) /* an idle one had been closed */
+			return STATUS_UNREACHABLE;
+		status = show_new(w);
+		if (status == STATUS_BUSY) { /* the command, not the server */
+			rest(w);
+			status = 0;
+			continue;
+		}
+		if (status != 0)
+			return status;
+		w->pause_ms = PAUSE_LEAST_MS;
+		if (w->once)
+			return 0;
+		status = client_wait_event(w->duty->poc, EVENT_WAIT_MS, &seen);
+	}
+	return status;
+}
+
+static int watch_for_ever(struct watching *w)
+{
+	for (;;) {
+		int status = watch_on(w);
+		if (status == 0 || !passing(status))
+			return status == 0 ? 0 : duty_fail(w->duty, status);
+		cli_note(w->duty->cli, tr("%s: trying again in %s"), client_why(w->duty->poc)->message,
+			 span_text((w->pause_ms + 999) / 1000));
+		client_disconnect(w->duty->poc);
+		w->duty->cli->failed = false;
+		rest(w);
+	}
+}
+
+static int once_offline(struct watching *w)
+{
+	int status = show_new(w);
+
+	return status == STATUS_BUSY ? cli_fail(w->duty->cli, STATUS_FAILED, tr("the command did not take the event"))
+				     : status;
+}
+
+int poc_cmd_notice_watch(struct cli *cli)
+{
+	struct duty duty;
+	struct watching w = {.duty = &duty,
+			     .name = cli_has(cli, "cursor") ? cli_value(cli, "cursor") : "default",
+			     .command = cli_value(cli, "exec"),
+			     .headers = cli_has(cli, "headers"),
+			     .once = cli_has(cli, "once"),
+			     .pause_ms = PAUSE_LEAST_MS};
+
+	if (!id_valid(w.name))
+		return cli_fail(cli, STATUS_USAGE, tr("a cursor's name is [a-z0-9-], 1 to 40 characters"));
+	signal(SIGPIPE, SIG_IGN);
+	int status = duty_open(cli, &duty);
+	if (status != 0)
+		return status;
+	for (size_t i = 0; i < duty.n_desks && status == 0; i++)
+		status = read_cursor(&w, i);
+	if (status == 0)
+		status = w.once && duty.offline ? once_offline(&w) : watch_for_ever(&w);
+	duty_close(&duty);
+	return status;
+}

@@ -1,0 +1,22 @@
+/* publish: what publish and edit share. */
+#ifndef CLIENTS_POC_PUBLISH_H
+#define CLIENTS_POC_PUBLISH_H
+
+#include "clients/cli/command.h"
+#include "clients/libpoc/draft.h"
+
+/* Reads and checks a draft file: JSON, or a whole lookup document; lines that begin with # are comments.  NULL when it
+ * is none: the error is printed, cli->code says which. */
+struct draft *publish_read(struct cli *cli, const char *path);
+
+/* The version that a draft was made from. */
+struct publish_base {
+	bool exists;
+	struct hash value;
+};
+
+/* Shows the change, asks, signs, publishes.  base: CONFLICT if the record is no longer that version; NULL: whatever it
+ * is. */
+int publish_draft(struct cli *cli, const struct draft *draft, const struct publish_base *base);
+
+#endif

@@ -1,0 +1,563 @@
+/* Looking up and verifying. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clients/cli/link.h"
+#include "clients/cli/place.h"
+#include "clients/cli/show.h"
+#include "clients/cli/strings.h"
+#include "clients/poc/commands.h"
+#include "clients/poc/story_view.h"
+
+enum { PROOF_FILE_MAX = 512 << 20 };
+
+/* What is collected while several places are looked up. */
+struct looking {
+	struct cli *cli;
+	struct poc *poc;
+	struct show_filter filter;
+	json_t *results;
+	bool offline_told;
+	int worst; /* the status to end with */
+};
+
+static void keep_worst(struct looking *looking, int status)
+{
+	if (status != 0 && (looking->worst == 0 || status_exit(status) != 7))
+		looking->worst = status;
+}
+
+static int read_filter(struct cli *cli, struct show_filter *filter)
+{
+	const char *kind = cli_value(cli, "kind");
+
+	filter->section = cli_value(cli, "section");
+	if (kind != NULL &&
+	    (!poc_kind_parse(kind, &filter->kind) || filter->kind == POC__POC_KIND__POC_KIND_COORDINATOR))
+		return cli_fail(cli, STATUS_USAGE, tr("--kind is technical or diplomatic"));
+	return 0;
+}
+
+static int save(struct looking *looking, const struct client_record *record)
+{
+	const char *path = cli_value(looking->cli, "save");
+	struct refusal why = {0};
+
+	if (path == NULL)
+		return 0;
+	if (record->proof == NULL)
+		return cli_fail(
+		    looking->cli, STATUS_UNREACHABLE,
+		    tr("%s was not written: a server's answer is saved, not the copy's (poc export saves that)"), path);
+	if (looking->cli->dry_run) {
+		cli_note(looking->cli, tr("dry run: %s was not written"), path);
+		return 0;
+	}
+	int status = cli_write_file(path, record->proof, record->proof_size, 0644, false, &why);
+	return status == 0 ? 0 : cli_refused(looking->cli, &why);
+}
+
+/* What the filter asks for must be there. */
+static int check_filter(struct looking *looking, const struct draft *draft)
+{
+	const struct show_filter *f = &looking->filter;
+
+	if ((f->kind == 0 && f->section == NULL) || draft->withdrawn || show_count(draft, f) > 0)
+		return 0;
+	return cli_fail(looking->cli, STATUS_NOT_FOUND, tr("%s has no %s%s%s%s"), place_title(&draft->name),
+			f->kind != 0 ? poc_kind_name(f->kind) : "", f->kind != 0 ? tr(" point of contact") : "",
+			f->section == NULL ? ""
+			: f->kind != 0     ? tr(" with a section ")
+					   : tr("section "),
+			f->section != NULL ? f->section : "");
+}
+
+static int show_found(struct looking *looking, const struct client_record *record)
+{
+	struct cli *cli = looking->cli;
+	struct draft *draft;
+	struct refusal why = {0};
+	int64_t now = client_now(looking->poc);
+	const struct verified_record *v = &record->verified;
+	int status = draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, &why);
+
+	if (status != 0)
+		return cli_refused(cli, &why);
+	if (cli->json) {
+		json_array_append_new(looking->results, show_json(draft, &record->verdict, now));
+	} else {
+		show_record(draft, &looking->filter, now);
+		show_verdict(&record->verdict, now);
+	}
+	status = check_filter(looking, draft);
+	draft_destroy(draft);
+	return status;
+}
+
+/* "BR (Brazil): verified but stale: BR has not been confirmed for too long" */
+static void tell_status(struct looking *looking, const struct name *name, int status)
+{
+	const struct refusal *why = client_why(looking->poc);
+	bool more = why->code == status && why->message[0] != '\0';
+
+	cli_note(looking->cli, "%s: %s%s%s", place_title(name), status_text(status), more ? ": " : "",
+		 more ? why->message : "");
+}
+
+static int from_copy(struct looking *looking, const struct name *name, struct client_record *out)
+{
+	client_record_finish(out);
+	return client_lookup(looking->poc, CLIENT_OFFLINE, name, NULL, 0, out);
+}
+
+/* A server that is behind what is known already: the copy is better, but what came since is unknown: stale. */
+static int from_copy_ahead(struct looking *looking, const struct name *name, struct client_record *out)
+{
+	cli_note(looking->cli, tr("%s"), client_why(looking->poc)->message);
+	int status = from_copy(looking, name, out);
+	return status == 0 ? STATUS_STALE : status == STATUS_UNREACHABLE ? STATUS_BEHIND : status;
+}
+
+/* Online unless told otherwise; without an answer from any server, the local copy. */
+static int fetch(struct looking *looking, const struct name *name, struct client_record *out)
+{
+	struct cli *cli = looking->cli;
+	const char *sections[] = {looking->filter.section};
+
+	if (cli->offline)
+		return from_copy(looking, name, out);
+	int status = client_lookup(looking->poc, CLIENT_ONLINE, name, sections, sections[0] != NULL, out);
+	if (cli->insist || (status != STATUS_UNREACHABLE && status != STATUS_TLS && status != STATUS_BEHIND))
+		return status;
+	if (status == STATUS_BEHIND)
+		return from_copy_ahead(looking, name, out);
+	char reason[400];
+	snprintf(reason, sizeof reason, "%s", client_why(looking->poc)->message);
+	int offline = from_copy(looking, name, out);
+	if (offline == STATUS_UNREACHABLE)
+		return cli_fail(cli, status, tr("%s; and there is no local copy (poc sync makes one)"), reason);
+	cli_detail(cli, "%s", reason);
+	return offline;
+}
+
+static void tell_offline(struct looking *looking, const struct poc_verdict *verdict)
+{
+	if (verdict->offline && !looking->offline_told && !looking->cli->json)
+		show_offline(verdict->time_ms / 1000, client_now(looking->poc));
+	looking->offline_told = looking->offline_told || verdict->offline;
+}
+
+static bool may_be_shown(int status)
+{
+	return status == 0 || status == STATUS_WITHDRAWN || status == STATUS_SUSPENDED || status == STATUS_STALE;
+}
+
+static int found(struct looking *looking, const struct name *name, int status, const struct client_record *record)
+{
+	int verdict = status != 0 ? status : show_status(&record->verdict);
+	int printed = show_found(looking, record);
+
+	if (printed == 0)
+		printed = save(looking, record);
+	if (printed == 0 && verdict == STATUS_WITHDRAWN)
+		cli_fail(looking->cli, verdict, tr("%s: withdrawn by its state (proven)"), place_title(name));
+	else if (printed == 0 && verdict != 0)
+		tell_status(looking, name, verdict);
+	return printed != 0 ? printed : verdict;
+}
+
+static int absent(struct looking *looking, const struct name *name, const struct client_record *record)
+{
+	int status = save(looking, record);
+
+	return status != 0 ? status
+			   : cli_fail(looking->cli, STATUS_NOT_FOUND,
+				      tr("%s: not in the directory; its absence is proven by checkpoint %llu"),
+				      place_title(name), (unsigned long long)record->verdict.size);
+}
+
+static int look_up(struct looking *looking, const char *text)
+{
+	struct client_record record = {0};
+	struct name name;
+	int status = place_read(looking->cli, text, &name);
+
+	if (status != 0)
+		return status;
+	status = fetch(looking, &name, &record);
+	tell_offline(looking, &record.verdict);
+	if (may_be_shown(status) && record.verified.record != NULL)
+		status = found(looking, &name, status, &record);
+	else if (status == STATUS_NOT_FOUND && record.verified.absent)
+		status = absent(looking, &name, &record);
+	else if (status != 0)
+		link_fail(looking->cli, looking->poc, status);
+	client_record_finish(&record);
+	return status;
+}
+
+/* One place of several: its error is told, and the next one is looked up. */
+static void look_up_each(struct looking *looking, const char *text)
+{
+	struct cli *cli = looking->cli;
+	size_t before = json_array_size(looking->results);
+
+	cli->failed = false;
+	keep_worst(looking, look_up(looking, text));
+	if (cli->failed && json_array_size(looking->results) == before)
+		json_array_append_new(looking->results,
+				      json_pack("{s:s,s:o}", "place", text, "error", cli_error_json(cli)));
+}
+
+/* One document: of one place its own, of several their list. */
+static void print_looked_up(struct cli *cli, json_t *results)
+{
+	json_t *one = json_array_get(results, 0);
+
+	if (cli->argc > 1)
+		cli_document(cli, "poc.lookup/1", json_pack("{s:O}", "results", results));
+	else if (json_object_get(one, "error") != NULL)
+		cli_document(cli, "poc.lookup/1", json_pack("{s:O}", "error", json_object_get(one, "error")));
+	else
+		cli_document(cli, "poc.lookup/1", json_incref(one));
+}
+
+int poc_cmd_lookup(struct cli *cli)
+{
+	struct looking looking = {.cli = cli};
+	int status = read_filter(cli, &looking.filter);
+
+	if (status == 0 && cli_has(cli, "save") && cli->argc > 1)
+		status = cli_fail(cli, STATUS_USAGE, tr("--save takes one place"));
+	if (status != 0 || (status = link_open(cli, !cli->offline, &looking.poc)) != 0)
+		return status;
+	looking.results = json_array();
+	cli->collecting = true;
+	for (int i = 0; i < cli->argc; i++) {
+		if (i > 0 && !cli->json)
+			putchar('\n');
+		look_up_each(&looking, cli->argv[i]);
+	}
+	if (cli->json)
+		print_looked_up(cli, looking.results);
+	json_decref(looking.results);
+	link_close(cli, looking.poc);
+	return looking.worst;
+}
+
+/* ---- verify */
+
+static int verify_each(void *ctx, const struct client_record *record)
+{
+	struct looking *looking = ctx;
+	const struct verified_record *v = &record->verified;
+	int status = show_status(&record->verdict);
+
+	if (looking->cli->json) {
+		json_array_append_new(looking->results, json_pack("{s:s,s:o}", "place", place_text(&v->name), "verdict",
+								  v->absent ? json_pack("{s:s}", "status", "absent")
+									    : show_verdict_json(&record->verdict)));
+	} else if (v->absent) {
+		printf(tr("%s: absent, proven\n"), place_text(&v->name));
+	} else {
+		printf("%s: %s\n", place_text(&v->name), record->verdict.signed_by);
+	}
+	keep_worst(looking, v->absent ? STATUS_NOT_FOUND : status);
+	return 0;
+}
+
+static int verified(struct looking *looking, int status, const struct client_record *record)
+{
+	const struct poc_verdict *verdict = &record->verdict;
+	int printed = show_found(looking, record);
+
+	if (!looking->cli->json)
+		printf(tr("as of %s, under T %llu; later events unknown\n"), time_text(verdict->time_ms / 1000),
+		       (unsigned long long)verdict->trust_seq);
+	if (status == 0)
+		status = show_status(verdict);
+	if (printed == 0 && status == STATUS_WITHDRAWN)
+		cli_fail(looking->cli, status, tr("%s: withdrawn by its state (proven)"),
+			 place_title(&record->verified.name));
+	else if (printed == 0 && status != 0)
+		tell_status(looking, &record->verified.name, status);
+	return printed != 0 ? printed : status;
+}
+
+static int verify_one(struct looking *looking, const uint8_t *bytes, size_t size, int64_t at)
+{
+	struct client_record record = {0};
+	int status = client_verify(looking->poc, bytes, size, NULL, at, &record);
+
+	if (may_be_shown(status) && record.verified.record != NULL)
+		status = verified(looking, status, &record);
+	else if (status == STATUS_NOT_FOUND && record.verified.absent)
+		cli_fail(looking->cli, status, tr("%s: not in the directory as of %s; proven"),
+			 place_title(&record.verified.name), time_text(record.verdict.time_ms / 1000));
+	else if (status == STATUS_UNVERIFIED)
+		cli_fail(looking->cli, status, tr("%s does not verify: %s"), looking->cli->argv[0],
+			 client_why(looking->poc)->message);
+	else if (status != 0 && status != STATUS_USAGE)
+		link_fail(looking->cli, looking->poc, status);
+	client_record_finish(&record);
+	return status;
+}
+
+static bool read_time(const char *text, int64_t *out)
+{
+	struct tm tm = {0};
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+
+	if (end == NULL || *end != '\0')
+		return false;
+	*out = (int64_t)timegm(&tm);
+	return true;
+}
+
+int poc_cmd_verify(struct cli *cli)
+{
+	struct looking looking = {.cli = cli};
+	struct refusal why = {0};
+	int64_t at = 0;
+	size_t size;
+
+	if (cli_has(cli, "at") && !read_time(cli_value(cli, "at"), &at))
+		return cli_fail(cli, STATUS_USAGE, tr("--at takes a time like 2026-11-24T12:00:00Z"));
+	char *bytes = cli_read_file(cli->argv[0], PROOF_FILE_MAX, &size, &why);
+	if (bytes == NULL)
+		return cli_refused(cli, &why);
+	int status = link_open(cli, false, &looking.poc);
+	if (status != 0) {
+		free(bytes);
+		return status;
+	}
+	if (story_recognised((const uint8_t *)bytes, size)) {
+		status = story_view_file(cli, looking.poc, (const uint8_t *)bytes, size);
+		free(bytes);
+		poc_close(looking.poc);
+		return status;
+	}
+	looking.results = json_array();
+	cli->collecting = true;
+	status = verify_one(&looking, (const uint8_t *)bytes, size, at);
+	if (status == STATUS_USAGE) { /* more than one record: a bundle */
+		status = client_verify_walk(looking.poc, (const uint8_t *)bytes, size, at, verify_each, &looking);
+		if (status != 0)
+			link_fail(cli, looking.poc, status);
+		else
+			status = looking.worst;
+	}
+	if (cli->json && json_array_size(looking.results) == 0)
+		cli_document(cli, "poc.verify/1", json_pack("{s:o}", "error", cli_error_json(cli)));
+	else if (cli->json)
+		cli_document(cli, "poc.verify/1",
+			     json_array_size(looking.results) == 1 ? json_incref(json_array_get(looking.results, 0))
+								   : json_pack("{s:O}", "results", looking.results));
+	json_decref(looking.results);
+	free(bytes);
+	link_close(cli, looking.poc);
+	return status;
+}
+
+/* ---- history */
+
+struct telling {
+	struct cli *cli;
+	json_t *versions;
+};
+
+static int tell_version(void *ctx, const struct client_version *version)
+{
+	struct telling *telling = ctx;
+	const struct envelope *e = version->envelope;
+	const Poc__Record *r = e->name.kind == NAME_RECORD ? e->payload.record : NULL;
+	char value[2 * HASH_SIZE + 1];
+	const char *what = r == NULL                  ? ""
+			   : r->withdrawn             ? "withdrawn"
+			   : r->confirmed > r->issued ? "confirmed"
+						      : "published";
+
+	hash_to_hex(&e->value, value);
+	if (telling->cli->json)
+		json_array_append_new(telling->versions,
+				      json_pack("{s:I,s:s,s:s,s:o,s:o,s:s}", "seq", (json_int_t)e->seq, "value", value,
+						"change", what, "issued", cli_time_json(r != NULL ? r->issued : 0),
+						"confirmed", cli_time_json(r != NULL ? r->confirmed : 0), "signed_by",
+						version->signed_by));
+	else
+		printf("%-4llu %-20s %-10s %s  %.16s\n", (unsigned long long)e->seq,
+		       time_text(r != NULL ? (r->confirmed > r->issued ? r->confirmed : r->issued) : 0), what,
+		       version->signed_by, value);
+	return 0;
+}
+
+int poc_cmd_history(struct cli *cli)
+{
+	struct telling telling = {.cli = cli, .versions = json_array()};
+	struct name name;
+	struct poc *poc = NULL;
+	int status = place_read(cli, cli->argv[0], &name);
+
+	if (status == 0 && (status = link_open(cli, true, &poc)) == 0) {
+		status = client_history(poc, &name, tell_version, &telling);
+		if (status == STATUS_NOT_FOUND)
+			cli_fail(cli, status, tr("%s: not in the directory; proven"), place_title(&name));
+		else if (status != 0)
+			link_fail(cli, poc, status);
+		else if (cli->json)
+			cli_document(cli, "poc.history/1",
+				     json_pack("{s:s,s:O}", "place", place_text(&name), "versions", telling.versions));
+	}
+	json_decref(telling.versions);
+	link_close(cli, poc);
+	return status;
+}
+
+/* ---- sync, status */
+
+static void tell_change(void *ctx, const char *name, uint64_t seq, const char *change)
+{
+	struct telling *telling = ctx;
+
+	json_array_append_new(telling->versions,
+			      json_pack("{s:s,s:I,s:s}", "name", name, "seq", (json_int_t)seq, "change", change));
+	if (!telling->cli->json)
+		cli_line("%-10s %s (%llu)", change, name, (unsigned long long)seq);
+}
+
+static int would_sync(struct cli *cli, struct poc *poc)
+{
+	struct poc_facts facts;
+	int status = poc_connect(poc);
+
+	if (status == 0)
+		status = poc_facts(poc, &facts);
+	if (status != 0)
+		return link_fail(cli, poc, status);
+	if (cli->json)
+		cli_document(cli, "poc.sync/1",
+			     json_pack("{s:[],s:b,s:I,s:I}", "changed", "dry_run", 1, "copy_size",
+				       (json_int_t)facts.copy_size, "size", (json_int_t)facts.size));
+	else
+		printf(tr("dry run: the copy is of checkpoint %llu, the directory at %llu\n"),
+		       (unsigned long long)facts.copy_size, (unsigned long long)facts.size);
+	return 0;
+}
+
+int poc_cmd_sync(struct cli *cli)
+{
+	struct telling telling = {.cli = cli, .versions = json_array()};
+	struct poc *poc = NULL;
+	int status = link_open(cli, true, &poc);
+
+	if (status == 0 && cli->dry_run) {
+		status = would_sync(cli, poc);
+	} else if (status == 0) {
+		status = poc_sync(poc, tell_change, &telling);
+		if (status != 0)
+			link_fail(cli, poc, status);
+		else if (cli->json)
+			cli_document(cli, "poc.sync/1", json_pack("{s:O}", "changed", telling.versions));
+		else
+			printf(tr("%zu changed; the copy is complete and proven\n"), json_array_size(telling.versions));
+	}
+	json_decref(telling.versions);
+	link_close(cli, poc);
+	return status;
+}
+
+static json_t *roles_json(unsigned set)
+{
+	json_t *roles = json_array();
+
+	for (Poc__Role role = 1; role < 16; role++) {
+		if ((set >> role & 1) != 0)
+			json_array_append_new(roles, json_string(role_name(role)));
+	}
+	return roles;
+}
+
+static void print_status(const struct poc_facts *f, int64_t now)
+{
+	printf(tr("directory   %s\n"), f->directory_id);
+	if (f->connected)
+		cli_line(tr("server      %s (%s, %s, %s)"), f->server, f->software, f->tls_version, f->tls_group);
+	else
+		printf(tr("server      not connected\n"));
+	if (f->handle[0] != '\0')
+		printf(tr("we are      %s/%s:"), f->state, f->handle);
+	else
+		printf(tr("we are      a user of %s%s"), f->state, f->connected ? tr(", not listed") : "");
+	for (Poc__Role role = 1; role < 16; role++) {
+		if ((f->roles >> role & 1) != 0)
+			printf(" %s", role_name(role));
+	}
+	printf(f->not_after != 0 ? tr(", until %s\n") : "\n", time_text(f->not_after));
+	if (f->have_head) {
+		printf(tr("checkpoint  %s, size %llu, of %s (%s old%s)\n"), f->origin, (unsigned long long)f->size,
+		       time_text(f->time_ms / 1000), span_text(f->age), f->stale ? tr(", STALE") : "");
+		if (f->quorum == 0)
+			printf(tr("auditors    none: operator's word only\n"));
+		else
+			printf(tr("auditors    %u of %u cosigned, %u needed\n"), f->cosigners, f->auditors, f->quorum);
+		printf(tr("trust root  T(%llu), expires %s%s\n"), (unsigned long long)f->trust_seq,
+		       time_text(f->trust_expires), f->trust_expired ? tr(" - EXPIRED") : "");
+		printf(tr("states      %zu, %zu suspended\n"), f->states, f->suspended);
+	}
+	if (f->have_copy)
+		printf(tr("local copy  of %s, synced %s ago\n"), time_text(f->copy_time_ms / 1000),
+		       span_text(now - f->copy_synced));
+	else
+		printf(tr("local copy  none: poc sync makes one\n"));
+}
+
+static json_t *status_json(const struct poc_facts *f)
+{
+	return json_pack(
+	    "{s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "directory", f->directory_id, "server",
+	    f->connected ? json_string(f->server) : json_null(), "tls_version", f->connected ? f->tls_version : "",
+	    "tls_group", f->connected ? f->tls_group : "", "state", f->state, "handle", f->handle, "roles",
+	    roles_json(f->roles), "not_after", cli_time_json(f->not_after), "checkpoint",
+	    f->have_head ? json_pack("{s:s,s:I,s:o,s:i,s:i,s:b,s:I}", "origin", f->origin, "size", (json_int_t)f->size,
+				     "time", cli_time_json(f->time_ms / 1000), "cosigners", (int)f->cosigners, "quorum",
+				     (int)f->quorum, "stale", (int)f->stale, "trust", (json_int_t)f->trust_seq)
+			 : json_null(),
+	    "copy",
+	    f->have_copy ? json_pack("{s:I,s:o,s:o}", "size", (json_int_t)f->copy_size, "time",
+				     cli_time_json(f->copy_time_ms / 1000), "synced", cli_time_json(f->copy_synced))
+			 : json_null());
+}
+
+int poc_cmd_status(struct cli *cli)
+{
+	struct poc *poc = NULL;
+	struct poc_facts facts;
+	struct refusal why = {0};
+	int status = link_open(cli, false, &poc);
+
+	if (status != 0)
+		return status;
+	cli->collecting = true; /* what is known without a server is told all the same */
+	int connected = cli->offline ? 0 : poc_connect(poc);
+	if (connected != 0)
+		why = *client_why(poc);
+	status = poc_facts(poc, &facts);
+	if (status == 0 && !cli->json)
+		print_status(&facts, client_now(poc));
+	if (connected != 0)
+		cli_refused(cli, &why);
+	else if (status != 0)
+		link_fail(cli, poc, status);
+	if (cli->json) {
+		json_t *document = status == 0 ? status_json(&facts) : json_object();
+		if (cli->failed)
+			json_object_set_new(document, "error", cli_error_json(cli));
+		cli_document(cli, "poc.status/1", document);
+	}
+	if (status == 0)
+		status = connected != 0 ? connected : facts.have_head && facts.stale ? STATUS_STALE : 0;
+	link_close(cli, poc);
+	return status;
+}

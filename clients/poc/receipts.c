@@ -1,0 +1,195 @@
+/* Receipts: what a desk's user says of a notice. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/strings.h"
+#include "clients/poc/duty.h"
+#include "clients/poc/notice.h"
+#include "clients/poc/receipts.h"
+
+static void fill(struct duty *duty, const struct notice *notice, const struct client_desk *desk, Poc__Step step,
+		 const char *handle, Poc__Receipt *out)
+{
+	poc__receipt__init(out);
+	out->directory_id = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)client_directory_id(duty->poc)->bytes};
+	out->notice_id = (ProtobufCBinaryData){NOTICE_ID_SIZE, (uint8_t *)notice->id.bytes};
+	out->notice_hash = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)notice->hash.bytes};
+	out->step = step;
+	out->place = (char *)desk->place;
+	out->kind = desk->kind;
+	out->handle = (char *)handle;
+	out->time = client_now(duty->poc);
+}
+
+int receipts_post(struct duty *duty, const struct notice *notice, const struct client_desk *desk,
+		  const struct receipts_saying *saying, struct client_posted *posted)
+{
+	Poc__Receipt receipt;
+	char handle[UNIT_MAX_LENGTH + 1], name[OUTBOX_NAME];
+	struct refusal why = {0};
+	uint8_t *bytes;
+	size_t size;
+	int status = client_own_handle(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, handle);
+
+	if (status != 0)
+		return duty_fail(duty, status);
+	fill(duty, notice, desk, saying->step, handle, &receipt);
+	receipt.reason = saying->reason;
+	receipt.answer_by = saying->answer_by;
+	if (saying->answer != NULL)
+		receipt.answer = (ProtobufCBinaryData){NOTICE_ID_SIZE, (uint8_t *)saying->answer->bytes};
+	status = receipt_make(&receipt, client_key(duty->poc), &bytes, &size, &why);
+	if (status != 0)
+		return cli_refused(duty->cli, &why);
+	status = outbox_put(duty->poc, bytes, size, NULL, 0, name);
+	if (status == 0 && duty->offline)
+		status = STATUS_QUEUED;
+	else if (status == 0)
+		status = outbox_post(duty->poc, name, bytes, size, NULL, 0, posted);
+	free(bytes);
+	return status;
+}
+
+/* ---- Commands */
+
+static bool is_said_once(Poc__Step step)
+{
+	return !step_is_private(step);
+}
+
+static int tell(struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
+		const struct receipts_saying *saying, int64_t stored_ms, bool before)
+{
+	char id[NOTICE_ID_TEXT];
+
+	duty_id(&notice->notice->id, id);
+	if (duty->cli->json) {
+		json_t *document = json_pack("{s:s,s:s,s:s,s:s,s:o,s:b}", "id", id, "step", step_name(saying->step),
+					     "place", desk->id.place, "kind", poc_kind_name(desk->id.kind), "stored",
+					     stored_ms != 0 ? json_string(time_text(stored_ms / 1000)) : json_null(),
+					     "repeated", (int)before);
+		if (!step_is_private(saying->step))
+			json_object_set_new(document, "implies", json_string(duty_disclaimer()));
+		if (notice->notice->core->exercise[0] != '\0')
+			json_object_set_new(document, "exercise", json_string(notice->notice->core->exercise));
+		cli_document(duty->cli, "poc.notice-receipt/1", document);
+		return 0;
+	}
+	duty_exercise_line(notice->notice);
+	if (stored_ms == 0 && !before)
+		cli_line(tr("%s: %s, for %s %s, waits in the outbox"), id, step_name(saying->step), desk->id.place,
+			 poc_kind_name(desk->id.kind));
+	else if (before)
+		cli_line(tr("%s: %s %s has said \"%s\" before"), id, desk->id.place, poc_kind_name(desk->id.kind),
+			 step_name(saying->step));
+	else
+		cli_line(tr("%s: %s, for %s %s, stored %s"), id, step_name(saying->step), desk->id.place,
+			 poc_kind_name(desk->id.kind), time_text(stored_ms / 1000));
+	if (!step_is_private(saying->step))
+		cli_line("%s", duty_disclaimer());
+	return 0;
+}
+
+/* Who may say it: recipients and escalations; closed and the private steps also the sender. */
+static int check_side(struct duty *duty, const struct desk *desk, const struct desk_notice *notice, Poc__Step step)
+{
+	if (!notice->good)
+		return cli_fail(duty->cli, STATUS_UNVERIFIED, tr("the notice's signature does not verify"));
+	if (desk_own_party(desk, notice) != NULL || step == POC__STEP__STEP_CLOSED || step_is_private(step))
+		return 0;
+	return cli_fail(duty->cli, STATUS_DENIED, tr("only who received a notice can say \"%s\" of it; we sent it"),
+			step_name(step));
+}
+
+static bool said_before(const struct desk *desk, const struct desk_notice *notice, const struct receipts_saying *saying)
+{
+	const struct desk_party *party = desk_party(notice, desk->id.place, desk->id.kind);
+
+	return is_said_once(saying->step) && saying->answer_by == 0 && party != NULL && party->times[saying->step] != 0;
+}
+
+static int act(struct cli *cli, const struct receipts_saying *given, const char *answer_by)
+{
+	struct receipts_saying saying = *given;
+	struct client_posted posted = {0};
+	struct desk_notice *notice;
+	struct desk *desk;
+	struct duty duty;
+	int status = duty_open(cli, &duty);
+
+	if (status != 0)
+		return status;
+	if (answer_by != NULL && !duty_time(&duty, answer_by, &saying.answer_by))
+		status = cli_fail(cli, STATUS_USAGE, tr("--answer-by takes 24h, or a time like 2026-11-24T12:00:00Z"));
+	if (status == 0 && saying.answer_by != 0 && saying.answer_by <= client_now(duty.poc))
+		status = cli_fail(cli, STATUS_INVALID, tr("--answer-by lies in the past"));
+	if (status == 0)
+		status = duty_find(&duty, cli->argv[0], &desk, &notice);
+	if (status == 0)
+		status = check_side(&duty, desk, notice, saying.step);
+	bool before = status == 0 && said_before(desk, notice, &saying);
+	if (status == 0 && cli->dry_run)
+		cli_note(cli, tr("dry run: nothing was sent"));
+	else if (status == 0 && !before)
+		status = receipts_post(&duty, notice->notice, &desk->id, &saying, &posted);
+	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
+		tell(&duty, desk, notice, &saying, posted.stored_ms, before || posted.repeated);
+	if (status == STATUS_QUEUED) {
+		cli_note(
+		    cli,
+		    tr("no server can be reached: kept in the outbox, sent by the next command or poc notice flush"));
+		cli->failed = true;
+	} else if (status != 0) {
+		duty_fail(&duty, status);
+	}
+	duty_close(&duty);
+	return status;
+}
+
+int poc_cmd_notice_ack(struct cli *cli)
+{
+	struct receipts_saying saying = {.step = POC__STEP__STEP_ACKNOWLEDGED};
+
+	return act(cli, &saying, cli_value(cli, "answer-by"));
+}
+
+int poc_cmd_notice_accept(struct cli *cli)
+{
+	struct receipts_saying saying = {.step = POC__STEP__STEP_ACCEPTED};
+
+	return act(cli, &saying, cli_value(cli, "answer-by"));
+}
+
+int poc_cmd_notice_decline(struct cli *cli)
+{
+	struct receipts_saying saying = {.step = POC__STEP__STEP_DECLINED};
+	const char *reason = cli_value(cli, "reason");
+
+	if (reason == NULL || !reason_parse(reason, &saying.reason))
+		return cli_fail(
+		    cli, STATUS_USAGE,
+		    tr("--reason is not-competent, wrong-recipient, cannot-read, no-capacity, duplicate or other"));
+	return act(cli, &saying, NULL);
+}
+
+int poc_cmd_notice_close(struct cli *cli)
+{
+	struct receipts_saying saying = {.step = POC__STEP__STEP_CLOSED};
+
+	return act(cli, &saying, NULL);
+}
+
+int poc_cmd_notice_take(struct cli *cli)
+{
+	struct receipts_saying saying = {.step = POC__STEP__STEP_TAKEN};
+
+	return act(cli, &saying, NULL);
+}
+
+int poc_cmd_notice_release(struct cli *cli)
+{
+	struct receipts_saying saying = {.step = POC__STEP__STEP_RELEASED};
+
+	return act(cli, &saying, NULL);
+}

@@ -1,0 +1,18 @@
+/* receipts: signing and posting what a desk says of a notice. */
+#ifndef CLIENTS_POC_RECEIPTS_H
+#define CLIENTS_POC_RECEIPTS_H
+
+#include "clients/poc/duty.h"
+
+struct receipts_saying {
+	Poc__Step step;
+	Poc__Reason reason;             /* of declined */
+	int64_t answer_by;              /* of acknowledged, accepted; 0: not said */
+	const struct notice_id *answer; /* of answered */
+};
+
+/* Keeps it in the outbox and posts it.  0 and *posted, QUEUED, or a refusal; duty->poc has the words. */
+int receipts_post(struct duty *duty, const struct notice *notice, const struct client_desk *desk,
+		  const struct receipts_saying *saying, struct client_posted *posted);
+
+#endif

@@ -1,0 +1,363 @@
+/* Searching and exporting the verified local copy. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "clients/cli/countries.h"
+#include "clients/cli/escape.h"
+#include "clients/cli/link.h"
+#include "clients/cli/place.h"
+#include "clients/cli/show.h"
+#include "clients/cli/strings.h"
+#include "clients/poc/commands.h"
+
+struct searching {
+	struct cli *cli;
+	struct poc *poc;
+	char *text; /* folded; NULL: any */
+	const char *language, *member;
+	Poc__PocKind kind;
+	bool open_now;
+	bool tells_offline; /* on stdout; an export's stdout is the file */
+	bool offline, stale;
+	json_t *found;
+	FILE *csv;
+};
+
+static void tell_offline(struct searching *s, const struct poc_facts *facts)
+{
+	s->offline = true;
+	if (!s->cli->json && s->tells_offline)
+		show_offline(facts->copy_time_ms / 1000, client_now(s->poc));
+	else if (!s->cli->json)
+		cli_note(s->cli, tr("offline: this is the copy of %s"), time_text(facts->copy_time_ms / 1000));
+}
+
+/* The copy is brought up to the server's head; without an answer from any server it is taken as it is. */
+static int refresh(struct searching *s)
+{
+	struct cli *cli = s->cli;
+	struct poc_facts facts;
+	struct refusal why;
+	int status = cli->offline ? STATUS_UNREACHABLE : poc_connect(s->poc);
+
+	why = *client_why(s->poc);
+	if (poc_facts(s->poc, &facts) != 0)
+		return link_fail(cli, s->poc, STATUS_DAMAGED);
+	if (status == 0 && facts.have_copy && facts.copy_size == facts.size)
+		return 0;
+	if (status == 0) {
+		status = poc_sync(s->poc, NULL, NULL);
+		return status == 0 ? 0 : link_fail(cli, s->poc, status);
+	}
+	bool silent = status == STATUS_UNREACHABLE || status == STATUS_TLS || status == STATUS_BEHIND;
+	if (cli->insist || !silent)
+		return cli_refused(cli, &why);
+	if (!facts.have_copy)
+		return cli_fail(cli, status, tr("%s%sthere is no local copy (poc sync makes one)"), why.message,
+				why.message[0] != '\0' ? "; and " : "");
+	tell_offline(s, &facts);
+	s->stale = status == STATUS_BEHIND;
+	return 0;
+}
+
+static bool contains(const char *text, const char *folded)
+{
+	char *key = country_key_of(text);
+	bool found = key != NULL && strstr(key, folded) != NULL;
+
+	free(key);
+	return found;
+}
+
+static bool texts_contain(Poc__Text *const *texts, size_t n, const char *folded)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (contains(texts[i]->text, folded))
+			return true;
+	}
+	return false;
+}
+
+static bool content_contains(const Poc__Content *c, const char *folded)
+{
+	if (texts_contain(c->names, c->n_names, folded) || texts_contain(c->institutions, c->n_institutions, folded) ||
+	    texts_contain(c->descriptions, c->n_descriptions, folded))
+		return true;
+	for (size_t i = 0; i < c->n_channels; i++) {
+		if (contains(c->channels[i]->value, folded))
+			return true;
+	}
+	for (size_t i = 0; i < c->n_websites; i++) {
+		if (contains(c->websites[i], folded))
+			return true;
+	}
+	for (size_t i = 0; i < c->n_persons; i++) {
+		if (texts_contain(c->persons[i]->names, c->persons[i]->n_names, folded))
+			return true;
+	}
+	return false;
+}
+
+static bool speaks(const Poc__Content *c, const char *language)
+{
+	size_t n = strlen(language);
+
+	for (size_t i = 0; i < c->n_languages; i++) {
+		if (strncasecmp(c->languages[i], language, n) == 0 &&
+		    (c->languages[i][n] == '\0' || c->languages[i][n] == '-'))
+			return true;
+	}
+	return false;
+}
+
+static bool member_of(const Poc__Content *c, const char *organisation)
+{
+	for (size_t i = 0; i < c->n_memberships; i++) {
+		if (strcasecmp(c->memberships[i]->organisation, organisation) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool matches(const struct searching *s, const struct name *name, const struct draft_poc *poc)
+{
+	bool text =
+	    s->text == NULL || contains(place_text(name), s->text) || contains(place_state_name(name->state), s->text);
+	bool language = s->language == NULL, member = s->member == NULL;
+
+	if (s->kind != 0 && poc->kind != s->kind)
+		return false;
+	for (size_t i = 0; i < poc->n_sections; i++) {
+		const Poc__Content *c = poc->sections[i].content;
+		if (c == NULL)
+			continue;
+		text = text || content_contains(c, s->text);
+		language = language || speaks(c, s->language);
+		member = member || member_of(c, s->member);
+	}
+	return text && language && member && (!s->open_now || show_open_now(poc, client_now(s->poc)) == 1);
+}
+
+static void found(struct searching *s, const struct name *name, const struct draft_poc *poc)
+{
+	const Poc__Channel *channel = show_first_call(poc, client_now(s->poc));
+	int open = show_open_now(poc, client_now(s->poc));
+
+	if (s->cli->json) {
+		json_array_append_new(
+		    s->found, json_pack("{s:s,s:s,s:s,s:s,s:o,s:o}", "place", place_text(name), "poc", poc->id, "kind",
+					poc_kind_name(poc->kind), "name", show_poc_name(poc), "open_now",
+					open < 0 ? json_null() : json_boolean(open), "channel",
+					channel == NULL
+					    ? json_null()
+					    : json_pack("{s:s,s:s}", "type", channel->type, "value", channel->value)));
+		return;
+	}
+	json_array_append_new(s->found, json_true());
+	char *name_column = escape_column(show_poc_name(poc), 40);
+	cli_line("%-8s %-10s %s %-7s %s%s%s", place_text(name), poc_kind_name(poc->kind),
+		 name_column != NULL ? name_column : poc->id,
+		 open < 0 ? ""
+		 : open   ? tr("open")
+			  : tr("closed"),
+		 channel != NULL ? channel->type : "", channel != NULL ? " " : "",
+		 channel != NULL ? channel->value : "");
+	free(name_column);
+}
+
+static int search_record(void *ctx, const struct client_record *record)
+{
+	struct searching *s = ctx;
+	const struct verified_record *v = &record->verified;
+	struct draft *draft;
+
+	s->stale = s->stale || record->verdict.checkpoint_stale;
+	if (v->record == NULL || v->withdrawn || v->suspended ||
+	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) != 0)
+		return 0;
+	for (size_t i = 0; i < draft->n_pocs; i++) {
+		if (matches(s, &v->name, &draft->pocs[i]))
+			found(s, &v->name, &draft->pocs[i]);
+	}
+	draft_destroy(draft);
+	return 0;
+}
+
+int poc_cmd_search(struct cli *cli)
+{
+	struct searching s = {.cli = cli,
+			      .language = cli_value(cli, "language"),
+			      .member = cli_value(cli, "member"),
+			      .open_now = cli_has(cli, "open-now"),
+			      .tells_offline = true};
+	const char *kind = cli_value(cli, "kind");
+
+	if (kind != NULL && (!poc_kind_parse(kind, &s.kind) || s.kind == POC__POC_KIND__POC_KIND_COORDINATOR))
+		return cli_fail(cli, STATUS_USAGE, tr("--kind is technical or diplomatic"));
+	int status = link_open(cli, !cli->offline, &s.poc);
+	if (status != 0)
+		return status;
+	if (cli->argc > 0)
+		s.text = country_key_of(cli->argv[0]);
+	s.found = json_array();
+	status = refresh(&s);
+	if (status == 0 && (status = client_walk(s.poc, search_record, &s)) != 0)
+		link_fail(cli, s.poc, status);
+	if (status == 0 && cli->json)
+		cli_document(
+		    cli, "poc.search/1",
+		    json_pack("{s:O,s:b,s:b}", "found", s.found, "offline", (int)s.offline, "stale", (int)s.stale));
+	else if (status == 0 && json_array_size(s.found) == 0)
+		cli_note(cli, tr("nothing found"));
+	if (status == 0 && s.stale) {
+		cli_note(cli, tr("the local copy is stale"));
+		status = STATUS_STALE;
+	}
+	json_decref(s.found);
+	free(s.text);
+	link_close(cli, s.poc);
+	return status;
+}
+
+/* ---- export */
+
+/* Whether a spreadsheet would take a text for a formula.  A telephone number's plus is no danger, and is kept. */
+static bool is_formula(const char *text)
+{
+	bool number = text[0] == '+' && text[1] != '\0' && text[1 + strspn(text + 1, "0123456789")] == '\0';
+
+	return text[0] != '\0' && strchr("=+-@\t\r\n", text[0]) != NULL && !number;
+}
+
+/* A CSV field; what would be a formula gets an apostrophe before it, as spreadsheets do themselves. */
+static void csv_field(FILE *out, const char *text, bool last)
+{
+	bool formula = is_formula(text);
+
+	fputc('"', out);
+	if (formula)
+		fputc('\'', out);
+	for (; *text != '\0'; text++) {
+		if (*text == '"')
+			fputc('"', out);
+		fputc(*text, out);
+	}
+	fputs(last ? "\"\n" : "\",", out);
+}
+
+static void csv_channel(FILE *out, const struct name *name, const struct draft_poc *poc, const struct draft_section *s,
+			const Poc__Channel *c, const struct poc_verdict *verdict)
+{
+	csv_field(out, place_text(name), false);
+	csv_field(out, poc->id, false);
+	csv_field(out, poc_kind_name(poc->kind), false);
+	csv_field(out, show_poc_name(poc), false);
+	csv_field(out, s->name, false);
+	csv_field(out, tlp_name(s->tlp), false);
+	csv_field(out, c->id, false);
+	csv_field(out, c->type, false);
+	csv_field(out, c->value, false);
+	csv_field(out, time_text(verdict->confirmed), true);
+}
+
+static int export_record(void *ctx, const struct client_record *record)
+{
+	struct searching *s = ctx;
+	const struct verified_record *v = &record->verified;
+	struct draft *draft;
+
+	s->stale = s->stale || record->verdict.checkpoint_stale;
+	if (v->record == NULL ||
+	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) != 0)
+		return 0;
+	if (s->csv == NULL) {
+		json_array_append_new(s->found, show_json(draft, &record->verdict, client_now(s->poc)));
+	} else {
+		for (size_t i = 0; i < draft->n_pocs; i++) {
+			for (size_t j = 0; j < draft->pocs[i].n_sections; j++) {
+				const struct draft_section *section = &draft->pocs[i].sections[j];
+				for (size_t k = 0; section->content != NULL && k < section->content->n_channels; k++)
+					csv_channel(s->csv, &v->name, &draft->pocs[i], section,
+						    section->content->channels[k], &record->verdict);
+			}
+		}
+	}
+	draft_destroy(draft);
+	return 0;
+}
+
+static int export_bytes(struct searching *s, const char *format, char **bytes, size_t *size)
+{
+	int status;
+
+	if (strcmp(format, "bundle") == 0) {
+		uint8_t *bundle = NULL;
+		status = poc_export(s->poc, &bundle, size);
+		*bytes = (char *)bundle;
+		return status == 0 ? 0 : link_fail(s->cli, s->poc, status);
+	}
+	if (strcmp(format, "csv") == 0) {
+		s->csv = open_memstream(bytes, size);
+		if (s->csv == NULL)
+			return cli_fail(s->cli, STATUS_NO_MEMORY, tr("out of memory"));
+		fputs("place,poc,kind,name,section,tlp,channel,type,value,confirmed\n", s->csv);
+	}
+	status = client_walk(s->poc, export_record, s);
+	if (s->csv != NULL && fclose(s->csv) != 0 && status == 0)
+		status = STATUS_NO_MEMORY;
+	if (status != 0)
+		return link_fail(s->cli, s->poc, status);
+	if (s->csv == NULL) {
+		json_t *document = json_pack("{s:s,s:O}", "schema", "poc.export/1", "records", s->found);
+		*bytes = json_dumps(document, JSON_SORT_KEYS | JSON_INDENT(1));
+		json_decref(document);
+		*size = *bytes != NULL ? strlen(*bytes) : 0;
+	}
+	return *bytes != NULL ? 0 : cli_fail(s->cli, STATUS_NO_MEMORY, tr("out of memory"));
+}
+
+int poc_cmd_export(struct cli *cli)
+{
+	struct searching s = {.cli = cli};
+	const char *usual = cli->json && cli->argc == 0 ? "json" : "bundle";
+	const char *format = cli_has(cli, "format") ? cli_value(cli, "format") : usual;
+	char *bytes = NULL;
+	size_t size = 0;
+	struct refusal why = {0};
+
+	if (strcmp(format, "bundle") != 0 && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0)
+		return cli_fail(cli, STATUS_USAGE, tr("--format is bundle, json or csv"));
+	if (cli->argc == 0 && strcmp(format, "bundle") == 0 && isatty(STDOUT_FILENO))
+		return cli_fail(cli, STATUS_USAGE, tr("a bundle is not for the eyes: export FILE"));
+	int status = link_open(cli, !cli->offline, &s.poc);
+	if (status != 0)
+		return status;
+	s.found = json_array();
+	status = refresh(&s);
+	if (status == 0)
+		status = export_bytes(&s, format, &bytes, &size);
+	if (status == 0 && cli->argc > 0 && cli->dry_run) {
+		cli_note(cli, tr("dry run: %s was not written"), cli->argv[0]);
+	} else if (status == 0 && cli->argc > 0) {
+		status = cli_write_file(cli->argv[0], bytes, size, 0644, false, &why);
+		if (status != 0)
+			cli_refused(cli, &why);
+		else if (cli->json)
+			cli_document(cli, "poc.export/1",
+				     json_pack("{s:s,s:s,s:I}", "file", cli->argv[0], "format", format, "size",
+					       (json_int_t)size));
+	} else if (status == 0) {
+		fwrite(bytes, 1, size, stdout);
+	}
+	if (status == 0 && s.stale) {
+		cli_note(cli, tr("the local copy is stale"));
+		status = STATUS_STALE;
+	}
+	free(bytes);
+	json_decref(s.found);
+	link_close(cli, s.poc);
+	return status;
+}

@@ -1,0 +1,658 @@
+/* Joining, users, keys. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clients/cli/make.h"
+#include "clients/cli/person.h"
+#include "clients/cli/place.h"
+#include "clients/cli/reading.h"
+#include "clients/cli/strings.h"
+#include "clients/poc/commands.h"
+#include "proto/keys/keystore_file.h"
+#include "proto/keys/keystore_open.h"
+#include "proto/rules/rules.h"
+#include "proto/wire/prescan.h"
+
+/* ---- setup */
+
+/* "dir/fr-reader.conf" -> folder "dir", stem "fr-reader". */
+static int split_conf_path(struct cli *cli, char path[CONF_PATH_MAX], char folder[CONF_PATH_MAX], char stem[256])
+{
+	if (cli->config != NULL)
+		snprintf(path, CONF_PATH_MAX, "%s", cli->config);
+	else if (conf_default_path(path) != 0)
+		return cli_fail(cli, STATUS_USAGE, tr("no place for the configuration: use -c FILE"));
+	const char *slash = strrchr(path, '/');
+	const char *name = slash != NULL ? slash + 1 : path;
+	const char *dot = strrchr(name, '.');
+	size_t length = dot != NULL && dot != name ? (size_t)(dot - name) : strlen(name);
+	if (length == 0 || length > 200)
+		return cli_fail(cli, STATUS_USAGE, tr("%s: not the name of a configuration file"), path);
+	snprintf(folder, CONF_PATH_MAX, "%.*s", slash != NULL ? (int)(slash - path) : 1, slash != NULL ? path : ".");
+	snprintf(stem, 256, "%.*s", (int)length, name);
+	return 0;
+}
+
+/* Makes a folder and those above it, for oneself only. */
+static int make_folder(struct cli *cli, const char *path)
+{
+	char part[CONF_PATH_MAX];
+
+	snprintf(part, sizeof part, "%s", path);
+	for (char *at = part + 1; *at != '\0'; at++) {
+		if (*at != '/')
+			continue;
+		*at = '\0';
+		mkdir(part, 0700);
+		*at = '/';
+	}
+	mkdir(part, 0700);
+	return access(part, W_OK | X_OK) == 0 ? 0 : cli_fail(cli, STATUS_IO, tr("%s: cannot be written to"), path);
+}
+
+static int make_key(struct cli *cli, const char *folder, const char *stem, const char *common_name,
+		    enum key_algorithm algorithm, struct public_key *out)
+{
+	char path[CONF_PATH_MAX + 300];
+	struct keystore_key *key;
+	struct refusal why = {0};
+
+	snprintf(path, sizeof path, "%s/%s.key", folder, stem);
+	int status = keystore_generate(algorithm, path, NULL, &key, &why);
+	if (status == 0) {
+		*out = *keystore_public(key);
+		snprintf(path, sizeof path, "%s/%s.crt", folder, stem);
+		status = keystore_write_certificate(key, common_name, path, &why);
+		keystore_close(key);
+	}
+	return status == 0 ? 0 : cli_refused(cli, &why);
+}
+
+/* Whoever reads notices gets a reading key beside the user's own; extra: the lines that name it. */
+static int make_reading_key(struct cli *cli, struct person *person, const char *folder, const char *stem,
+			    char extra[400])
+{
+	char name[300];
+
+	extra[0] = '\0';
+	if (!person_reads(person))
+		return 0;
+	snprintf(name, sizeof name, "%s-reading", stem);
+	int status = reading_make(cli, folder, name, &person->reading);
+	person->has_reading = status == 0;
+	snprintf(extra, 400, "\n[notices]\nreading_key = %s.key\n", name);
+	return status;
+}
+
+/* "duty-2.invite" asks for "duty-2.request" beside it; else HANDLE.request in the invitation's folder. */
+static int request_path(struct cli *cli, const struct person *person, char out[CONF_PATH_MAX])
+{
+	const char *invite = cli->argv[0], *slash = strrchr(invite, '/');
+	size_t length = strlen(invite), suffix = strlen(".invite");
+	bool named = length > suffix && strcmp(invite + length - suffix, ".invite") == 0;
+	int n;
+
+	if (cli_has(cli, "request"))
+		n = snprintf(out, CONF_PATH_MAX, "%s", cli_value(cli, "request"));
+	else if (named)
+		n = snprintf(out, CONF_PATH_MAX, "%.*s.request", (int)(length - suffix), invite);
+	else
+		n = snprintf(out, CONF_PATH_MAX, "%.*s%s.request", slash != NULL ? (int)(slash - invite + 1) : 0,
+			     invite, person->handle);
+	if (n < 0 || n >= CONF_PATH_MAX)
+		return cli_fail(cli, STATUS_INVALID, tr("path too long"));
+	return access(out, F_OK) != 0 ? 0 : cli_fail(cli, STATUS_CONFLICT, tr("%s exists already"), out);
+}
+
+struct setting_up {
+	struct person person;
+	char path[CONF_PATH_MAX], folder[CONF_PATH_MAX], stem[256], request[CONF_PATH_MAX];
+};
+
+static int check_setup(struct cli *cli, struct setting_up *s)
+{
+	int status = person_read(cli, cli->argv[0], false, &s->person);
+
+	if (status == 0)
+		status = split_conf_path(cli, s->path, s->folder, s->stem);
+	if (status == 0 && access(s->path, F_OK) == 0)
+		status = cli_fail(cli, STATUS_CONFLICT, tr("%s exists already: this machine is set up"), s->path);
+	return status == 0 ? request_path(cli, &s->person, s->request) : status;
+}
+
+static int make_setup(struct cli *cli, struct setting_up *s)
+{
+	char extra[400];
+	int status = make_folder(cli, s->folder);
+
+	if (status == 0)
+		status = make_key(cli, s->folder, s->stem, s->person.handle, KEY_ED25519, &s->person.key);
+	if (status == 0)
+		status = make_reading_key(cli, &s->person, s->folder, s->stem, extra);
+	if (status == 0)
+		status = person_write_conf(cli, &s->person, s->path, s->stem, extra);
+	s->person.has_key = true;
+	return status == 0 ? person_write(cli, &s->person, s->request) : status;
+}
+
+int poc_cmd_setup(struct cli *cli)
+{
+	struct setting_up s;
+	char code[40];
+	int status = check_setup(cli, &s);
+
+	if (status == 0 && cli->dry_run) {
+		cli_note(cli, tr("dry run: %s, keys beside it, and %s would be made"), s.path, s.request);
+		return 0;
+	}
+	if (status == 0)
+		status = make_setup(cli, &s);
+	if (status != 0)
+		return status;
+	person_code(&s.person, code);
+	if (cli->json) {
+		cli_document(cli, "poc.setup/1",
+			     json_pack("{s:s,s:s,s:s}", "config", s.path, "request", s.request, "check_code", code));
+		return 0;
+	}
+	printf(tr("keys and configuration: %s\nsend this request to your coordinator: %s\n"), s.path, s.request);
+	printf(tr("and read out the check code: %s\n"), code);
+	return 0;
+}
+
+/* ---- user invite */
+
+static bool read_date(const char *text, int64_t *out)
+{
+	struct tm tm = {0};
+
+	if (!date_valid(text) || strptime(text, "%Y-%m-%d", &tm) == NULL)
+		return false;
+	*out = (int64_t)timegm(&tm);
+	return true;
+}
+
+/* What the flags say of the user. */
+static int read_invitation(struct cli *cli, struct person *person)
+{
+	const struct conf *conf = &cli->conf;
+
+	snprintf(person->servers, sizeof person->servers, "%s", conf->servers);
+	snprintf(person->directory_id, sizeof person->directory_id, "%s", conf->id);
+	snprintf(person->server_pin, sizeof person->server_pin, "%s", conf->server_pin);
+	snprintf(person->state, sizeof person->state, "%s", conf->state);
+	snprintf(person->handle, sizeof person->handle, "%s", cli->argv[0]);
+	person->service = cli_has(cli, "service");
+	for (size_t i = 0; cli_nth(cli, "role", i) != NULL; i++) {
+		if (!person_add_role(person, cli_nth(cli, "role", i)))
+			return cli_fail(cli, STATUS_USAGE, tr("unknown role \"%s\""), cli_nth(cli, "role", i));
+	}
+	for (size_t i = 0; cli_nth(cli, "kind", i) != NULL; i++) {
+		if (!person_add_kind(person, cli_nth(cli, "kind", i)))
+			return cli_fail(cli, STATUS_USAGE, tr("unknown kind \"%s\""), cli_nth(cli, "kind", i));
+	}
+	for (size_t i = 0; i < person->n_roles && person->n_kinds == 0; i++) {
+		if (person->roles[i] == POC__ROLE__ROLE_OPERATOR) /* else there would be no notice to act on */
+			person_add_kind(person, "technical");
+	}
+	if (person->n_roles == 0)
+		return cli_fail(cli, STATUS_USAGE, tr("which role? --role reader, operator, coordinator ..."));
+	if (cli_has(cli, "not-after") && !read_date(cli_value(cli, "not-after"), &person->not_after))
+		return cli_fail(cli, STATUS_USAGE, tr("--not-after takes a date, YYYY-MM-DD"));
+	return 0;
+}
+
+int poc_cmd_user_invite(struct cli *cli)
+{
+	struct person person = {0};
+	char path[CONF_PATH_MAX];
+	int status = 0;
+
+	if (cli->conf.id[0] == '\0' || cli->conf.state[0] == '\0')
+		return cli_fail(cli, STATUS_USAGE, tr("no directory is configured"));
+	if (!handle_valid(cli->argv[0]))
+		return cli_fail(cli, STATUS_USAGE,
+				tr("a handle is an office or number: [a-z0-9-], 1 to 40 characters"));
+	status = read_invitation(cli, &person);
+	if (cli_has(cli, "out"))
+		snprintf(path, sizeof path, "%s", cli_value(cli, "out"));
+	else
+		snprintf(path, sizeof path, "%s.invite", cli->argv[0]);
+	if (status == 0 && cli->dry_run) {
+		cli_note(cli, tr("dry run: %s would be written"), path);
+		return 0;
+	}
+	if (status == 0)
+		status = person_write(cli, &person, path);
+	if (status != 0)
+		return status;
+	if (cli->json)
+		cli_document(cli, "poc.user-invite/1",
+			     json_pack("{s:s,s:s,s:s}", "file", path, "state", person.state, "handle", person.handle));
+	else
+		cli_note(cli, tr("%s: give it to %s, who runs: poc setup %s"), path, person.handle, path);
+	return 0;
+}
+
+/* ---- user add, remove, list */
+
+/* Makes room for one more user in an unpacked message. */
+static Poc__User *append_user(Poc__Users *users)
+{
+	Poc__User **list = realloc(users->users, (users->n_users + 1) * sizeof *list);
+	Poc__User *user = calloc(1, sizeof *user);
+
+	if (list != NULL)
+		users->users = list;
+	if (list == NULL || user == NULL) {
+		free(user);
+		return NULL;
+	}
+	poc__user__init(user);
+	users->users[users->n_users++] = user;
+	return user;
+}
+
+/* The message owns what it points at: protobuf-c frees it with free(). */
+static bool fill_user(Poc__User *user, const struct person *person)
+{
+	user->handle = strdup(person->handle);
+	user->spki.data = malloc(person->key.spki_size);
+	user->roles = malloc(person->n_roles * sizeof *user->roles);
+	user->kinds = malloc((person->n_kinds + 1) * sizeof *user->kinds);
+	if (user->handle == NULL || user->spki.data == NULL || user->roles == NULL || user->kinds == NULL)
+		return false;
+	memcpy(user->spki.data, person->key.spki, person->key.spki_size);
+	user->spki.len = person->key.spki_size;
+	memcpy(user->roles, person->roles, person->n_roles * sizeof *user->roles);
+	user->n_roles = person->n_roles;
+	memcpy(user->kinds, person->kinds, person->n_kinds * sizeof *user->kinds);
+	user->n_kinds = person->n_kinds;
+	user->service = person->service;
+	user->not_after = person->not_after;
+	return true;
+}
+
+static void drop_user(Poc__Users *users, size_t i)
+{
+	message_free(users->users[i]);
+	memmove(users->users + i, users->users + i + 1, (--users->n_users - i) * sizeof *users->users);
+}
+
+static void show_request(const struct person *person, bool known)
+{
+	char code[40];
+
+	person_code(person, code);
+	cli_line("%s/%s%s", person->state, person->handle, known ? tr(": a new key for a user that is listed") : "");
+	for (size_t i = 0; i < person->n_roles; i++)
+		cli_line(tr("  role        %s"), role_name(person->roles[i]));
+	for (size_t i = 0; i < person->n_kinds; i++)
+		cli_line(tr("  serves      %s"), poc_kind_name(person->kinds[i]));
+	if (person->service)
+		cli_line(tr("  a program, not a person"));
+	if (person->not_after != 0)
+		cli_line(tr("  until       %s"), time_text(person->not_after));
+	if (person->has_reading)
+		cli_line(tr("  reads       notices, with a key of its own"));
+	cli_line(tr("  check code  %s"), code);
+}
+
+static bool fill_reading_key(Poc__Users *users, const struct person *person)
+{
+	Poc__PocKind kinds[4];
+	size_t n = reading_kinds(person->roles, person->n_roles, person->kinds, person->n_kinds, kinds);
+
+	return !person->has_reading || reading_add(users, &person->reading, POC__HOLDER__HOLDER_USER, person->handle,
+						   kinds, n, person->not_after);
+}
+
+static int add_request(struct cli *cli, struct make_users *users, const char *path)
+{
+	struct person person;
+	bool known = false;
+	int status = person_read(cli, path, true, &person);
+
+	if (status != 0)
+		return status;
+	if (strcmp(person.directory_id, cli->conf.id) != 0 || strcmp(person.state, cli->conf.state) != 0)
+		return cli_fail(cli, STATUS_DENIED, tr("%s: a request for another state or directory"), path);
+	for (size_t i = users->users->n_users; i-- > 0;) {
+		if (strcmp(users->users->users[i]->handle, person.handle) != 0)
+			continue;
+		known = true;
+		drop_user(users->users, i);
+	}
+	reading_drop(users->users, person.handle);
+	Poc__User *user = append_user(users->users);
+	if (user == NULL || !fill_user(user, &person) || !fill_reading_key(users->users, &person))
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	if (!cli->json)
+		show_request(&person, known);
+	return 0;
+}
+
+static int remove_handle(struct cli *cli, struct make_users *users, const char *handle)
+{
+	for (size_t i = 0; i < users->users->n_users; i++) {
+		if (strcmp(users->users->users[i]->handle, handle) == 0) {
+			drop_user(users->users, i);
+			reading_drop(users->users, handle);
+			if (!cli->json)
+				cli_line(tr("%s/%s will be dropped; its sessions end within a second"), cli->conf.state,
+					 handle);
+			return 0;
+		}
+	}
+	return cli_fail(cli, STATUS_NOT_FOUND, tr("%s has no user %s"), cli->conf.state, handle);
+}
+
+static int change_users(struct cli *cli, int (*change)(struct cli *, struct make_users *, const char *),
+			const char *question, const char *command)
+{
+	struct link_keys keys = {0};
+	struct poc *poc = NULL;
+	struct make_users users = {0};
+	struct make_group group = {0};
+	int status = link_keys_open(cli, &cli->conf.coordinator, "coordinator", &keys);
+
+	if (status == 0)
+		status = link_open(cli, true, &poc);
+	if (status == 0)
+		status = make_users_open(cli, poc, cli->conf.state, &users);
+	for (int i = 0; i < cli->argc && status == 0; i++)
+		status = change(cli, &users, cli->argv[i]);
+	if (status == 0)
+		status = make_users_sign(cli, poc, &users, &keys, &group);
+	if (status == 0)
+		status = make_finish(cli, poc, &group, question, command, NULL);
+	make_group_finish(&group);
+	make_users_close(&users);
+	link_keys_close(&keys);
+	link_close(cli, poc);
+	return status;
+}
+
+int poc_cmd_user_add(struct cli *cli)
+{
+	return change_users(cli, add_request, tr("Do the check codes match what was read out? Sign and publish?"),
+			    "user-add");
+}
+
+int poc_cmd_user_remove(struct cli *cli)
+{
+	return change_users(cli, remove_handle, tr("Sign and publish?"), "user-remove");
+}
+
+static json_t *kinds_json(const Poc__PocKind *kinds, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_string(poc_kind_name(kinds[i])));
+	return list;
+}
+
+static json_t *reading_key_json(const Poc__ReadingKey *key)
+{
+	struct hash id = hash_of(key->spki.data, key->spki.len);
+	char fingerprint[40];
+
+	public_key_fingerprint(&id, fingerprint);
+	return json_pack("{s:s,s:s,s:o,s:s,s:s}", "holder", holder_name(key->holder), "handle", key->handle, "kinds",
+			 kinds_json(key->kinds, key->n_kinds), "not_after", time_text(key->not_after), "fingerprint",
+			 fingerprint);
+}
+
+static void print_reading_key(const Poc__ReadingKey *key)
+{
+	char what[100], kinds[100] = "", fingerprint[40];
+	size_t used = 0;
+	struct hash id = hash_of(key->spki.data, key->spki.len);
+
+	for (size_t i = 0; i < key->n_kinds && used < sizeof kinds - 20; i++)
+		used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s", i > 0 ? "," : "",
+					 poc_kind_name(key->kinds[i]));
+	snprintf(what, sizeof what, "%s %s", holder_name(key->holder), key->handle);
+	public_key_fingerprint(&id, fingerprint);
+	cli_line(tr("reads %-14s %-24s %s%s%s"), what, kinds, fingerprint, key->not_after != 0 ? tr("  until ") : "",
+		 key->not_after != 0 ? time_text(key->not_after) : "");
+}
+
+static json_t *user_json(const Poc__User *user)
+{
+	json_t *roles = json_array();
+	struct hash id = hash_of(user->spki.data, user->spki.len);
+	char fingerprint[40];
+
+	for (size_t i = 0; i < user->n_roles; i++)
+		json_array_append_new(roles, json_string(role_name(user->roles[i])));
+	public_key_fingerprint(&id, fingerprint);
+	return json_pack("{s:s,s:o,s:o,s:b,s:o,s:s}", "handle", user->handle, "roles", roles, "kinds",
+			 kinds_json(user->kinds, user->n_kinds), "service", (int)user->service, "not_after",
+			 cli_time_json(user->not_after), "fingerprint", fingerprint);
+}
+
+static void print_user(const Poc__User *user)
+{
+	char roles[200] = "", fingerprint[40];
+	size_t used = 0;
+	struct hash id = hash_of(user->spki.data, user->spki.len);
+
+	for (size_t i = 0; i < user->n_roles && used < sizeof roles - 20; i++)
+		used += (size_t)snprintf(roles + used, sizeof roles - used, "%s%s", i > 0 ? "," : "",
+					 role_name(user->roles[i]));
+	public_key_fingerprint(&id, fingerprint);
+	cli_line("%-20s %-24s %s%s%s", user->handle, roles, fingerprint, user->not_after != 0 ? tr("  until ") : "",
+		 user->not_after != 0 ? time_text(user->not_after) : "");
+}
+
+int poc_cmd_user_list(struct cli *cli)
+{
+	const char *state = cli->argc > 0 ? cli->argv[0] : cli->conf.state;
+	struct poc *poc = NULL;
+	struct make_users users = {0};
+	struct name name;
+	int status = 0;
+
+	if (cli->argc > 0 && strcmp(state, STATE_DIRECTORY) != 0 && (status = place_read(cli, state, &name)) == 0)
+		state = name.state;
+	if (status == 0)
+		status = link_open(cli, true, &poc);
+	if (status == 0)
+		status = make_users_open(cli, poc, state, &users);
+	if (status == 0 && cli->json) {
+		json_t *list = json_array();
+		for (size_t i = 0; i < users.users->n_users; i++)
+			json_array_append_new(list, user_json(users.users->users[i]));
+		json_t *keys = json_array();
+		for (size_t i = 0; i < users.users->n_reading_keys; i++)
+			json_array_append_new(keys, reading_key_json(users.users->reading_keys[i]));
+		cli_document(cli, "poc.user-list/1",
+			     json_pack("{s:s,s:o,s:o}", "state", state, "users", list, "reading_keys", keys));
+	} else if (status == 0) {
+		for (size_t i = 0; i < users.users->n_users; i++)
+			print_user(users.users->users[i]);
+		for (size_t i = 0; i < users.users->n_reading_keys; i++)
+			print_reading_key(users.users->reading_keys[i]);
+	}
+	make_users_close(&users);
+	link_close(cli, poc);
+	return status;
+}
+
+/* ---- keys */
+
+static int make_key_file(struct cli *cli, enum key_algorithm algorithm, struct public_key *out)
+{
+	struct keystore_key *key;
+	struct refusal why = {0};
+	bool failed;
+	const char *passphrase = cli_passphrase(cli, &failed);
+
+	if (failed)
+		return STATUS_IO;
+	int status = keystore_generate(algorithm, cli->argv[0], passphrase, &key, &why);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	*out = *keystore_public(key);
+	keystore_close(key);
+	return 0;
+}
+
+/* What --holder, --kind and --not-after say of a reading key. */
+static int read_holder(struct cli *cli, Poc__Holder *holder, struct person *kinds)
+{
+	if (!holder_parse(cli_value(cli, "holder"), holder) || *holder == POC__HOLDER__HOLDER_USER)
+		return cli_fail(cli, STATUS_USAGE,
+				tr("--holder is desk or archive; a user's own comes with poc setup"));
+	for (size_t i = 0; cli_nth(cli, "kind", i) != NULL; i++) {
+		if (!person_add_kind(kinds, cli_nth(cli, "kind", i)))
+			return cli_fail(cli, STATUS_USAGE, tr("unknown kind \"%s\""), cli_nth(cli, "kind", i));
+	}
+	if (kinds->n_kinds == 0)
+		return cli_fail(cli, STATUS_USAGE, tr("whose notices? --kind technical, diplomatic, coordinator"));
+	if (cli_has(cli, "not-after") && !read_date(cli_value(cli, "not-after"), &kinds->not_after))
+		return cli_fail(cli, STATUS_USAGE, tr("--not-after takes a date, YYYY-MM-DD"));
+	if (cli->conf.coordinator.n == 0)
+		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
+	return 0;
+}
+
+/* change_users gives the file's name, which is the key's. */
+static int add_reading_key(struct cli *cli, struct make_users *users, const char *path)
+{
+	struct person kinds = {0};
+	struct public_key key;
+	char fingerprint[40];
+	Poc__Holder holder;
+	int status = read_holder(cli, &holder, &kinds);
+
+	if (status == 0)
+		status = make_key_file(cli, KEY_P384, &key);
+	if (status != 0)
+		return status;
+	if (!reading_add(users->users, &key, holder, "", kinds.kinds, kinds.n_kinds, kinds.not_after))
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	public_key_fingerprint(&key.id, fingerprint);
+	if (!cli->json)
+		cli_line(tr("%s  %s, to be named in [notices] reading_key of those who read with it"), fingerprint,
+			 path);
+	return 0;
+}
+
+int poc_cmd_key_new(struct cli *cli)
+{
+	const char *type = cli_has(cli, "type") ? cli_value(cli, "type") : "ed25519";
+	enum key_algorithm algorithm = strcmp(type, "ed25519") == 0 ? KEY_ED25519
+				       : strcmp(type, "p256") == 0  ? KEY_P256
+				       : strcmp(type, "p384") == 0  ? KEY_P384
+								    : KEY_UNKNOWN;
+	struct public_key key;
+	char fingerprint[40];
+
+	if (cli->dry_run) {
+		cli_note(cli, tr("dry run: %s would be made"), cli->argv[0]);
+		return 0;
+	}
+	if (cli_has(cli, "holder"))
+		return change_users(cli, add_reading_key, tr("Sign and publish?"), "key-new");
+	if (algorithm == KEY_UNKNOWN)
+		return cli_fail(cli, STATUS_USAGE, tr("--type is ed25519, p256 or p384"));
+	int status = make_key_file(cli, algorithm, &key);
+	if (status != 0)
+		return status;
+	public_key_fingerprint(&key.id, fingerprint);
+	if (cli->json)
+		cli_document(cli, "poc.key-new/1",
+			     json_pack("{s:s,s:s}", "file", cli->argv[0], "fingerprint", fingerprint));
+	else
+		printf("%s\n", fingerprint);
+	return 0;
+}
+
+static void show_key(struct cli *cli, json_t *list, const char *what, const ProtobufCBinaryData *spki)
+{
+	struct hash id = hash_of(spki->data, spki->len);
+	char fingerprint[40];
+
+	public_key_fingerprint(&id, fingerprint);
+	json_array_append_new(list, json_pack("{s:s,s:s}", "key", what, "fingerprint", fingerprint));
+	if (!cli->json)
+		printf("%-12s %s\n", what, fingerprint);
+}
+
+static int show_file(struct cli *cli, const char *path)
+{
+	struct keystore_key *key;
+	struct refusal why = {0};
+	json_t *list = json_array();
+	bool failed;
+	const char *passphrase = cli_passphrase(cli, &failed);
+	int status = failed ? STATUS_IO : keystore_open(path, passphrase, &key, &why);
+
+	if (status == 0) {
+		const struct public_key *public_key = keystore_public(key);
+		ProtobufCBinaryData spki = {public_key->spki_size, (uint8_t *)public_key->spki};
+		show_key(cli, list, key_algorithm_name(public_key->algorithm), &spki);
+		keystore_close(key);
+		if (cli->json)
+			cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
+	} else if (!failed) {
+		cli_refused(cli, &why);
+	}
+	json_decref(list);
+	return status;
+}
+
+static int show_state(struct cli *cli, const char *state)
+{
+	struct poc *poc = NULL;
+	struct client_envelope keys = {0};
+	struct name name;
+	json_t *list = json_array();
+	int status = name_make(NAME_KEYS, state, NULL, &name)
+			 ? link_open(cli, true, &poc)
+			 : cli_fail(cli, STATUS_USAGE, tr("\"%s\" is not a state"), state);
+	const char *names[] = {name.text};
+
+	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &keys)) != 0)
+		link_fail(cli, poc, status);
+	if (status == 0 && keys.envelope == NULL)
+		status = cli_fail(cli, STATUS_NOT_FOUND, tr("%s is not in the directory; proven"), state);
+	if (status == 0) {
+		const Poc__Keys *k = keys.envelope->payload.keys;
+		if (!cli->json)
+			printf(tr("%s, version %llu: %u of %zu authority keys sign\n"), state,
+			       (unsigned long long)keys.envelope->seq, k->authority_threshold, k->n_authority);
+		for (size_t i = 0; i < k->n_authority; i++)
+			show_key(cli, list, "authority", &k->authority[i]->spki);
+		for (size_t i = 0; i < k->n_coordinators; i++)
+			show_key(cli, list, "coordinator", &k->coordinators[i]->spki);
+		if (cli->json)
+			cli_document(cli, "poc.key-show/1", json_pack("{s:s,s:O}", "state", state, "keys", list));
+	}
+	json_decref(list);
+	client_envelopes_finish(&keys, 1);
+	link_close(cli, poc);
+	return status;
+}
+
+int poc_cmd_key_show(struct cli *cli)
+{
+	struct name name;
+
+	if (cli->argc == 0)
+		return cli->conf.key[0] != '\0' ? show_file(cli, cli->conf.key)
+						: cli_fail(cli, STATUS_USAGE, tr("which key? STATE or FILE"));
+	if (strcmp(cli->argv[0], STATE_DIRECTORY) == 0)
+		return show_state(cli, STATE_DIRECTORY);
+	if (access(cli->argv[0], F_OK) == 0)
+		return show_file(cli, cli->argv[0]);
+	int status = place_read(cli, cli->argv[0], &name);
+	return status != 0 ? status : show_state(cli, name.state);
+}

@@ -1,0 +1,14 @@
+/* commands: those of pocadm, one function each; tables in main.c. */
+#ifndef CLIENTS_POCADM_COMMANDS_H
+#define CLIENTS_POCADM_COMMANDS_H
+
+#include "clients/cli/command.h"
+
+int pocadm_cmd_init(struct cli *cli);
+int pocadm_cmd_state_enrol(struct cli *cli);
+int pocadm_cmd_state_list(struct cli *cli);
+int pocadm_cmd_import(struct cli *cli);
+int pocadm_cmd_check(struct cli *cli);
+int pocadm_cmd_stats(struct cli *cli);
+
+#endif

@@ -1,0 +1,50 @@
+/* pocadm: the program of the directory's staff. */
+#include "clients/pocadm/commands.h"
+
+static const struct flag init_flags[] = {
+    {"origin", 0, "NAME", "first line of every checkpoint, e.g. pocd.example.int/2026a"},
+    {"listen", 0, "ADDRESS:PORT", "where pocd will listen (default: 127.0.0.1:7437)"},
+    {"roots", 0, "N", "number of root keys (default: 1)"},
+    {"root-threshold", 0, "K", "how many of them must sign (default: more than half)"},
+    {"enrolments", 0, "N", "number of enrolment keys (default: 1)"},
+    {"enrolment-threshold", 0, "K", "how many of them must sign (default: more than half)"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag enrol_flags[] = {
+    {"reference", 'r', "TEXT", "of the nomination (note verbale)"},
+    {"date", 'd', "YYYY-MM-DD", "of the nomination (default: today)"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag import_flags[] = {
+    {"out", 'O', "DIR", "where the drafts go (default: drafts)"},
+    {"charset", 0, "NAME", "of the file (default: UTF-8)"},
+    {"map", 'm', "HEADER=FIELD", "what a column holds (may be given several times)"},
+    {"source", 0, "NAME", "name of the list, where its rows name none"},
+    {"source-date", 0, "DATE", "its date, likewise"},
+    {"state", 0, "CC", "country of rows that name none"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct command state_commands[] = {
+    {"enrol", "CC.enrol... --reference R", "list states in the register", 1, -1, enrol_flags, pocadm_cmd_state_enrol,
+     NULL},
+    {"list", "", "the register of states", 0, 0, NULL, pocadm_cmd_state_list, NULL},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
+static const struct command commands[] = {
+    {"init", "DIR --origin NAME", "make a directory: keys, trust root, register, pocd.conf", 1, 1, init_flags,
+     pocadm_cmd_init, NULL},
+    {"state", NULL, "states: enrol, list", 0, 0, NULL, NULL, state_commands},
+    {"import", "FILE", "a list of teams into drafts, one a state", 1, 1, import_flags, pocadm_cmd_import, NULL},
+    {"check", "DIR", "recompute everything in a data folder that no daemon holds", 1, 1, NULL, pocadm_cmd_check, NULL},
+    {"stats", "", "the server's counters", 0, 0, NULL, pocadm_cmd_stats, NULL},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
+int main(int argc, char **argv)
+{
+	return cli_main("pocadm", "The directory's staff: create, enrol, import, check.", commands, argc, argv);
+}

@@ -1,0 +1,184 @@
+/* The register of states. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clients/cli/make.h"
+#include "clients/cli/place.h"
+#include "clients/cli/strings.h"
+#include "clients/libpoc/enrolment.h"
+#include "clients/pocadm/commands.h"
+#include "proto/rules/register.h"
+#include "proto/rules/rules.h"
+
+enum { ENROLMENT_FILE_MAX = 128 * 1024, GROUP_MAX = 60 };
+
+static int read_enrolment(struct cli *cli, struct poc *poc, const char *path, struct enrolment *out)
+{
+	struct refusal why = {0};
+	size_t size;
+	uint8_t *bytes = (uint8_t *)cli_read_file(path, ENROLMENT_FILE_MAX, &size, &why);
+
+	if (bytes == NULL)
+		return cli_refused(cli, &why);
+	int status = enrolment_decode(bytes, size, client_directory_id(poc), out, &why);
+	free(bytes);
+	return status == 0 ? 0 : cli_fail(cli, status, "%s: %s", path, why.message);
+}
+
+static void show_enrolment(struct cli *cli, const struct enrolment *e)
+{
+	const Poc__Keys *keys = e->keys->payload.keys;
+	char fingerprint[40];
+
+	if (cli->json || cli->quiet)
+		return;
+	cli_line(tr("%s (%s): %u of %zu authority keys"), e->keys->name.state, place_state_name(e->keys->name.state),
+		 keys->authority_threshold, keys->n_authority);
+	for (size_t i = 0; i < keys->n_authority; i++) {
+		struct hash id = hash_of(keys->authority[i]->spki.data, keys->authority[i]->spki.len);
+		public_key_fingerprint(&id, fingerprint);
+		cli_line("  %s", fingerprint);
+	}
+}
+
+static int by_state(const void *a, const void *b)
+{
+	return strcmp((*(Poc__Entry *const *)a)->state, (*(Poc__Entry *const *)b)->state);
+}
+
+/* S with the new entries, signed, first into the group. */
+static int add_register(struct cli *cli, struct poc *poc, const struct link_keys *keys, const struct envelope *current,
+			const struct enrolment *enrolments, size_t n, struct make_group *group)
+{
+	const Poc__Register *old = current->payload.register_;
+	Poc__Register reg = POC__REGISTER__INIT;
+	Poc__Head head;
+	Poc__Entry *fresh = calloc(n, sizeof *fresh), **entries = calloc(old->n_entries + n, sizeof *entries);
+	struct refusal why = {0};
+	char date[16];
+	time_t now = (time_t)client_now(poc);
+	struct tm tm;
+	uint8_t *bytes;
+	size_t size;
+
+	gmtime_r(&now, &tm);
+	strftime(date, sizeof date, "%Y-%m-%d", &tm);
+	head_fill(&head, client_directory_id(poc), "S", current->seq + 1, &current->value);
+	reg.head = &head;
+	reg.issued = (int64_t)now;
+	reg.entries = entries;
+	int status = fresh == NULL || entries == NULL ? refuse(&why, STATUS_NO_MEMORY, "", "out of memory") : 0;
+	for (size_t i = 0; status == 0 && i < old->n_entries; i++)
+		entries[reg.n_entries++] = old->entries[i];
+	for (size_t i = 0; status == 0 && i < n; i++) {
+		poc__entry__init(&fresh[i]);
+		fresh[i].state = enrolments[i].keys->name.state;
+		fresh[i].anchor = (ProtobufCBinaryData){HASH_SIZE, enrolments[i].keys->payload_hash.bytes};
+		fresh[i].reference = (char *)cli_value(cli, "reference");
+		fresh[i].date = cli_has(cli, "date") ? (char *)cli_value(cli, "date") : date;
+		if (register_find(old, fresh[i].state) != NULL)
+			status = refuse(&why, STATUS_CONFLICT, "", "%s is enrolled already", fresh[i].state);
+		entries[reg.n_entries++] = &fresh[i];
+	}
+	if (status == 0) {
+		qsort(entries, reg.n_entries, sizeof *entries, by_state);
+		status = envelope_make(&reg.base, keys->keys, keys->n, &bytes, &size, &why);
+	}
+	if (status == 0 && make_group_add(group, bytes, size, NULL) != 0)
+		status = refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
+	free(fresh);
+	free(entries);
+	return status == 0 ? 0 : cli_refused(cli, &why);
+}
+
+static int add_copy(struct cli *cli, struct make_group *group, const struct envelope *e)
+{
+	uint8_t *bytes = malloc(e->size);
+
+	if (bytes == NULL)
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	memcpy(bytes, e->bytes, e->size);
+	return make_group_add(group, bytes, e->size, NULL) == 0 ? 0
+								: cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+}
+
+int pocadm_cmd_state_enrol(struct cli *cli)
+{
+	static const char *const names[] = {"S"};
+	struct link_keys keys = {0};
+	struct poc *poc = NULL;
+	struct client_envelope reg = {0};
+	struct make_group group = {0};
+	struct enrolment *enrolments = calloc((size_t)cli->argc, sizeof *enrolments);
+	size_t n = 0;
+	int status = enrolments == NULL ? STATUS_NO_MEMORY : 0;
+
+	if (cli_value(cli, "reference") == NULL)
+		status = cli_fail(cli, STATUS_USAGE, tr("--reference R: which note verbale nominated it?"));
+	else if (cli_has(cli, "date") && !date_valid(cli_value(cli, "date")))
+		status = cli_fail(cli, STATUS_USAGE, tr("--date takes YYYY-MM-DD"));
+	else if (cli->argc > GROUP_MAX / 2 - 1)
+		status = cli_fail(cli, STATUS_USAGE, tr("at most %d states at once"), GROUP_MAX / 2 - 1);
+	if (status == 0)
+		status = link_keys_open(cli, &cli->conf.enrolment, "enrolment", &keys);
+	if (status == 0)
+		status = link_open(cli, true, &poc);
+	for (int i = 0; i < cli->argc && status == 0; i++) {
+		status = read_enrolment(cli, poc, cli->argv[i], &enrolments[n++]);
+		if (status == 0)
+			show_enrolment(cli, &enrolments[n - 1]);
+	}
+	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &reg)) != 0)
+		link_fail(cli, poc, status);
+	if (status == 0 && reg.envelope == NULL)
+		status = cli_fail(cli, STATUS_NOT_FOUND, tr("the directory has no register"));
+	if (status == 0)
+		status = add_register(cli, poc, &keys, reg.envelope, enrolments, n, &group);
+	for (size_t i = 0; i < n && status == 0; i++) {
+		status = add_copy(cli, &group, enrolments[i].keys);
+		if (status == 0)
+			status = add_copy(cli, &group, enrolments[i].users);
+	}
+	if (status == 0)
+		status =
+		    make_finish(cli, poc, &group, tr("Do the fingerprints match the nominations? Sign and publish?"),
+				"state-enrol", NULL);
+	for (size_t i = 0; i < n; i++)
+		enrolment_finish(&enrolments[i]);
+	free(enrolments);
+	make_group_finish(&group);
+	client_envelopes_finish(&reg, 1);
+	link_keys_close(&keys);
+	link_close(cli, poc);
+	return status;
+}
+
+int pocadm_cmd_state_list(struct cli *cli)
+{
+	static const char *const names[] = {"S"};
+	struct poc *poc = NULL;
+	struct client_envelope reg = {0};
+	int status = link_open(cli, true, &poc);
+
+	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &reg)) != 0)
+		link_fail(cli, poc, status);
+	json_t *list = json_array();
+	for (size_t i = 0; status == 0 && reg.envelope != NULL && i < reg.envelope->payload.register_->n_entries; i++) {
+		const Poc__Entry *e = reg.envelope->payload.register_->entries[i];
+		if (cli->json)
+			json_array_append_new(list,
+					      json_pack("{s:s,s:s,s:s,s:b}", "state", e->state, "reference",
+							e->reference, "date", e->date, "suspended", (int)e->suspended));
+		else
+			cli_line("%-10s  %s  %s%s  %s", e->state, e->date, e->suspended ? tr("SUSPENDED ") : "",
+				 e->reference, place_state_name(e->state));
+	}
+	if (status == 0 && cli->json)
+		cli_document(cli, "pocadm.state-list/1", json_pack("{s:O}", "states", list));
+	json_decref(list);
+	client_envelopes_finish(&reg, 1);
+	link_close(cli, poc);
+	return status;
+}

@@ -1,0 +1,29 @@
+/* judge: whether a version may follow what stands: one pure function over facts, the same for the writer, who judges
+ * what arrives, and for the check of a whole history. */
+#ifndef POCD_DIRECTORY_JUDGE_H
+#define POCD_DIRECTORY_JUDGE_H
+
+#include "proto/rules/envelope.h"
+
+struct judge_facts {
+	const struct envelope *trust;      /* current T; NULL only for T(1) */
+	const struct envelope *reg;        /* current S; NULL before S(1) */
+	const struct envelope *keys;       /* current K of the state; NULL: none */
+	const struct envelope *unit_users; /* current U/<cc>/<unit>, for a unit's R; NULL: none */
+	const struct envelope *prev; /* what the version replaces; only name, seq and value are read of U and R; NULL:
+					nothing */
+	int64_t time;                /* seconds: of the leaf */
+	bool suspended;              /* the state is */
+};
+
+/* 0, STATUS_CONFLICT (seq or prev), STATUS_UNVERIFIED, STATUS_SUSPENDED, STATUS_INVALID with *why. */
+int judge(const struct judge_facts *facts, const struct envelope *next, struct refusal *why);
+
+/* Whether a U or R is authorised by these keys, whatever it replaces. */
+bool judge_authorised(const struct envelope *trust, const struct envelope *keys, const struct envelope *unit_users,
+		      const struct envelope *envelope);
+
+/* Whether an S carries the enrolment signatures that T asks for. */
+bool judge_enrolled(const struct envelope *trust, const struct envelope *reg);
+
+#endif

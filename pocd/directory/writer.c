@@ -1,0 +1,742 @@
+#include "pocd/directory/writer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "pocd/base/clock.h"
+#include "pocd/base/diag.h"
+#include "pocd/base/metrics.h"
+#include "pocd/directory/change.h"
+
+enum {
+	QUEUE_GROUPS = 4096,
+	QUEUE_BYTES = 64 * 1024 * 1024,
+	COMMIT_WRITES = 1000, /* of one store batch: more gain nothing and cost waiting */
+	COMMIT_BYTES = 8 * 1024 * 1024,
+	SHARE_GROUPS = QUEUE_GROUPS / 4, /* of the queue, for one state's posts: no flood shuts others out */
+	SHARE_BYTES = QUEUE_BYTES / 4,
+	CLOCK_LOOK_MS = 1000, /* how soon a wall clock that was set is seen by timers */
+	RETRY_MS = 1000       /* after a publication, or timers, that failed */
+};
+
+enum group_kind { GROUP_CHANGE, GROUP_POST, GROUP_DELIVERY };
+
+/* A submitted group of writes: one block of memory with its bytes behind it; or a post; or a delivery. */
+struct group {
+	struct group *next;
+	enum group_kind kind;
+	size_t bytes;
+	struct post *post; /* owned */
+	post_done_fn post_done;
+	struct post_result posted;
+	struct notice_id id; /* of a delivery, with its desk */
+	char place[PLACE_ROOM];
+	Poc__PocKind desk;
+	bool wait_proven;
+	change_done_fn done;
+	void *ctx;
+	size_t n;
+	struct change_write *writes;
+	/* what became of it */
+	bool built_on; /* judged on top of what was staged and not yet durable */
+	bool durable;  /* all of it was stored before: it needs no commit */
+	struct change_result *results;
+	struct change_outcome outcome;
+	struct refusal why;
+};
+
+struct list {
+	struct group *first, **last;
+};
+
+/* What a state's posts take of the queue. */
+struct share {
+	char state[STATE_MAX_LENGTH + 1];
+	size_t n, bytes;
+};
+
+struct writer {
+	struct writer_options options;
+	struct changer *changer;
+	struct inbox *inbox;
+	pthread_t thread;
+	bool running;
+
+	pthread_mutex_t lock; /* of queue and stop */
+	pthread_cond_t wake;
+	struct list queue;
+	size_t n_queued, queued_bytes;
+	size_t n_shares, shares_capacity;
+	struct share *shares;
+	bool stop;
+
+	/* the thread's own */
+	struct list judged;   /* in the commit that is being put together, or refused meanwhile */
+	struct list unproven; /* stored, waiting for a publication */
+	struct list waiting;  /* posts that what is committed, but not published, concerns */
+	size_t n_staged, staged_bytes, waiting_bytes;
+	uint64_t published_at, retry_at, timers_retry_at; /* monotonic ms */
+	int trouble;                                      /* status of the last commit or publication, for the log */
+	bool failed;                                      /* the disk has failed */
+};
+
+static void list_init(struct list *list)
+{
+	*list = (struct list){.last = &list->first};
+}
+
+static void list_add(struct list *list, struct group *group)
+{
+	group->next = NULL;
+	*list->last = group;
+	list->last = &group->next;
+}
+
+static struct group *list_take(struct list *list)
+{
+	struct group *first = list->first;
+
+	list_init(list);
+	return first;
+}
+
+/* ---- Submitting (any thread) */
+
+static size_t align(size_t size)
+{
+	return (size + 15) & ~(size_t)15;
+}
+
+static size_t group_size(const struct change_write *writes, size_t n)
+{
+	size_t size = align(sizeof(struct group)) + align(n * sizeof *writes) + align(n * sizeof(struct change_result));
+
+	for (size_t i = 0; i < n; i++) {
+		size += align(writes[i].envelope_size) + align(writes[i].n_sections * sizeof(ProtobufCBinaryData));
+		for (size_t k = 0; k < writes[i].n_sections; k++)
+			size += align(writes[i].sections[k].len);
+	}
+	return size;
+}
+
+static void *take(uint8_t **at, size_t size)
+{
+	void *taken = *at;
+
+	*at += align(size);
+	return taken;
+}
+
+static void *take_copy(uint8_t **at, const void *bytes, size_t size)
+{
+	void *taken = take(at, size);
+
+	if (size > 0)
+		memcpy(taken, bytes, size);
+	return taken;
+}
+
+static struct group *group_create(const struct change_write *writes, size_t n)
+{
+	size_t size = group_size(writes, n);
+	struct group *group = calloc(1, size);
+
+	if (group == NULL)
+		return NULL;
+	uint8_t *at = (uint8_t *)group;
+	take(&at, sizeof *group);
+	group->bytes = size;
+	group->n = n;
+	group->writes = take(&at, n * sizeof *writes);
+	group->results = take(&at, n * sizeof *group->results);
+	for (size_t i = 0; i < n; i++) {
+		ProtobufCBinaryData *sections = take(&at, writes[i].n_sections * sizeof *sections);
+		group->writes[i] =
+		    (struct change_write){.envelope = take_copy(&at, writes[i].envelope, writes[i].envelope_size),
+					  .envelope_size = writes[i].envelope_size,
+					  .n_sections = writes[i].n_sections,
+					  .sections = sections};
+		for (size_t k = 0; k < writes[i].n_sections; k++)
+			sections[k] =
+			    (ProtobufCBinaryData){writes[i].sections[k].len, take_copy(&at, writes[i].sections[k].data,
+										       writes[i].sections[k].len)};
+	}
+	return group;
+}
+
+/* The share of a state, made if need be; NULL when out of memory. */
+static struct share *share_of(struct writer *writer, const char *state)
+{
+	for (size_t i = 0; i < writer->n_shares; i++) {
+		if (strcmp(writer->shares[i].state, state) == 0)
+			return &writer->shares[i];
+	}
+	if (writer->n_shares == writer->shares_capacity) {
+		size_t capacity = writer->shares_capacity > 0 ? 2 * writer->shares_capacity : 16;
+		struct share *shares = realloc(writer->shares, capacity * sizeof *shares);
+		if (shares == NULL)
+			return NULL;
+		writer->shares = shares;
+		writer->shares_capacity = capacity;
+	}
+	struct share *share = &writer->shares[writer->n_shares++];
+	*share = (struct share){.n = 0};
+	strncpy(share->state, state, STATE_MAX_LENGTH);
+	return share;
+}
+
+/* With the lock held: adds a group unless the queue is full, or the state's share of it. */
+static bool add_to_queue(struct writer *writer, struct group *group, const char *state)
+{
+	struct share *share = state != NULL ? share_of(writer, state) : NULL;
+
+	if (writer->stop || writer->n_queued >= QUEUE_GROUPS || writer->queued_bytes + group->bytes > QUEUE_BYTES)
+		return false;
+	if (state != NULL && (share == NULL || share->n >= SHARE_GROUPS || share->bytes + group->bytes > SHARE_BYTES))
+		return false;
+	if (share != NULL) {
+		share->n++;
+		share->bytes += group->bytes;
+	}
+	list_add(&writer->queue, group);
+	writer->n_queued++;
+	writer->queued_bytes += group->bytes;
+	pthread_cond_signal(&writer->wake);
+	return true;
+}
+
+/* state: whose share of the queue it takes; NULL: nobody's.  A group that is refused is freed, without its post. */
+static int enqueue(struct writer *writer, struct group *group, const char *state, struct refusal *why)
+{
+	pthread_mutex_lock(&writer->lock);
+	bool added = add_to_queue(writer, group, state);
+	pthread_mutex_unlock(&writer->lock);
+	if (added)
+		return 0;
+	free(group);
+	return refuse(why, STATUS_BUSY, "", "too many changes are waiting");
+}
+
+int writer_submit(struct writer *writer, const struct change_write *writes, size_t n, bool wait_proven,
+		  change_done_fn done, void *ctx, struct refusal *why)
+{
+	if (n == 0 || n > CHANGE_WRITES_MAX)
+		return refuse(why, STATUS_INVALID, "writes", "1 to %d writes", CHANGE_WRITES_MAX);
+	struct group *group = group_create(writes, n);
+	if (group == NULL)
+		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	group->wait_proven = wait_proven;
+	group->done = done;
+	group->ctx = ctx;
+	return enqueue(writer, group, NULL, why);
+}
+
+static void group_destroy(struct group *group)
+{
+	post_destroy(group->post);
+	free(group);
+}
+
+static size_t post_size(const struct post *post)
+{
+	size_t envelope = post->notice != NULL ? post->notice->size : post->receipt->size;
+
+	/* about what the parsed message takes beside the bytes */
+	return sizeof(struct group) + 4 * envelope + post->body_size;
+}
+
+int writer_post(struct writer *writer, struct post *post, post_done_fn done, void *ctx, struct refusal *why)
+{
+	struct group *group = calloc(1, sizeof *group);
+
+	if (group == NULL)
+		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	group->kind = GROUP_POST;
+	group->bytes = post_size(post);
+	group->n = 1;
+	group->post = post;
+	group->post_done = done;
+	group->ctx = ctx;
+	return enqueue(writer, group, post->state, why);
+}
+
+int writer_deliver(struct writer *writer, const struct notice_id *id, const char *place, Poc__PocKind kind)
+{
+	struct group *group = calloc(1, sizeof *group);
+
+	if (group == NULL)
+		return STATUS_NO_MEMORY;
+	group->kind = GROUP_DELIVERY;
+	group->bytes = sizeof *group;
+	group->n = 1;
+	group->id = *id;
+	strncpy(group->place, place, PLACE_ROOM - 1);
+	group->desk = kind;
+	return enqueue(writer, group, NULL, NULL);
+}
+
+/* ---- Acknowledging */
+
+static void finish_post(struct group *group)
+{
+	group->post_done(group->ctx, group->outcome.status, &group->posted, &group->why);
+	group_destroy(group);
+}
+
+static void finish_group(struct group *group, uint64_t checkpoint_size)
+{
+	if (group->kind == GROUP_POST) {
+		finish_post(group);
+		return;
+	}
+	if (group->kind == GROUP_DELIVERY) {
+		free(group);
+		return;
+	}
+	group->outcome.n = group->outcome.status == 0 ? group->n : 0;
+	group->outcome.results = group->results;
+	group->outcome.why = &group->why;
+	group->outcome.checkpoint_size = checkpoint_size;
+	metric_add(group->outcome.status == 0 ? METRIC_WRITES_STORED : METRIC_WRITES_REFUSED, (int64_t)group->n);
+	if (group->done != NULL)
+		group->done(group->ctx, &group->outcome);
+	free(group);
+}
+
+static void fail_group(struct group *group, int status, const struct refusal *why)
+{
+	group->outcome = (struct change_outcome){.status = status};
+	if (why != NULL)
+		group->why = *why;
+	group->why.code = status;
+}
+
+/* Whether a failed commit takes a group's outcome with it: what it stored, or what it was judged against. */
+static bool undone(const struct group *group)
+{
+	return group->outcome.status == 0 ? !group->durable : group->built_on;
+}
+
+/* Sends out what a commit decided; those that want proof wait for the next publication. */
+static void settle(struct writer *writer, int status, const struct refusal *why)
+{
+	struct group *next;
+
+	for (struct group *group = list_take(&writer->judged); group != NULL; group = next) {
+		next = group->next;
+		if (status != 0 && undone(group))
+			fail_group(group, status, why);
+		if (group->outcome.status == 0 && group->wait_proven)
+			list_add(&writer->unproven, group);
+		else
+			finish_group(group, 0);
+	}
+	writer->n_staged = writer->staged_bytes = 0;
+}
+
+/* Logs trouble with the store when it begins, changes and ends, not with each attempt: the disk may be full. */
+static void note_trouble(struct writer *writer, int status, const char *event, const struct refusal *why)
+{
+	if (status == writer->trouble || writer->failed)
+		return;
+	writer->trouble = status;
+	if (status != 0)
+		diag(DIAG_ERROR, event, "reason", why->message, NULL);
+	else
+		diag(DIAG_INFO, "store.recovered", NULL);
+	writer->failed = status == STATUS_IO;
+	if (writer->failed && writer->options.failed != NULL)
+		writer->options.failed(writer->options.failed_ctx);
+}
+
+static int commit(struct writer *writer)
+{
+	struct refusal why = {0};
+	bool any = ledger_staged(writer->options.ledger);
+	int status = inbox_flush(writer->inbox, &why);
+
+	if (status == 0)
+		status = ledger_commit(writer->options.ledger, &why);
+	if (status != 0 || any)
+		note_trouble(writer, status, "commit.failed", &why);
+	if (status == 0 && any)
+		metric_add(METRIC_COMMITS, 1);
+	inbox_settle(writer->inbox, status);
+	/* for a client both are "the server cannot store": sent again, the same write gets its answer */
+	settle(writer, status == STATUS_IO ? STATUS_STORAGE : status, &why);
+	return status;
+}
+
+static uint64_t proven_size(struct writer *writer)
+{
+	struct snapshot *snapshot = ledger_snapshot(writer->options.ledger);
+	uint64_t size = snapshot != NULL ? snapshot->checkpoint.size : 0;
+
+	snapshot_unref(snapshot);
+	return size;
+}
+
+static void settle_unproven(struct writer *writer, uint64_t checkpoint_size)
+{
+	struct group *next;
+
+	for (struct group *group = list_take(&writer->unproven); group != NULL; group = next) {
+		next = group->next;
+		finish_group(group, checkpoint_size);
+	}
+}
+
+static int publish(struct writer *writer)
+{
+	struct refusal why = {0};
+	int status = ledger_publish(writer->options.ledger, &why);
+
+	if (status != 0) {
+		/* The changes are durable: that much can be said.  Their proof comes with a later publication. */
+		note_trouble(writer, status, "publish.failed", &why);
+		writer->retry_at = clock_monotonic_ms() + RETRY_MS;
+		settle_unproven(writer, 0);
+		return status;
+	}
+	writer->published_at = clock_monotonic_ms();
+	metric_add(METRIC_PUBLICATIONS, 1);
+	changer_published(writer->changer);
+	settle_unproven(writer, proven_size(writer));
+	if (writer->options.published != NULL)
+		writer->options.published(writer->options.published_ctx);
+	return 0;
+}
+
+/* ---- Working off the queue */
+
+static bool all_durable(const struct writer *writer, const struct group *group)
+{
+	for (size_t i = 0; i < group->n; i++) {
+		if (!group->results[i].repeated || group->results[i].leaf >= ledger_size(writer->options.ledger))
+			return false;
+	}
+	return true;
+}
+
+/* The ledger has given up what was staged: so has everybody else. */
+static void lose(struct writer *writer, int status, const struct refusal *why)
+{
+	inbox_settle(writer->inbox, status);
+	settle(writer, status, why);
+}
+
+static void judge_change(struct writer *writer, struct group *group)
+{
+	struct change_group *parsed;
+	bool lost = false;
+
+	int status =
+	    change_parse(writer->changer, group->writes, group->n, &parsed, &group->outcome.write, &group->why);
+	if (status == 0) {
+		if (change_needs_commit(parsed) && ledger_staged(writer->options.ledger))
+			commit(writer);
+		group->built_on = ledger_staged(writer->options.ledger);
+		status = change_apply(writer->changer, parsed, group->results, &group->outcome, &group->why, &lost);
+	}
+	change_group_destroy(parsed);
+	if (lost)
+		lose(writer, status, &group->why);
+	group->outcome.status = status;
+	group->why.code = status;
+	group->durable = status == 0 && all_durable(writer, group);
+	list_add(&writer->judged, group);
+}
+
+static void judge_post(struct writer *writer, struct group *group)
+{
+	bool lost;
+	int status = inbox_post(writer->inbox, group->post, &group->posted, &group->why, &lost);
+
+	if (status == INBOX_WAIT && writer->waiting_bytes + group->bytes <= QUEUE_BYTES) {
+		list_add(&writer->waiting, group);
+		writer->waiting_bytes += group->bytes;
+		return;
+	}
+	if (status == INBOX_WAIT)
+		status = refuse(&group->why, STATUS_BUSY, "", "too many notices are waiting for a publication");
+	if (lost)
+		lose(writer, status, &group->why);
+	group->outcome.status = status;
+	list_add(&writer->judged, group);
+}
+
+static void judge_delivery(struct writer *writer, struct group *group)
+{
+	bool lost;
+	int status = inbox_deliver(writer->inbox, &group->id, group->place, group->desk, &lost);
+
+	if (status != 0)
+		diag(DIAG_ERROR, "delivery.failed", "reason", status_text(status), NULL);
+	if (lost) {
+		struct refusal why;
+		refuse(&why, status, "", "cannot store: %s", status_text(status));
+		lose(writer, status, &why);
+	}
+	list_add(&writer->judged, group);
+}
+
+static void judge_group(struct writer *writer, struct group *group)
+{
+	writer->n_staged += group->n;
+	writer->staged_bytes += group->bytes;
+	switch (group->kind) {
+	case GROUP_POST:
+		judge_post(writer, group);
+		break;
+	case GROUP_DELIVERY:
+		judge_delivery(writer, group);
+		break;
+	default:
+		judge_change(writer, group);
+	}
+}
+
+/* After a failed disk: what the group would be judged against is not known. */
+static void turn_away(struct writer *writer, struct group *group)
+{
+	refuse(&group->why, STATUS_STORAGE, "", "the disk failed: nothing is stored before the next start");
+	group->outcome.status = STATUS_STORAGE;
+	list_add(&writer->judged, group);
+}
+
+static void work_off(struct writer *writer, struct group *groups)
+{
+	struct group *next;
+
+	for (; groups != NULL; groups = next) {
+		next = groups->next;
+		if (writer->failed)
+			turn_away(writer, groups);
+		else
+			judge_group(writer, groups);
+		if (writer->n_staged >= COMMIT_WRITES || writer->staged_bytes >= COMMIT_BYTES)
+			commit(writer);
+	}
+	commit(writer);
+}
+
+static struct group *take_queue(struct writer *writer)
+{
+	writer->n_queued = 0;
+	writer->queued_bytes = 0;
+	writer->n_shares = 0;
+	return list_take(&writer->queue);
+}
+
+/* Posts that waited for a publication. */
+static void work_off_waiting(struct writer *writer)
+{
+	writer->waiting_bytes = 0;
+	work_off(writer, list_take(&writer->waiting));
+}
+
+static void run_timers(struct writer *writer)
+{
+	uint64_t now_ms = writer->options.now_ms(writer->options.now_ctx);
+	struct refusal why;
+	bool lost;
+
+	while (inbox_due_ms(writer->inbox) <= now_ms) {
+		int status = inbox_run_timers(writer->inbox, now_ms, &lost);
+		if (lost) {
+			refuse(&why, status, "", "cannot store: %s", status_text(status));
+			lose(writer, status, &why);
+		}
+		if (status == 0)
+			status = commit(writer);
+		if (status == 0)
+			continue;
+		diag(DIAG_ERROR, "timers.failed", "reason", status_text(status), NULL);
+		writer->timers_retry_at = clock_monotonic_ms() + RETRY_MS;
+		return;
+	}
+}
+
+/* Publishes what waits, and what then no longer waits, until nothing does. */
+static int publish_all(struct writer *writer)
+{
+	int status = 0;
+
+	while (status == 0 && (ledger_unpublished(writer->options.ledger) || writer->waiting.first != NULL)) {
+		if (ledger_unpublished(writer->options.ledger))
+			status = publish(writer);
+		if (status == 0)
+			work_off_waiting(writer);
+	}
+	return status;
+}
+
+int writer_run_once(struct writer *writer)
+{
+	pthread_mutex_lock(&writer->lock);
+	struct group *groups = take_queue(writer);
+	pthread_mutex_unlock(&writer->lock);
+	work_off(writer, groups);
+	run_timers(writer);
+	int status = publish_all(writer);
+	if (status == 0)
+		settle_unproven(writer, proven_size(writer));
+	return status;
+}
+
+/* When the next publication is due, monotonic ms. */
+static uint64_t due_at(const struct writer *writer)
+{
+	bool waiting = ledger_unpublished(writer->options.ledger);
+	uint64_t due = writer->published_at + (waiting ? writer->options.interval_ms : writer->options.heartbeat_ms);
+
+	return due > writer->retry_at ? due : writer->retry_at;
+}
+
+/* When to look at the timers, monotonic ms.  They go by the wall clock, which may be set at any time. */
+static uint64_t timers_at(struct writer *writer)
+{
+	uint64_t due = inbox_due_ms(writer->inbox), now = clock_monotonic_ms();
+	uint64_t wall = writer->options.now_ms(writer->options.now_ctx);
+
+	if (due == UINT64_MAX)
+		return UINT64_MAX;
+	uint64_t wait = due > wall ? due - wall : 0, at = now + (wait < CLOCK_LOOK_MS ? wait : CLOCK_LOOK_MS);
+	return at > writer->timers_retry_at ? at : writer->timers_retry_at;
+}
+
+static void wait_until(struct writer *writer, uint64_t due)
+{
+	struct timespec at = {.tv_sec = (time_t)(due / 1000), .tv_nsec = (long)(due % 1000) * 1000000};
+
+	while (writer->queue.first == NULL && !writer->stop) {
+		if (pthread_cond_timedwait(&writer->wake, &writer->lock, &at) == ETIMEDOUT)
+			break;
+	}
+}
+
+/* One turn: what has arrived, what time brings, and a publication if one is due. */
+static void turn(struct writer *writer, struct group *groups, bool stop)
+{
+	work_off(writer, groups);
+	if (clock_monotonic_ms() >= writer->timers_retry_at)
+		run_timers(writer);
+	if (writer->unproven.first != NULL && !ledger_unpublished(writer->options.ledger))
+		settle_unproven(writer, proven_size(writer)); /* repeated writes, proven long ago */
+	if (stop)
+		publish_all(writer);
+	else if (clock_monotonic_ms() >= due_at(writer))
+		publish(writer);
+	if (writer->waiting.first != NULL && !ledger_unpublished(writer->options.ledger))
+		work_off_waiting(writer);
+}
+
+static void *run(void *ctx)
+{
+	struct writer *writer = ctx;
+	bool stop = false;
+
+	while (!stop) {
+		uint64_t due = due_at(writer), timers = timers_at(writer);
+		pthread_mutex_lock(&writer->lock);
+		wait_until(writer, due < timers ? due : timers);
+		struct group *groups = take_queue(writer);
+		stop = writer->stop;
+		pthread_mutex_unlock(&writer->lock);
+		turn(writer, groups, stop);
+	}
+	settle_unproven(writer, 0);
+	return NULL;
+}
+
+/* ---- Lifetime */
+
+static int make_parts(struct writer *writer)
+{
+	const struct writer_options *o = &writer->options;
+	struct inbox_options inbox = {.ledger = o->ledger,
+				      .store = o->store,
+				      .quota = o->quota,
+				      .retention_ms = o->retention_ms,
+				      .backlog_bytes = o->backlog_bytes,
+				      .grown = o->grown,
+				      .grown_ctx = o->grown_ctx};
+
+	writer->changer = changer_create(o->ledger, o->store, o->now_ms, o->now_ctx);
+	return writer->changer != NULL ? inbox_create(&inbox, &writer->inbox) : STATUS_NO_MEMORY;
+}
+
+int writer_create(const struct writer_options *options, struct writer **out)
+{
+	struct writer *writer = calloc(1, sizeof *writer);
+	pthread_condattr_t monotonic;
+
+	*out = NULL;
+	if (writer == NULL)
+		return STATUS_NO_MEMORY;
+	writer->options = *options;
+	int status = make_parts(writer);
+	if (status != 0) {
+		changer_destroy(writer->changer);
+		free(writer);
+		return status;
+	}
+	list_init(&writer->queue);
+	list_init(&writer->judged);
+	list_init(&writer->unproven);
+	list_init(&writer->waiting);
+	writer->published_at = clock_monotonic_ms();
+	pthread_mutex_init(&writer->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&writer->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	*out = writer;
+	return 0;
+}
+
+int writer_start(struct writer *writer)
+{
+	if (pthread_create(&writer->thread, NULL, run, writer) != 0)
+		return STATUS_FAILED;
+	writer->running = true;
+	return 0;
+}
+
+/* What still waits when no publication can be had: nothing of it is stored. */
+static void fail_waiting(struct writer *writer)
+{
+	struct group *next;
+	struct refusal why;
+
+	refuse(&why, STATUS_BUSY, "", "the server stops");
+	for (struct group *group = list_take(&writer->waiting); group != NULL; group = next) {
+		next = group->next;
+		fail_group(group, STATUS_BUSY, &why);
+		finish_group(group, 0);
+	}
+}
+
+void writer_destroy(struct writer *writer)
+{
+	if (writer == NULL)
+		return;
+	pthread_mutex_lock(&writer->lock);
+	writer->stop = true;
+	pthread_cond_signal(&writer->wake);
+	pthread_mutex_unlock(&writer->lock);
+	if (writer->running)
+		pthread_join(writer->thread, NULL);
+	else if (writer->queue.first != NULL)
+		writer_run_once(writer);
+	fail_waiting(writer);
+	changer_destroy(writer->changer);
+	inbox_destroy(writer->inbox);
+	free(writer->shares);
+	pthread_cond_destroy(&writer->wake);
+	pthread_mutex_destroy(&writer->lock);
+	free(writer);
+}

@@ -1,0 +1,48 @@
+/* writer: the one thread that changes the directory: takes what has arrived as one commit, acknowledges it as stored,
+ * publishes at the end of the checkpoint interval, acknowledges that as proven. */
+#ifndef POCD_DIRECTORY_WRITER_H
+#define POCD_DIRECTORY_WRITER_H
+
+#include "pocd/directory/inbox.h"
+#include "pocd/directory/write.h"
+#include "pocd/ledger/ledger.h"
+
+struct writer;
+
+struct writer_options {
+	struct ledger *ledger; /* borrowed */
+	struct store *store;   /* borrowed */
+	uint64_t interval_ms;  /* between publications while there is something to publish */
+	uint64_t heartbeat_ms; /* while there is nothing */
+	uint64_t (*now_ms)(void *ctx);
+	void *now_ctx;
+	void (*published)(void *ctx); /* a new snapshot was swapped in; NULL allowed */
+	void *published_ctx;
+	void (*failed)(void *ctx); /* once: the disk failed, nothing is stored any more; NULL allowed */
+	void *failed_ctx;
+	/* of the inbox (inbox.h) */
+	struct quota *quota;
+	uint64_t retention_ms, backlog_bytes;
+	void (*grown)(void *ctx, const char *place, Poc__PocKind kind, uint64_t cursor);
+	void *grown_ctx;
+};
+
+int writer_create(const struct writer_options *options, struct writer **out); /* 0 or a status */
+int writer_start(struct writer *writer);
+
+/* Stops the thread after what was submitted, with a last publication; then destroys.  NULL allowed. */
+void writer_destroy(struct writer *writer);
+
+/* See directory_submit, directory_run_once. */
+int writer_submit(struct writer *writer, const struct change_write *writes, size_t n, bool wait_proven,
+		  change_done_fn done, void *ctx, struct refusal *why);
+int writer_run_once(struct writer *writer);
+
+/* Queues a post, which was judged under a snapshot; takes it over on 0.  STATUS_BUSY when the queue is full, or as full
+ * as one state may make it; then done is not called. */
+int writer_post(struct writer *writer, struct post *post, post_done_fn done, void *ctx, struct refusal *why);
+
+/* Queues that a desk has fetched a notice's body.  STATUS_BUSY as above: then a later fetch tells it. */
+int writer_deliver(struct writer *writer, const struct notice_id *id, const char *place, Poc__PocKind kind);
+
+#endif

@@ -1,0 +1,172 @@
+/* pocd: the daemon.  Signals are waited for on the main thread, so that nothing runs inside a signal handler. */
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "pocd/server.h"
+
+enum { DRAIN_MS = 10000, FAILED_DRAIN_MS = 1000 };
+
+static void usage(FILE *out)
+{
+	fputs("usage: pocd -c FILE [--check-config]\n"
+	      "  -c, --config FILE   configuration, see pocd.conf(5)\n"
+	      "      --check-config  read it, check certificate and keys, and end\n"
+	      "  -h, --help          this text\n"
+	      "  -V, --version       the version\n"
+	      "SIGHUP reloads certificate, limits and diagnostics; SIGTERM ends after what was asked is answered.\n",
+	      out);
+}
+
+/* sd_notify(3) by hand: one datagram to the socket that systemd names. */
+static void notify(const char *message)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof address.sun_path)
+		return;
+	strcpy(address.sun_path, path);
+	if (path[0] == '@')
+		address.sun_path[0] = '\0';
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+	ssize_t n = sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&address, size);
+	(void)n; /* nobody listens: not our concern */
+	close(fd);
+}
+
+static int fail(const struct refusal *why)
+{
+	fprintf(stderr, "pocd: %s\n", why->message);
+	return status_exit(why->code);
+}
+
+static void reload(struct server *server, const char *path)
+{
+	struct config config;
+	struct refusal why = {0};
+
+	if (config_read(path, &config, &why) == 0 && server_reload(server, &config, &why) == 0)
+		diag(DIAG_INFO, "server.reload", "config", path, NULL);
+	else
+		diag(DIAG_ERROR, "server.reload_failed", "error", why.message, "kept", "the settings before", NULL);
+}
+
+static void wait_for_signals(struct server *server, const char *path, const sigset_t *signals)
+{
+	for (;;) {
+		int number = 0;
+		if (sigwait(signals, &number) != 0)
+			continue;
+		if (number != SIGHUP)
+			return;
+		notify("RELOADING=1");
+		reload(server, path);
+		notify("READY=1");
+	}
+}
+
+static int serve(const char *path, const struct config *config)
+{
+	struct diag_options diagnostics = {config->level, config->json, config->file[0] != '\0' ? config->file : NULL};
+	struct refusal why = {0};
+	struct server *server;
+	sigset_t signals;
+
+	if (diag_configure(&diagnostics) != 0) {
+		fprintf(stderr, "pocd: %s: %s\n", config->file, strerror(errno));
+		return 1;
+	}
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like any other */
+	/* before the threads, which inherit it */
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	if (server_create(config, &server, &why) != 0) {
+		diag(DIAG_ERROR, "server.failed", "error", why.message, NULL);
+		return fail(&why);
+	}
+	if (server_start(server, &why) != 0) {
+		server_destroy(server);
+		return fail(&why);
+	}
+	diag(DIAG_INFO, "server.ready", "listen", server_address(server), "version", POCD_VERSION, NULL);
+	printf("ready on %s\n", server_address(server));
+	fflush(stdout);
+	notify("READY=1");
+	wait_for_signals(server, path, &signals);
+	notify("STOPPING=1");
+	bool failed = server_failed(server);
+	diag(failed ? DIAG_ERROR : DIAG_INFO, failed ? "server.disk_failed" : "server.drain", NULL);
+	server_drain(server, failed ? FAILED_DRAIN_MS : DRAIN_MS);
+	server_destroy(server);
+	diag(DIAG_INFO, "server.end", NULL);
+	if (failed)
+		fputs("pocd: the disk failed; what is stored is found out at the next start\n", stderr);
+	return failed ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+						{"check-config", no_argument, NULL, 'k'},
+						{"help", no_argument, NULL, 'h'},
+						{"version", no_argument, NULL, 'V'},
+						{NULL, 0, NULL, 0}};
+	const char *path = NULL;
+	bool check = false;
+	struct config config;
+	struct refusal why = {0};
+	struct rlimit no_core = {0, 0}, files;
+
+	for (int c; (c = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
+		switch (c) {
+		case 'c':
+			path = optarg;
+			break;
+		case 'k':
+			check = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		case 'V':
+			puts("pocd " POCD_VERSION);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (path == NULL || optind < argc) {
+		usage(stderr);
+		return 2;
+	}
+	setrlimit(RLIMIT_CORE, &no_core); /* a core would hold keys */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	if (config_read(path, &config, &why) != 0 || (check && config_check(&config, &why) != 0))
+		return fail(&why);
+	if (check) {
+		printf("%s: good\n", path);
+		return 0;
+	}
+	return serve(path, &config);
+}

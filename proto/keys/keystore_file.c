@@ -1,0 +1,271 @@
+#include "proto/keys/keystore_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { KEY_FILE_MAX = 16 * 1024 };
+
+struct file_key {
+	EVP_PKEY *pkey;
+	enum key_algorithm algorithm;
+};
+
+/* DER ECDSA signature to raw r||s of 2 * half bytes. */
+static int ecdsa_raw(const uint8_t *der, size_t der_size, size_t half, uint8_t *out)
+{
+	const uint8_t *at = der;
+	ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &at, (long)der_size);
+	int status = STATUS_FAILED;
+
+	if (sig != NULL && BN_bn2binpad(ECDSA_SIG_get0_r(sig), out, (int)half) >= 0 &&
+	    BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + half, (int)half) >= 0)
+		status = 0;
+	ECDSA_SIG_free(sig);
+	return status;
+}
+
+static int file_sign(void *impl, const uint8_t *bytes, size_t size, uint8_t signature[SIGNATURE_MAX],
+		     size_t *signature_size)
+{
+	const struct file_key *key = impl;
+	const char *digest = key->algorithm == KEY_ED25519 ? NULL : key->algorithm == KEY_P256 ? "SHA256" : "SHA384";
+	size_t half = key->algorithm == KEY_P384 ? 48 : 32;
+	uint8_t made[256];
+	size_t made_size = sizeof made;
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	int status = STATUS_FAILED;
+
+	if (ctx != NULL && EVP_DigestSignInit_ex(ctx, NULL, digest, NULL, NULL, key->pkey, NULL) == 1 &&
+	    EVP_DigestSign(ctx, made, &made_size, bytes, size) == 1)
+		status = 0;
+	EVP_MD_CTX_free(ctx);
+	if (status != 0)
+		return status;
+	*signature_size = 2 * half;
+	if (digest != NULL)
+		return ecdsa_raw(made, made_size, half, signature);
+	memcpy(signature, made, 64);
+	return 0;
+}
+
+static EVP_PKEY *file_pkey(void *impl)
+{
+	return ((struct file_key *)impl)->pkey;
+}
+
+static void file_erase(void *impl)
+{
+	struct file_key *key = impl;
+
+	EVP_PKEY_free(key->pkey); /* OpenSSL clears private parts when it frees them */
+	OPENSSL_free(key);
+}
+
+static const struct keystore_ops file_ops = {file_sign, file_pkey, file_erase};
+
+/* Owns pkey from here on. */
+static int wrap(EVP_PKEY *pkey, struct keystore_key **out, struct refusal *why)
+{
+	struct public_key public_key;
+	uint8_t *spki = NULL;
+	int size = i2d_PUBKEY(pkey, &spki);
+	int status = size <= 0 ? refuse(why, STATUS_INVALID, "key", "no usable key")
+			       : public_key_parse(spki, (size_t)size, &public_key, why);
+
+	OPENSSL_free(spki);
+	if (status == 0 && public_key.algorithm == KEY_UNKNOWN)
+		status = refuse(why, STATUS_INVALID, "key", "key is not Ed25519, P-256 or P-384");
+	struct file_key *key = status == 0 ? OPENSSL_zalloc(sizeof *key) : NULL;
+	if (key == NULL) {
+		EVP_PKEY_free(pkey);
+		return status != 0 ? status : refuse(why, STATUS_NO_MEMORY, "key", "out of memory");
+	}
+	*key = (struct file_key){pkey, public_key.algorithm};
+	*out = keystore_wrap(&file_ops, key, &public_key);
+	return *out != NULL ? 0 : refuse(why, STATUS_NO_MEMORY, "key", "out of memory");
+}
+
+/* Opens once and judges the opened file, so that nobody can swap it between check and use. */
+static int open_private(const char *path, struct refusal *why)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0) {
+		if (errno == ELOOP)
+			refuse(why, STATUS_DENIED, "key", "%s: a key file must not be a symbolic link", path);
+		else
+			refuse(why, errno == EACCES ? STATUS_DENIED : STATUS_IO, "key", "%s: %s", path,
+			       strerror(errno));
+		return -1;
+	}
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		refuse(why, STATUS_INVALID, "key", "%s: not a regular file", path);
+	else if (st.st_uid != geteuid() && st.st_uid != 0)
+		refuse(why, STATUS_DENIED, "key", "%s: belongs to another user", path);
+	else if ((st.st_mode & 077) != 0)
+		refuse(why, STATUS_DENIED, "key", "%s: others may read or write it (mode %04o); chmod 600 it", path,
+		       (unsigned)st.st_mode & 07777);
+	else if (st.st_size > KEY_FILE_MAX)
+		refuse(why, STATUS_INVALID, "key", "%s: too large for a key file", path);
+	else
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int no_prompt(char *buffer, int size, int writing, void *passphrase)
+{
+	(void)writing;
+	if (passphrase == NULL)
+		return -1;
+	size_t length = strlen(passphrase);
+	if (length > (size_t)size)
+		return -1;
+	memcpy(buffer, passphrase, length);
+	return (int)length;
+}
+
+int keystore_file_open(const char *path, const char *passphrase, struct keystore_key **out, struct refusal *why)
+{
+	int fd = open_private(path, why);
+
+	*out = NULL;
+	if (fd < 0)
+		return why != NULL ? why->code : STATUS_DENIED;
+	FILE *file = fdopen(fd, "r");
+	if (file == NULL) {
+		close(fd);
+		return refuse(why, STATUS_NO_MEMORY, "key", "out of memory");
+	}
+	EVP_PKEY *pkey = PEM_read_PrivateKey(file, NULL, no_prompt, (void *)passphrase);
+	fclose(file);
+	if (pkey == NULL) {
+		unsigned long code = ERR_peek_last_error();
+		bool needs = ERR_GET_REASON(code) == PEM_R_BAD_PASSWORD_READ;
+		ERR_clear_error();
+		return refuse(why, needs ? STATUS_DENIED : STATUS_INVALID, "key", "%s: %s", path,
+			      needs                ? "needs a passphrase"
+			      : passphrase != NULL ? "no private key in PEM form, or a wrong passphrase"
+						   : "no private key in PEM form");
+	}
+	return wrap(pkey, out, why);
+}
+
+static EVP_PKEY *generate(enum key_algorithm algorithm)
+{
+	switch (algorithm) {
+	case KEY_ED25519:
+		return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	case KEY_P256:
+		return EVP_EC_gen("P-256");
+	case KEY_P384:
+		return EVP_EC_gen("P-384");
+	default:
+		return NULL;
+	}
+}
+
+struct keystore_key *keystore_ephemeral(enum key_algorithm algorithm)
+{
+	EVP_PKEY *pkey = generate(algorithm);
+	struct keystore_key *key = NULL;
+
+	return pkey != NULL && wrap(pkey, &key, NULL) == 0 ? key : NULL;
+}
+
+static int create(const char *path, mode_t mode, FILE **file, struct refusal *why)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+	*file = fd >= 0 ? fdopen(fd, "w") : NULL;
+	if (*file != NULL)
+		return 0;
+	int error = errno;
+	if (fd >= 0)
+		close(fd);
+	return refuse(why, STATUS_IO, "key", "%s: %s", path, strerror(error));
+}
+
+/* Flushes, syncs and closes; on failure takes the file away again. */
+static int finish(FILE *file, const char *path, bool written, struct refusal *why)
+{
+	bool good = written && fflush(file) == 0 && fsync(fileno(file)) == 0;
+	int error = errno;
+
+	good = fclose(file) == 0 && good;
+	if (good)
+		return 0;
+	unlink(path);
+	return refuse(why, STATUS_IO, "key", "%s: %s", path, written ? strerror(error) : "cannot be written");
+}
+
+int keystore_generate(enum key_algorithm algorithm, const char *path, const char *passphrase, struct keystore_key **out,
+		      struct refusal *why)
+{
+	EVP_PKEY *pkey = generate(algorithm);
+	FILE *file;
+
+	*out = NULL;
+	if (pkey == NULL)
+		return refuse(why, STATUS_FAILED, "key", "cannot generate a key");
+	int status = create(path, 0600, &file, why);
+	if (status == 0) {
+		const EVP_CIPHER *cipher = passphrase != NULL ? EVP_aes_256_cbc() : NULL;
+		bool written =
+		    PEM_write_PKCS8PrivateKey(file, pkey, cipher, NULL, 0, no_prompt, (void *)passphrase) == 1;
+		status = finish(file, path, written, why);
+	}
+	if (status != 0) {
+		EVP_PKEY_free(pkey);
+		return status;
+	}
+	return wrap(pkey, out, why);
+}
+
+static X509 *certificate(const struct keystore_key *key, const char *common_name)
+{
+	EVP_PKEY *pkey = keystore_pkey(key);
+	X509 *cert = X509_new();
+	uint64_t serial;
+	enum key_algorithm algorithm = keystore_public(key)->algorithm;
+	const EVP_MD *digest = algorithm == KEY_ED25519 ? NULL : algorithm == KEY_P256 ? EVP_sha256() : EVP_sha384();
+
+	if (cert != NULL && RAND_bytes((uint8_t *)&serial, sizeof serial) == 1 &&
+	    X509_set_version(cert, X509_VERSION_3) == 1 &&
+	    ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial >> 1) == 1 &&
+	    ASN1_TIME_set_string_X509(X509_getm_notBefore(cert), "20200101000000Z") == 1 &&
+	    ASN1_TIME_set_string_X509(X509_getm_notAfter(cert), "99991231235959Z") == 1 &&
+	    X509_set_pubkey(cert, pkey) == 1 &&
+	    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_UTF8, (const uint8_t *)common_name,
+				       -1, -1, 0) == 1 &&
+	    X509_set_issuer_name(cert, X509_get_subject_name(cert)) == 1 && X509_sign(cert, pkey, digest) > 0)
+		return cert;
+	X509_free(cert);
+	return NULL;
+}
+
+int keystore_write_certificate(const struct keystore_key *key, const char *common_name, const char *path,
+			       struct refusal *why)
+{
+	X509 *cert = certificate(key, common_name);
+	FILE *file;
+
+	if (cert == NULL)
+		return refuse(why, STATUS_FAILED, "cert", "cannot make a certificate");
+	int status = create(path, 0644, &file, why);
+	if (status == 0)
+		status = finish(file, path, PEM_write_X509(file, cert) == 1, why);
+	X509_free(cert);
+	return status;
+}

@@ -1,0 +1,13 @@
+#include "proto/keys/keystore_open.h"
+
+#include <string.h>
+
+#include "proto/keys/keystore_file.h"
+
+int keystore_open(const char *location, const char *passphrase, struct keystore_key **out, struct refusal *why)
+{
+	*out = NULL;
+	if (strncmp(location, "pkcs11:", 7) == 0)
+		return refuse(why, STATUS_INVALID, "key", "PKCS#11 keys are not supported by this version");
+	return keystore_file_open(location, passphrase, out, why);
+}

@@ -1,0 +1,13 @@
+/* register: rules of S, the register of states. */
+#ifndef PROTO_RULES_REGISTER_H
+#define PROTO_RULES_REGISTER_H
+
+#include "proto/rules/names.h"
+#include "proto/rules/payload.pb-c.h"
+#include "proto/wire/status.h"
+
+int register_check(const Poc__Register *reg, struct refusal *why);
+
+const Poc__Entry *register_find(const Poc__Register *reg, const char *state); /* NULL if not listed */
+
+#endif

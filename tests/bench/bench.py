@@ -1,0 +1,357 @@
+#!/usr/bin/python3
+"""bench: speed and memory of the daemon beside the floor, in one table: `./dev bench`.
+
+Server and load generator run on a core each; every run of the daemon has a run of the floor beside it, and a goal is the
+ratio of the two, so that a slow or busy machine weighs on both.  CPU is what the scheduler accounts to the server's threads
+(/proc/PID/task/*/schedstat, ns) between the first request and the last.  A figure is the median of all rounds, with least
+and greatest.  The exit status is 0 when everything was measured, whatever was met or missed.
+
+--smoke is a test: a tiny world, short runs, every answer looked into."""
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PATIENCE = 120  # seconds that any one step may take
+BUDGET = 570  # seconds for everything: a slow or busy machine gets fewer rounds
+
+
+def cores():
+    """One core for the server, another for the load; the same one where there is no other."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[-1]
+
+
+def pinned(core):
+    return lambda: os.sched_setaffinity(0, {core})
+
+
+class Failure(Exception):
+    """The bench itself cannot go on."""
+
+
+class Process:
+    """A program of the bench, pinned to a core, that is ended with the bench."""
+
+    def __init__(self, core, *command):
+        self.command = [str(word) for word in command]
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        preexec_fn=pinned(core))
+
+    def line(self):
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait(timeout=PATIENCE)
+            raise Failure(f"{' '.join(self.command)} ended with {self.process.returncode}")
+        return line.rstrip("\n")
+
+    def go(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def end(self, signal_it=False):
+        """Closes its stdin (or sends SIGTERM), which ends it; kills it when that does not help."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        if signal_it:
+            self.process.terminate()
+        try:
+            status = self.process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.process.stdout.close()
+        return status
+
+
+class Server(Process):
+    """Floor or daemon, once it is ready."""
+
+    def __init__(self, bench, is_floor, *command):
+        begun = time.monotonic()
+        self.is_floor = is_floor
+        super().__init__(bench.server_core, *command)
+        self.address = self.line().split()[-1]
+        self.start_seconds = time.monotonic() - begun
+
+    def cpu_ns(self):
+        """Of all threads; none of them ends while the server runs."""
+        tasks = f"/proc/{self.process.pid}/task"
+        total = 0
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[0])
+        return total
+
+    def memory(self, field):
+        """RssAnon or RssFile, in bytes."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(field + ":")) * 1024
+
+    def stop(self):
+        status = self.end(signal_it=not self.is_floor)
+        if status != 0:
+            raise Failure(f"{self.command[0]} ended with {status}")
+
+
+class Spread:
+    """Samples of one figure."""
+
+    def __init__(self, samples):
+        self.samples = list(samples)
+
+    @property
+    def median(self):
+        return statistics.median(self.samples)
+
+    def text(self, form):
+        if len(self.samples) == 1:
+            return form.format(self.samples[0])
+        return f"{form.format(self.median)} [{form.format(min(self.samples))} {form.format(max(self.samples))}]"
+
+
+class Table:
+    """Lines of the result: figure, floor, ratio, goal, met or missed."""
+
+    HEAD = ("what", "figure", "floor", "ratio", "goal", "")
+    WIDTHS = (47, 24, 24, 19, 12, 6)
+
+    def __init__(self):
+        self.missed, self.lines = 0, 0
+        self.put(self.HEAD)
+
+    def put(self, cells):
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, self.WIDTHS)).rstrip(), flush=True)
+
+    def add(self, what, figure, floor="", ratio="", goal="", met=None):
+        self.lines += 1
+        self.missed += met is False
+        self.put((what, figure, floor, ratio, goal, {None: "", True: "met", False: "missed"}[met]))
+
+    def ratio(self, what, daemon, floor, form, goal):
+        """A goal that is a ratio to the floor: each round's own."""
+        ratio = Spread(a / b for a, b in zip(daemon.samples, floor.samples))
+        self.add(what, daemon.text(form), floor.text(form), ratio.text("{:.2f}"), f"<= {goal}", ratio.median <= goal)
+
+
+class Bench:
+    def __init__(self, options):
+        self.server_core, self.load_core = cores()
+        self.rounds, self.seconds, self.smoke = options.rounds, options.seconds, options.smoke
+        self.build = options.build
+        self.folder = tempfile.mkdtemp(prefix="bench-", dir=self.build)
+        self.running = []
+        self.end = time.monotonic() + BUDGET
+
+    def close(self):
+        for process in self.running:
+            if process.process.poll() is None:
+                process.end(signal_it=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def program(self, name):
+        return os.path.join(self.build, *name.split("/"))
+
+    # --- what runs ---
+
+    def world(self, name, **options):
+        """Makes a world; returns its folder and the seconds that took."""
+        folder = os.path.join(self.folder, name)
+        words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+        begun = time.monotonic()
+        done = subprocess.run([self.program("tests/bench/world"), folder, *words], stdout=subprocess.DEVNULL,
+                              timeout=3 * PATIENCE, check=False)
+        if done.returncode != 0:
+            raise Failure(f"world {name} ended with {done.returncode}")
+        return folder, time.monotonic() - begun
+
+    @contextlib.contextmanager
+    def server(self, world, floor_size=None):
+        """The daemon over a world, or the floor with answers of a size."""
+        if floor_size is None:
+            command = [self.program("pocd/pocd"), "-c", f"{world}/pocd.conf"]
+        else:
+            command = [self.program("tests/bench/floor"), "--cert", f"{world}/server.crt", "--key", f"{world}/keys/server.key",
+                       "--size", round(floor_size)]
+        server = Server(self, floor_size is not None, *command)
+        self.running.append(server)
+        yield server
+        server.stop()
+        self.running.remove(server)
+
+    @contextlib.contextmanager
+    def load(self, server, world, mode, *words):
+        """The load generator, connected and waiting for go()."""
+        load = Process(self.load_core, self.program("tests/bench/load"), mode, "--server", server.address, "--world", world,
+                       *(["--floor"] if server.is_floor else []), *words)
+        self.running.append(load)
+        if load.line() != "ready":
+            raise Failure("load is not ready")
+        yield load
+        if load.end() != 0:
+            raise Failure(f"{' '.join(load.command)} failed")
+        self.running.remove(load)
+
+    def measure(self, server, world, mode, *words):
+        """One run: the load's own figures, and the server's CPU per answer in microseconds."""
+        with self.load(server, world, mode, *words) as load:
+            before = server.cpu_ns()
+            load.go()
+            result = json.loads(load.line())
+            result["cpu_us"] = (server.cpu_ns() - before) / 1000 / max(1, result["answers"])
+        if result["answers"] == 0 and mode != "idle":
+            raise Failure(f"{' '.join(load.command)}: no answer came")
+        return result
+
+    def walk(self, server, world):
+        """Asks for every place once and looks into each answer; returns the mean size of answers."""
+        return self.measure(server, world, "lookup", "--connections", 8, "--outstanding", 16, "--walk", "--check")["bytes"]
+
+    def affordable(self, rounds):
+        """Rounds, or fewer when the time runs out: half of what is left is for the worlds still to be made."""
+        left = self.end - time.monotonic()
+        return rounds if left > BUDGET / 2 else min(rounds, 3) if left > BUDGET / 8 else 1
+
+    def rounds_of(self, daemon, floor, world, mode, *words):
+        """Interleaved rounds; returns figures of both, by name."""
+        results = [(self.measure(daemon, world, mode, "--seconds", self.seconds, *words),
+                    self.measure(floor, world, mode, "--seconds", self.seconds, *words))
+                   for _ in range(self.affordable(self.rounds))]
+        return tuple({key: Spread(pair[side][key] for pair in results) for key in results[0][side]} for side in (0, 1))
+
+    # --- what is measured ---
+
+    def lookups(self, table, world, name, many, few):
+        """Server CPU of lookups at 50 x 1 and 8 x 16; returns the most lookups a second."""
+        with self.server(world) as daemon:
+            size = self.walk(daemon, world)
+            with self.server(world, size) as floor:
+                top = 0
+                for connections, outstanding, goal in ((50, 1, many), (8, 16, few)):
+                    ours, floors = self.rounds_of(daemon, floor, world, "lookup", "--connections", connections, "--outstanding",
+                                                  outstanding)
+                    table.ratio(f"{name}: {connections} x {outstanding}, {size:.0f} B, CPU us", ours["cpu_us"], floors["cpu_us"],
+                                "{:.2f}", goal)
+                    top = top or statistics.median(a / s for a, s in zip(ours["answers"].samples, ours["seconds"].samples))
+                if name == "250 states":
+                    ours, floors = self.rounds_of(daemon, floor, world, "lookup")
+                    table.ratio(f"{name}: ping-pong p50, us of time", ours["p50_us"], floors["p50_us"], "{:.1f}", 1.15)
+            table.add(f"{name}: RssFile, MB", f"{daemon.memory('RssFile') / 1e6:.1f}")
+            return daemon.memory("RssAnon"), top
+
+    def memory(self, table, name, used, goal):
+        table.add(f"{name}: RssAnon, MB", f"{used / 1e6:.1f}", goal=f"<= {goal}", met=used <= goal * 1e6)
+
+    def handshakes(self, table, world):
+        with self.server(world) as daemon, self.server(world, 100) as floor:
+            ours, floors = self.rounds_of(daemon, floor, world, "handshake")
+            table.ratio("full handshake, pins looked up, CPU us", ours["cpu_us"], floors["cpu_us"], "{:.0f}", 1.1)
+
+    def idle(self, table, world, connections=5000):
+        """Memory of connections that do nothing; of the floor a fifth as many will do."""
+        figures = []
+        for size, n in ((None, connections), (1000, connections // 5)):
+            with self.server(world, size) as server:
+                self.measure(server, world, "lookup", "--seconds", "0.2")  # what the first connection costs once
+                before = server.memory("RssAnon")
+                with self.load(server, world, "idle", "--connections", n) as load:
+                    load.go()
+                    load.line()
+                    figures.append((server.memory("RssAnon") - before) / n / 1024)
+        table.add(f"an idle connection, of {connections}, KB", f"{figures[0]:.1f}", f"{figures[1]:.1f}", goal="<= 28",
+                  met=figures[0] <= 28)
+
+    def publish(self, table, world, top, rounds=3):
+        """Publishing as fast as it goes beside lookups at a fifth of what the daemon can do."""
+        seconds, rate = 4 * self.seconds, top / 5
+        lookups = ("--connections", 50, "--outstanding", 16, "--rate", rate, "--seconds", seconds)
+        stored, alone, beside = [], [], []
+        with self.server(world) as daemon:
+            self.walk(daemon, world)
+            for number in range(1, self.affordable(rounds) + 1):
+                alone.append(self.measure(daemon, world, "lookup", *lookups)["p99_us"] / 1000)
+                with self.load(daemon, world, "lookup", *lookups) as load, \
+                        self.load(daemon, world, "publish", "--connections", 8, "--outstanding", 16, "--frames",
+                                  f"{world}/publish-{number}") as publisher:
+                    load.go()
+                    publisher.go()
+                    result = json.loads(publisher.line())
+                    stored.append(result["answers"] / result["seconds"])
+                    beside.append(json.loads(load.line())["p99_us"] / 1000)
+        stored = Spread(stored)
+        table.add("publishing from 8 clients, stored/s", stored.text("{:.0f}"), goal=">= 2000", met=stored.median >= 2000)
+        ratio = Spread(a / b for a, b in zip(beside, alone))
+        table.add(f"lookups' p99 at {rate:.0f}/s meanwhile, ms", Spread(beside).text("{:.2f}"), f"alone {Spread(alone).median:.2f}",
+                  ratio.text("{:.2f}"), "<= 2", ratio.median <= 2)
+
+    def start(self, table, name, world, goal=None, times=3):
+        taken = []
+        for _ in range(times):
+            with self.server(world) as daemon:
+                taken.append(daemon.start_seconds)
+        taken = Spread(taken)
+        table.add(f"{name}: start, s", taken.text("{:.2f}"), goal=f"< {goal}" if goal else "",
+                  met=taken.median < goal if goal else None)
+
+    def run(self):
+        table = Table()
+        small, _ = self.world("small", states=250)
+        self.start(table, "250 states", small, 1)
+        used, _ = self.lookups(table, small, "250 states", 1.25, 1.6)
+        self.memory(table, "250 states", used, 16)
+        self.idle(table, small)
+        pins, _ = self.world("pins", states=250, users=40)
+        self.handshakes(table, pins)
+        shutil.rmtree(pins)
+        large, seconds = self.world("large", states=250, units=399, publish=10000, rounds=3)
+        table.add("100,000 records: made (and 30,000 to publish), s", f"{seconds:.0f}", goal="<= 60", met=seconds <= 60)
+        self.start(table, "100,000 records", large)
+        used, top = self.lookups(table, large, "100,000 records", 1.5, 3)
+        self.memory(table, "100,000 records", used, 128)
+        self.publish(table, large, top)
+        shutil.rmtree(large)
+        long, _ = self.world("long", states=250, units=399, leaves=1000000)
+        self.lookups(table, long, "100,000, 1M leaves", 1.5, 3)
+        print(f"{table.lines} figures, {table.missed} missed; {self.rounds} rounds of {self.seconds} s")
+
+    def run_smoke(self):
+        """All modes once, briefly."""
+        self.rounds = 1
+        self.seconds = 0.3
+        table = Table()
+        world, _ = self.world("tiny", states=3, units=5, users=3, leaves=100, publish=10, rounds=1)
+        self.start(table, "tiny", world, times=1)
+        _, top = self.lookups(table, world, "tiny", 1.25, 1.6)
+        self.idle(table, world, 20)
+        self.handshakes(table, world)
+        self.publish(table, world, top, rounds=1)
+        if table.lines < 8:
+            raise Failure("figures are missing")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="build folder")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each run")
+    parser.add_argument("--smoke", action="store_true", help="a short test")
+    bench = Bench(parser.parse_args())
+    try:
+        bench.run_smoke() if bench.smoke else bench.run()
+    except (Failure, OSError, ValueError, subprocess.SubprocessError) as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 1
+    finally:
+        bench.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

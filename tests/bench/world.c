@@ -1,0 +1,453 @@
+/* world: makes a directory for the bench, in-process: a folder that pocd can serve and that load can ask.
+ *
+ *   world FOLDER [--states N] [--units N] [--users N] [--leaves N] [--publish N --rounds N]
+ *
+ * N states, each with so many users in its U and so many units, all with a record.  --leaves fills the log up to at
+ * least so many leaves with earlier versions of the units' records: only their hashes matter, so their bytes are no
+ * envelopes and `pocadm check` refuses such a folder.  --publish also writes files of ready Submit frames, publish-1,
+ * publish-2,
+ * ...: each has the next versions of the first so many units' records, and follows the one before.
+ *
+ * FOLDER gets pocd.conf, server.crt, keys/, data/, and for load: directory.id, clients.txt (state, certificate, key),
+ * places.txt. */
+#include <errno.h>
+#include <getopt.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "pocd/base/clock.h"
+#include "pocd/ledger/ledger.h"
+#include "proto/keys/keystore_file.h"
+#include "proto/rules/rules.h"
+#include "proto/rules/users.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/poc.pb-c.h"
+#include "proto/wire/prescan.h"
+#include "tests/lib/world.h"
+
+enum {
+	PATH_SIZE = 4096,
+	CLIENTS = 8,
+	COMMIT_PUTS = 100000,
+	COMMIT_SECTIONS = 10000 /* staged ones are searched */,
+	STATES_MAX = 280,
+	UNITS_MAX = 1000,
+	USERS_MAX = 150
+};
+
+struct options {
+	const char *folder;
+	size_t states, units, users, leaves, publish, rounds;
+};
+
+struct making {
+	struct options options;
+	struct world *world;
+	struct store *store;
+	struct ledger *ledger;
+	size_t staged, staged_sections;
+	struct world_item *units; /* the current version of each unit's record, without bytes */
+};
+
+static void fail(const char *what, const char *detail)
+{
+	fprintf(stderr, "world: %s%s%s\n", what, detail[0] != '\0' ? ": " : "", detail);
+	exit(1);
+}
+
+static void check(int status, const struct refusal *why)
+{
+	if (status != 0)
+		fail(status_text(status), why->message);
+}
+
+/* ---- Files */
+
+static const char *path_in(const struct making *making, const char *name)
+{
+	static char path[PATH_SIZE];
+
+	snprintf(path, sizeof path, "%s/%s", making->options.folder, name);
+	return path;
+}
+
+static FILE *create(const struct making *making, const char *name)
+{
+	FILE *file = fopen(path_in(making, name), "wb");
+
+	if (file == NULL)
+		fail(path_in(making, name), strerror(errno));
+	return file;
+}
+
+static void finish_file(FILE *file)
+{
+	if (ferror(file) != 0 || fclose(file) != 0)
+		fail("cannot write", strerror(errno));
+}
+
+static void make_folders(const struct making *making)
+{
+	if (mkdir(making->options.folder, 0700) != 0 || mkdir(path_in(making, "keys"), 0700) != 0)
+		fail(making->options.folder, strerror(errno));
+}
+
+static void write_key(const struct making *making, const char *name, const struct keystore_key *key)
+{
+	FILE *file = create(making, name);
+
+	if (PEM_write_PrivateKey(file, keystore_pkey(key), NULL, NULL, 0, NULL, NULL) != 1 ||
+	    fchmod(fileno(file), 0600) != 0)
+		fail("a key cannot be written", name);
+	finish_file(file);
+}
+
+static void write_certificate(const struct making *making, const char *name, const struct keystore_key *key)
+{
+	struct refusal why = {0};
+
+	check(keystore_write_certificate(key, "bench", path_in(making, name), &why), &why);
+}
+
+/* Readers of the first states. */
+static void write_clients(const struct making *making)
+{
+	FILE *file = create(making, "clients.txt");
+
+	for (size_t i = 0; i < CLIENTS && i < making->options.states; i++) {
+		const struct world_state *state = &making->world->states[1 + i];
+		char cert[64], key[64];
+		snprintf(cert, sizeof cert, "%s.crt", state->code);
+		snprintf(key, sizeof key, "keys/%s.key", state->code);
+		write_certificate(making, cert, state->reader);
+		write_key(making, key, state->reader);
+		fprintf(file, "%s %s %s\n", state->code, cert, key);
+	}
+	finish_file(file);
+}
+
+static const char *unit_name(size_t unit)
+{
+	static char name[UNIT_MAX_LENGTH];
+
+	snprintf(name, sizeof name, "unit-%03zu", unit % UNITS_MAX);
+	return name;
+}
+
+static void write_places(const struct making *making)
+{
+	FILE *file = create(making, "places.txt");
+
+	for (size_t i = 0; i < making->options.states; i++) {
+		fprintf(file, "%s\n", making->world->states[1 + i].code);
+		for (size_t unit = 0; unit < making->options.units; unit++)
+			fprintf(file, "%s/%s\n", making->world->states[1 + i].code, unit_name(unit));
+	}
+	finish_file(file);
+}
+
+static void write_server(const struct making *making)
+{
+	struct keystore_key *server = keystore_ephemeral(KEY_ED25519);
+
+	if (server == NULL)
+		fail("no key", "");
+	write_key(making, "keys/server.key", server);
+	write_certificate(making, "server.crt", server);
+	keystore_close(server);
+	write_key(making, "keys/log.key", making->world->log);
+	FILE *conf = create(making, "pocd.conf");
+	fputs("[server]\nlisten = 127.0.0.1:0\nthreads = 1\ncert = server.crt\nkey = keys/server.key\n\n"
+	      "[store]\npath = data\n\n[log]\nkey = keys/log.key\n\n"
+	      "[limits]\nconnections_per_address = 10000\nhandshakes = 10000\n\n[diagnostics]\nlevel = warning\n",
+	      conf);
+	finish_file(conf);
+	FILE *id = create(making, "directory.id");
+	fwrite(making->world->directory_id.bytes, 1, HASH_SIZE, id);
+	finish_file(id);
+}
+
+/* ---- States */
+
+/* U with so many readers more, so that pins are looked up among many. */
+static void add_users(struct making *making, struct world_state *state)
+{
+	size_t n = making->options.users;
+	Poc__Users users = POC__USERS__INIT;
+	Poc__User list[USERS_MAX], *pointers[USERS_MAX];
+	Poc__Role role = POC__ROLE__ROLE_READER;
+	Poc__Head head;
+	char name[16], handles[USERS_MAX][16];
+	struct keystore_key *keys[USERS_MAX];
+
+	snprintf(name, sizeof name, "U/%s", state->code);
+	head_fill(&head, &making->world->directory_id, name, 1, NULL);
+	for (size_t i = 0; i < n; i++) {
+		keys[i] = i == 0 ? state->reader : keystore_ephemeral(KEY_ED25519);
+		if (keys[i] == NULL)
+			fail("no key", "");
+		const struct public_key *key = keystore_public(keys[i]);
+		snprintf(handles[i], sizeof handles[i], "reader-%03zu", i % 1000);
+		poc__user__init(&list[i]);
+		list[i].handle = handles[i];
+		list[i].spki = (ProtobufCBinaryData){key->spki_size, (uint8_t *)key->spki};
+		list[i].roles = &role;
+		list[i].n_roles = 1;
+		pointers[i] = &list[i];
+	}
+	users.head = &head;
+	users.issued = making->world->now;
+	users.users = pointers;
+	users.n_users = n;
+	world_sign(&users.base, &state->coordinator, 1, &state->users);
+	for (size_t i = 1; i < n; i++)
+		keystore_close(keys[i]);
+}
+
+static void make_states(struct making *making)
+{
+	making->world = world_create((int64_t)time(NULL));
+	for (size_t i = 0; i < making->options.states; i++) {
+		char code[3] = {(char)('A' + i / 26), (char)('A' + i % 26), '\0'};
+		struct world_state *state = world_add_state(making->world, code);
+		if (making->options.users > 0)
+			add_users(making, state);
+	}
+}
+
+/* ---- The ledger */
+
+static void commit(struct making *making)
+{
+	struct refusal why = {0};
+
+	check(ledger_commit(making->ledger, &why), &why);
+	making->staged = making->staged_sections = 0;
+}
+
+static void stage(struct making *making, struct ledger_put *put)
+{
+	struct refusal why = {0};
+
+	check(ledger_stage(making->ledger, put, 1, &why), &why);
+	making->staged++;
+	making->staged_sections += put->n_sections;
+	if (making->staged >= COMMIT_PUTS || making->staged_sections >= COMMIT_SECTIONS)
+		commit(making);
+}
+
+static void put_item(struct making *making, const struct world_item *item, const ProtobufCBinaryData *sections,
+		     size_t n)
+{
+	struct ledger_section list[WORLD_SECTIONS];
+	struct ledger_put put = {.name = item->name,
+				 .value = item->value,
+				 .seq = item->seq,
+				 .envelope = item->bytes,
+				 .envelope_size = item->size,
+				 .n_sections = n,
+				 .sections = list};
+
+	for (size_t i = 0; i < n; i++)
+		list[i] = (struct ledger_section){hash_section(sections[i].data, sections[i].len), sections[i].data,
+						  sections[i].len};
+	stage(making, &put);
+}
+
+static void put_states(struct making *making)
+{
+	put_item(making, &making->world->trust, NULL, 0);
+	put_item(making, &making->world->reg, NULL, 0);
+	for (size_t i = 0; i < making->world->n_states; i++) {
+		const struct world_state *state = &making->world->states[i];
+		put_item(making, &state->keys, NULL, 0);
+		put_item(making, &state->users, NULL, 0);
+		if (state->record.bytes != NULL)
+			put_item(making, &state->record, state->sections, WORLD_SECTIONS);
+	}
+}
+
+/* An earlier version, of which only the hash counts. */
+static void put_filler(struct making *making, const char *unit, const struct world_state *state,
+		       struct world_item *item)
+{
+	char bytes[128];
+	int size;
+
+	snprintf(item->name, sizeof item->name, "R/%.2s/%.40s", state->code, unit);
+	item->seq++;
+	size = snprintf(bytes, sizeof bytes, "%s version %llu", item->name, (unsigned long long)item->seq);
+	item->value = hash_of(bytes, (size_t)size);
+	struct ledger_put put = {.name = item->name,
+				 .value = item->value,
+				 .seq = item->seq,
+				 .envelope = (const uint8_t *)bytes,
+				 .envelope_size = (size_t)size};
+	stage(making, &put);
+}
+
+static void forget_bytes(struct world_item *item, ProtobufCBinaryData *section)
+{
+	free(section->data);
+	free(item->bytes);
+	item->bytes = NULL;
+}
+
+static void put_units(struct making *making)
+{
+	const struct options *options = &making->options;
+	size_t n = options->states * options->units, fillers = n > 0 ? options->leaves / n : 0;
+	ProtobufCBinaryData section;
+
+	making->units = calloc(n + 1, sizeof *making->units);
+	if (making->units == NULL)
+		fail("out of memory", "");
+	for (size_t i = 0; i < n; i++) {
+		struct world_state *state = &making->world->states[1 + i / options->units];
+		const char *unit = unit_name(i % options->units);
+		struct world_item *item = &making->units[i];
+		for (size_t k = 0; k < fillers; k++)
+			put_filler(making, unit, state, item);
+		world_next_unit_record(making->world, state, unit, item, &section);
+		put_item(making, item, &section, 1);
+		forget_bytes(item, &section);
+	}
+}
+
+static void make_ledger(struct making *making)
+{
+	struct refusal why = {0};
+	struct envelope *trust;
+	char path[PATH_SIZE];
+
+	snprintf(path, sizeof path, "%s/data", making->options.folder);
+	struct store_lmdb_options store = {.path = path, .create = 1};
+	check(store_lmdb_open(&store, &making->store, &why), &why);
+	check(envelope_parse(making->world->trust.bytes, making->world->trust.size, &trust, &why), &why);
+	struct ledger_options ledger = {.store = making->store,
+					.origin = trust->payload.trust->origin,
+					.log_keys = &making->world->log,
+					.n_log_keys = 1,
+					.now_ms = clock_now_ms};
+	check(ledger_open(&ledger, &making->ledger, &why), &why);
+	envelope_destroy(trust);
+	put_states(making);
+	put_units(making);
+	commit(making);
+	check(ledger_publish(making->ledger, &why), &why);
+}
+
+/* ---- What will be published */
+
+static void write_frame(FILE *file, const struct world_item *item, const ProtobufCBinaryData *section)
+{
+	Poc__Request request = POC__REQUEST__INIT;
+	Poc__Submit submit = POC__SUBMIT__INIT;
+	Poc__Write write = POC__WRITE__INIT, *writes[] = {&write};
+	ProtobufCBinaryData sections[] = {*section};
+	uint8_t header[FRAME_HEADER], *bytes;
+	size_t size;
+
+	write.envelope = (ProtobufCBinaryData){item->size, item->bytes};
+	write.sections = sections;
+	write.n_sections = 1;
+	submit.writes = writes;
+	submit.n_writes = 1;
+	request.id = 1;
+	request.body_case = POC__REQUEST__BODY_SUBMIT;
+	request.submit = &submit;
+	if (message_encode(&request, &bytes, &size) != 0)
+		fail("out of memory", "");
+	frame_put_header(header, (uint32_t)size);
+	fwrite(header, 1, sizeof header, file);
+	fwrite(bytes, 1, size, file);
+	free(bytes);
+}
+
+static void write_publish(struct making *making, size_t round)
+{
+	const struct options *options = &making->options;
+	ProtobufCBinaryData section;
+	char name[32];
+
+	snprintf(name, sizeof name, "publish-%zu", round);
+	FILE *file = create(making, name);
+	for (size_t i = 0; i < options->publish && i < options->states * options->units; i++) {
+		struct world_state *state = &making->world->states[1 + i / options->units];
+		struct world_item *item = &making->units[i];
+		world_next_unit_record(making->world, state, unit_name(i % options->units), item, &section);
+		write_frame(file, item, &section);
+		forget_bytes(item, &section);
+	}
+	finish_file(file);
+}
+
+/* ---- Main */
+
+static size_t number(const char *text, size_t least, size_t most)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (*end != '\0' || value < least || value > most)
+		fail("out of range", text);
+	return value;
+}
+
+static void read_options(int argc, char **argv, struct options *options)
+{
+	static const struct option list[] = {{"states", required_argument, NULL, 's'},
+					     {"units", required_argument, NULL, 'u'},
+					     {"users", required_argument, NULL, 'p'},
+					     {"leaves", required_argument, NULL, 'l'},
+					     {"publish", required_argument, NULL, 'w'},
+					     {"rounds", required_argument, NULL, 'r'},
+					     {0}};
+
+	*options = (struct options){.states = 250, .rounds = 1};
+	for (int c; (c = getopt_long(argc, argv, "", list, NULL)) != -1;) {
+		if (c == 's')
+			options->states = number(optarg, 1, STATES_MAX);
+		else if (c == 'u')
+			options->units = number(optarg, 0, UNITS_MAX);
+		else if (c == 'p')
+			options->users = number(optarg, 0, USERS_MAX);
+		else if (c == 'l')
+			options->leaves = number(optarg, 0, 10000000);
+		else if (c == 'w')
+			options->publish = number(optarg, 0, 1000000);
+		else if (c == 'r')
+			options->rounds = number(optarg, 1, 100);
+		else
+			exit(2);
+	}
+	if (optind + 1 != argc)
+		fail("usage: world FOLDER [--states N] [--units N] [--users N] [--leaves N] [--publish N --rounds N]",
+		     "");
+	options->folder = argv[optind];
+}
+
+int main(int argc, char **argv)
+{
+	struct making making = {0};
+
+	read_options(argc, argv, &making.options);
+	make_folders(&making);
+	make_states(&making);
+	make_ledger(&making);
+	write_server(&making);
+	write_clients(&making);
+	write_places(&making);
+	for (size_t round = 1; making.options.publish > 0 && round <= making.options.rounds; round++)
+		write_publish(&making, round);
+	printf("%llu leaves\n", (unsigned long long)ledger_size(making.ledger));
+	ledger_close(making.ledger);
+	store_close(making.store);
+	world_destroy(making.world);
+	free(making.units);
+	return 0;
+}

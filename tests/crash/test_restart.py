@@ -1,0 +1,41 @@
+#!/usr/bin/python3
+"""Starting again at once: a server that was killed while a child of it read the database leaves nothing behind that would keep
+the next one out."""
+import os
+import time
+import unittest
+
+from crash import KILL, SLOW, TERM, World
+
+
+class Restart(unittest.TestCase):
+    def setUp(self):
+        self.world = World()
+        self.addCleanup(lambda: self.world.__exit__(None, None, None))
+
+    def child(self):
+        """Waits for the child of the server that starts; its process id."""
+        pid = self.world.server.pid
+        end = time.monotonic() + 5 * SLOW
+        while time.monotonic() < end:
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+                if ids := children.read().split():
+                    return int(ids[0])
+        raise AssertionError("there is no child")
+
+    def test_killed_while_reading(self):
+        for pause in (0, 0.02):
+            self.world.spawn()
+            child = self.child()
+            time.sleep(pause * SLOW)
+            self.world.end(KILL)
+            self.world.start()
+            end = time.monotonic() + 2 * SLOW
+            while os.path.exists(f"/proc/{child}") and time.monotonic() < end:
+                time.sleep(0.01)
+            self.assertFalse(os.path.exists(f"/proc/{child}"), "the child lives on")
+            self.assertEqual(self.world.end(TERM), 0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

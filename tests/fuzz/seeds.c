@@ -1,0 +1,287 @@
+/* seeds DIR: writes the seed corpora that are real encodings; run by hand when a message changes. */
+#include <errno.h>
+#include <openssl/evp.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "clients/libpoc/draft.h"
+#include "proto/keys/keystore_file.h"
+#include "proto/proof/checkpoint.h"
+#include "proto/proof/merkle.h"
+#include "proto/rules/receipt.h"
+#include "proto/wire/poc.pb-c.h"
+#include "proto/wire/prescan.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/lib/world.h"
+
+static const char *root;
+
+static void write_seed(const char *target, const char *name, const void *bytes, size_t size)
+{
+	char path[4096];
+	snprintf(path, sizeof path, "%s/%s", root, target);
+	MUST(mkdir(path, 0777) == 0 || errno == EEXIST);
+	snprintf(path, sizeof path, "%s/%s/%s", root, target, name);
+	FILE *file = fopen(path, "wb");
+	MUST(file && fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
+}
+
+static void write_message(const char *name, const void *message)
+{
+	uint8_t *bytes;
+	size_t size;
+	MUST(message_encode(message, &bytes, &size) == 0);
+	write_seed("request", name, bytes, size);
+	free(bytes);
+}
+
+static void write_requests(const struct world *world)
+{
+	static char place[] = "BR", name[] = "K/BR", *names[] = {name}, software[] = "poc 0.1";
+	Poc__Hello hello = POC__HELLO__INIT;
+	Poc__GetHead head = POC__GET_HEAD__INIT;
+	Poc__Lookup lookup = POC__LOOKUP__INIT;
+	Poc__GetEnvelopes envelopes = POC__GET_ENVELOPES__INIT;
+	Poc__Write write = POC__WRITE__INIT, *writes[] = {&write};
+	Poc__Submit submit = POC__SUBMIT__INIT;
+	Poc__Changes changes = POC__CHANGES__INIT;
+	Poc__GetStats stats = POC__GET_STATS__INIT;
+	Poc__Request request = POC__REQUEST__INIT;
+
+	request.id = 1;
+	hello.directory_id = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)world->directory_id.bytes};
+	hello.protocol = 1;
+	hello.state = place;
+	hello.software = software;
+	request.body_case = POC__REQUEST__BODY_HELLO;
+	request.hello = &hello;
+	write_message("hello", &request);
+	head.held_size = head.trust_seq = 1;
+	request.body_case = POC__REQUEST__BODY_GET_HEAD;
+	request.get_head = &head;
+	write_message("get-head", &request);
+	lookup.place = place;
+	lookup.checkpoint_size = 300;
+	request.body_case = POC__REQUEST__BODY_LOOKUP;
+	request.lookup = &lookup;
+	write_message("lookup", &request);
+	envelopes.n_names = 1;
+	envelopes.names = names;
+	request.body_case = POC__REQUEST__BODY_GET_ENVELOPES;
+	request.get_envelopes = &envelopes;
+	write_message("get-envelopes", &request);
+	write.envelope = (ProtobufCBinaryData){world->trust.size, world->trust.bytes};
+	submit.n_writes = 1;
+	submit.writes = writes;
+	request.body_case = POC__REQUEST__BODY_SUBMIT;
+	request.submit = &submit;
+	write_message("submit", &request);
+	changes.with_envelopes = 1;
+	request.body_case = POC__REQUEST__BODY_CHANGES;
+	request.changes = &changes;
+	write_message("changes", &request);
+	request.body_case = POC__REQUEST__BODY_GET_STATS;
+	request.get_stats = &stats;
+	write_message("get-stats", &request);
+}
+
+static void write_responses(void)
+{
+	static char message[] = "no such thing", handle[] = "duty-1";
+	uint32_t roles[] = {1, 2};
+	Poc__Error error = POC__ERROR__INIT;
+	Poc__HelloAnswer hello = POC__HELLO_ANSWER__INIT;
+	Poc__WriteResult result = POC__WRITE_RESULT__INIT, *results[] = {&result};
+	Poc__SubmitAnswer submit = POC__SUBMIT_ANSWER__INIT;
+	Poc__Response response = POC__RESPONSE__INIT;
+
+	response.id = 1;
+	error.code = 6;
+	error.message = message;
+	response.body_case = POC__RESPONSE__BODY_ERROR;
+	response.error = &error;
+	write_message("error", &response);
+	hello.handle = handle;
+	hello.n_roles = 2;
+	hello.roles = roles;
+	hello.server_time_ms = 1790000000000;
+	response.body_case = POC__RESPONSE__BODY_HELLO;
+	response.hello = &hello;
+	write_message("hello-answer", &response);
+	result.seq = result.leaf = 7;
+	submit.n_results = 1;
+	submit.results = results;
+	response.body_case = POC__RESPONSE__BODY_SUBMIT;
+	response.submit = &submit;
+	write_message("submit-answer", &response);
+}
+
+static void write_item(const struct world_item *item)
+{
+	char name[80];
+	snprintf(name, sizeof name, "%s", item->name);
+	for (char *c = name; *c; c++)
+		if (*c == '/' || *c == '@')
+			*c = '-';
+	write_seed("envelope", name, item->bytes, item->size);
+}
+
+static void write_draft(const struct world_state *state)
+{
+	struct envelope *envelope;
+	struct draft *draft;
+	MUST(envelope_parse(state->record.bytes, state->record.size, &envelope, NULL) == 0);
+	MUST(draft_from_record(envelope->payload.record, state->sections, WORLD_SECTIONS, &draft, NULL) == 0);
+	json_t *json = draft_to_json(draft);
+	char *text = json_dumps(json, JSON_PRESERVE_ORDER | JSON_INDENT(1));
+	MUST(text != NULL);
+	write_seed("draft", "record.json", text, strlen(text));
+	free(text);
+	json_decref(json);
+	draft_destroy(draft);
+	envelope_destroy(envelope);
+}
+
+static void write_state(const struct world_state *state)
+{
+	write_item(&state->keys);
+	write_item(&state->users);
+	write_item(&state->record);
+	for (int i = 0; i < WORLD_SECTIONS; i++) {
+		char name[40];
+		snprintf(name, sizeof name, "section-%d", i);
+		write_seed("section", name, state->sections[i].data, state->sections[i].len);
+	}
+	write_draft(state);
+	const struct public_key *key = keystore_public(state->reader);
+	write_seed("key", "reader", key->spki, key->spki_size);
+}
+
+static void write_leaves(void)
+{
+	struct leaf leaf = {LEAF_PUT, hash_name("R/BR"), 1, hash_of("a", 1), 1790000000000};
+	uint8_t bytes[LEAF_SIZE];
+	leaf_write(&leaf, bytes);
+	write_seed("leaf", "put", bytes, sizeof bytes);
+	leaf = (struct leaf){LEAF_STATE, hash_zero, 1, hash_of("b", 1), 1790000000000};
+	leaf_write(&leaf, bytes);
+	write_seed("leaf", "state", bytes, sizeof bytes);
+}
+
+static void write_inner(const Poc__Notice *header, const Poc__NoticeContent *content)
+{
+	static uint8_t salt[HASH_SIZE] = {1}, padding[100];
+	Poc__Inner inner = POC__INNER__INIT;
+	uint8_t *bytes;
+	size_t size;
+
+	inner.core = header->core;
+	inner.salt = (ProtobufCBinaryData){sizeof salt, salt};
+	inner.content = (Poc__NoticeContent *)content;
+	inner.padding = (ProtobufCBinaryData){sizeof padding, padding};
+	MUST(message_encode(&inner, &bytes, &size) == 0);
+	write_seed("inner", "notice", bytes, size);
+	free(bytes);
+}
+
+static void write_receipt(const struct notice *notice, const struct keystore_key *signer)
+{
+	Poc__Receipt receipt = POC__RECEIPT__INIT;
+	Poc__Fact fact = POC__FACT__INIT;
+	uint8_t *bytes;
+	size_t size;
+
+	receipt.directory_id = notice->core->directory_id;
+	receipt.notice_id = notice->core->id;
+	receipt.notice_hash = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)notice->hash.bytes};
+	receipt.step = POC__STEP__STEP_DECLINED;
+	receipt.reason = POC__REASON__REASON_WRONG_RECIPIENT;
+	receipt.place = "FR/bretagne";
+	receipt.kind = POC__POC_KIND__POC_KIND_TECHNICAL;
+	receipt.handle = "duty-1";
+	receipt.time = 1790000060;
+	MUST(receipt_make(&receipt, signer, &bytes, &size, NULL) == 0);
+	write_seed("receipt", "declined", bytes, size);
+	free(bytes);
+	fact.directory_id = receipt.directory_id;
+	fact.notice_id = receipt.notice_id;
+	fact.notice_hash = receipt.notice_hash;
+	fact.step = POC__STEP__STEP_DELIVERED;
+	fact.place = "FR/bretagne";
+	fact.kind = POC__POC_KIND__POC_KIND_TECHNICAL;
+	fact.time_ms = 1790000050000;
+	MUST(fact_make(&fact, &bytes, &size, NULL) == 0);
+	write_seed("receipt", "delivered", bytes, size);
+	free(bytes);
+}
+
+static void write_notice(const struct world *world, const struct keystore_key *signer)
+{
+	static uint8_t id[NOTICE_ID_SIZE] = {1, 2, 3};
+	static char text[] = "Scans of our hospitals.", subject[] = "Scans", word[] = "ip", value[] = "192.0.2.1";
+	Poc__Desk from = POC__DESK__INIT, to = POC__DESK__INIT, *tos[] = {&to};
+	Poc__Core core = POC__CORE__INIT;
+	Poc__Indicator indicator = POC__INDICATOR__INIT, *indicators[] = {&indicator};
+	Poc__Attachment attachment = POC__ATTACHMENT__INIT, *attachments[] = {&attachment};
+	Poc__NoticeContent content = POC__NOTICE_CONTENT__INIT;
+	struct keystore_key *reading = keystore_ephemeral(KEY_P384);
+	struct notice_keys keys[2];
+	uint8_t *header, *body;
+	size_t header_size, body_size;
+	struct notice *notice;
+
+	MUST(reading != NULL);
+	keys[0] = keys[1] = (struct notice_keys){keystore_public(reading), 1};
+	from.place = "BR";
+	to.place = "FR/bretagne";
+	from.kind = to.kind = POC__POC_KIND__POC_KIND_TECHNICAL;
+	core.directory_id = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)world->directory_id.bytes};
+	core.id = core.thread = (ProtobufCBinaryData){sizeof id, id};
+	core.from = &from;
+	core.handle = "duty-1";
+	core.to = tos;
+	core.n_to = 1;
+	core.category = POC__CATEGORY__CATEGORY_NOTIFICATION;
+	core.urgency = POC__URGENCY__URGENCY_URGENT;
+	core.tlp = POC__NOTICE_TLP__NOTICE_TLP_AMBER;
+	core.created = 1790000000;
+	core.reply_by = 1790086400;
+	content.subject = subject;
+	content.text = text;
+	indicator.type = word;
+	indicator.value = value;
+	content.indicators = indicators;
+	content.n_indicators = 1;
+	attachment.name = value;
+	attachment.data = (ProtobufCBinaryData){sizeof id, id};
+	content.attachments = attachments;
+	content.n_attachments = 1;
+	MUST(notice_make(&core, &content, keys, signer, &header, &header_size, &body, &body_size, NULL) == 0);
+	write_seed("notice", "header", header, header_size);
+	write_seed("sealed", "body", body, body_size);
+	MUST(notice_parse(header, header_size, &notice, NULL) == 0);
+	write_inner(notice->header, &content);
+	write_receipt(notice, signer);
+	notice_destroy(notice);
+	keystore_close(reading);
+	free(header);
+	free(body);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2)
+		return 2;
+	root = argv[1];
+	struct world *world = world_create(1790000000);
+	struct world_state *state = world_add_state(world, "BR");
+	write_requests(world);
+	write_responses();
+	write_item(&world->trust);
+	write_item(&world->reg);
+	write_state(state);
+	write_notice(world, state->reader);
+	write_leaves();
+	world_destroy(world);
+	return 0;
+}

@@ -1,0 +1,44 @@
+"""The main job by public commands: looked up from abroad, proven, tampered with and refused, absent, offline."""
+import os
+import unittest
+
+from harness import World, main
+
+
+class MainJob(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(cls.world.close)
+
+    def test_lookup_proves_itself(self):
+        saved = os.path.join(self.world.root, "xb.proof")
+        answer = self.world.poc("xa-operator", "lookup", "XB", "--save", saved)
+        first, second = answer.out.splitlines()[:2]
+        self.assertRegex(first, r"^XB +technical +XB-CERT +(OPEN until|CLOSED)")
+        # the desk's number while it is open, the out-of-hours line when it is not
+        number = r"\+999000002   duty desk" if "OPEN" in first else r"\+999000012   out of hours"
+        self.assertRegex(second, "^call 1  phone  " + number)
+        self.assertIn("mobile", self.world.poc("xa-operator", "-o", "json", "lookup", "XB").out)
+        self.world.poc("xa-reader", "--offline", "verify", saved)
+
+    def test_reader_sees_no_person(self):
+        self.assertNotIn("mobile", self.world.poc("xa-reader", "-o", "json", "lookup", "XB").out)
+
+    def test_changed_byte_is_refused(self):
+        saved = os.path.join(self.world.root, "aa.proof")
+        self.world.poc("xa-reader", "lookup", "AD", "--save", saved)
+        with open(saved, "rb") as proof:
+            good = proof.read()
+        for place in range(7, len(good), max(1, len(good) // 40)):
+            with open(saved + ".bad", "wb") as bad:
+                bad.write(good[:place] + bytes([good[place] ^ 1]) + good[place + 1:])
+            self.world.poc("xa-reader", "--offline", "verify", saved + ".bad", expect=6)
+
+    def test_absence_is_proven(self):
+        answer = self.world.poc("xa-reader", "lookup", "XZ", expect=5)
+        self.assertIn("XZ", answer.err)
+
+
+if __name__ == "__main__":
+    main()

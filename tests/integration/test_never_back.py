@@ -1,0 +1,75 @@
+"""Never back, through the programs: 7 for a directory that is merely older than what was seen, 6 for one with another story."""
+import os
+import shutil
+import unittest
+
+from harness import World, main
+
+WORLD = None
+
+
+def setUpModule():
+    global WORLD
+    WORLD = World()
+
+
+def tearDownModule():
+    WORLD.close()
+
+
+class NeverBack(unittest.TestCase):
+    """The directory's folder is put back to an earlier day, and then told another story."""
+
+    def test_behind_and_inconsistent(self):
+        reader, without = WORLD.variant("xa-reader", "memory", {}), WORLD.variant("xa-reader", "memory2", {})
+        WORLD.stop()
+        shutil.copytree(WORLD.path("data"), WORLD.path("data.old"))
+        WORLD.start()
+        for _ in range(3):
+            WORLD.poc("xb-coordinator", "-y", "-q", "confirm")
+        for name in (reader, without):
+            WORLD.poc(name, "sync")
+        for file in os.listdir(folder := self.folder(without)):
+            if file.startswith("copy"):
+                os.unlink(os.path.join(folder, file))
+        held = WORLD.poc(reader, "-o", "json", "--offline", "status").json["checkpoint"]["size"]
+        WORLD.stop()
+        shutil.rmtree(WORLD.path("data"))
+        os.rename(WORLD.path("data.old"), WORLD.path("data"))
+        WORLD.start()
+        fresh = WORLD.variant("xb-coordinator", "fresh", {})
+        self.behind(reader, without, held)
+        for _ in range(5):
+            WORLD.poc(fresh, "-y", "-q", "confirm")
+        self.inconsistent(reader, held)
+
+    def folder(self, name):
+        return next(f for f, _, files in os.walk(WORLD.path("users", name + ".state")) if "held" in files)
+
+    def behind(self, reader, without, held):
+        result = WORLD.poc(reader, "lookup", "XB", expect=7)
+        self.assertTrue(result.out.startswith("OFFLINE, copy of "), result)
+        self.assertIn("behind", result.err.splitlines()[0])
+        result = WORLD.poc(reader, "search", "XB-CERT", expect=7)
+        self.assertIn("XB-CERT", result.out)
+        for words in (["--online", "lookup", "XB"], ["sync"], ["history", "XB"], ["--online", "search", "XB"]):
+            result = WORLD.poc(reader, *words, expect=7)
+            self.assertEqual((result.out, len(result.err.splitlines())), ("", 1), result)
+            self.assertIn("behind", result.err)
+        self.assertEqual(WORLD.poc(reader, "-o", "json", "--online", "lookup", "XB", expect=7).json["error"]["code"], "behind")
+        self.assertIn("behind", WORLD.poc(without, "lookup", "XB", expect=7).err)
+        self.assertEqual(WORLD.poc(reader, "-o", "json", "--offline", "status").json["checkpoint"]["size"], held)
+
+    def inconsistent(self, reader, held):
+        for words in (["lookup", "XB"], ["sync"], ["search", "XB"], ["status"], ["history", "XB"]):
+            result = WORLD.poc(reader, *words, expect=6)
+            self.assertEqual(len(result.err.splitlines()), 1, result)
+            self.assertRegex(result.err, "checkpoint")
+        self.assertEqual(WORLD.poc(reader, "-o", "json", "lookup", "XB", expect=6).json["error"]["code"], "unverified")
+        # what was held is held still, and works offline
+        self.assertEqual(WORLD.poc(reader, "-o", "json", "--offline", "status").json["checkpoint"]["size"], held)
+        WORLD.poc(reader, "--offline", "lookup", "XB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,357 @@
+"""Notices by public commands: sent, delivered, acknowledged, answered, proven; shifts, watchers; bad input."""
+import json
+import os
+import re
+import subprocess
+import time
+import unittest
+
+from harness import POC, SLOW, World, main
+
+MARKER = "zebra-quartz-4711"
+
+
+def anchored(world, user, notice, step, seconds=10):
+    """The status of a notice once a step in it is proven."""
+    end = time.monotonic() + seconds * SLOW
+    while True:
+        status = world.poc(user, "-o", "json", "notice", "status", notice).json
+        if any(each["step"] == step and each["proven_by"] for each in status["steps"]):
+            return status
+        if time.monotonic() > end:
+            raise AssertionError(f"{step} was never proven: {status}")
+        time.sleep(0.1)
+
+
+class Notices(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(cls.world.close)
+
+    def send(self, *words, user="xa-operator", to="XB", subject="Scans from AS64500", text="We see scans.", **more):
+        return self.world.poc(user, "-o", "json", "notice", "send", "--to", to, "--subject", subject, "--text", text, *words,
+                              **more).json["id"]
+
+    def join(self, state, handle):
+        """A further operator of a state, on a machine of its own."""
+        world, user = self.world, f"{state}-{handle}"
+        invite = world.path("states", f"{user}.invite")
+        world.poc(f"{state}-coordinator", "user", "invite", handle, "--role", "operator", "--kind", "technical", "--out",
+                  invite)
+        world.poc(user, "setup", invite, "--request", world.path("users", f"{user}.request"))
+        world.poc(f"{state}-coordinator", "-y", "user", "add", world.path("users", f"{user}.request"))
+        return user
+
+    def text(self, path):
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+    def listed(self, user, *words):
+        return {each["id"]: each for each in self.world.poc(user, "-o", "json", "notice", "list", *words).json["notices"]}
+
+    def test_whole_life(self):
+        world = self.world
+        notice = self.send("--reply-by", "24h", "--ref", "XA-77", "--urgency", "urgent")
+        self.assertRegex(notice, r"^([A-Z2-7]{4}-){6}[A-Z2-7]{2}$")
+        got = self.listed("xb-operator")[notice]
+        self.assertEqual((got["from"], got["to"], got["category"], got["urgency"], got["tlp"], got["subject"]),
+                         ("XA", ["XB"], "notification", "urgent", "TLP:AMBER", "Scans from AS64500"))
+        self.assertEqual((got["their_ref"], got["overdue"], got["taken_by"], got["exercise"], got["verified"]),
+                         ("XA-77", False, None, None, True))
+        shown = world.poc("xb-operator", "notice", "show", notice[:9].lower())
+        self.assertIn("We see scans.", shown.out)
+        acked = world.poc("xb-operator", "notice", "ack", notice[:4], "--answer-by", "12h")
+        self.assertIn("neither agreement", acked.out)
+        world.poc("xb-operator", "notice", "accept", notice)
+        for step in "stored", "delivered", "acknowledged", "accepted":
+            anchored(world, "xa-operator", notice, step)
+        saved = os.path.join(world.root, "story")
+        status = world.poc("xa-operator", "notice", "status", notice, "--save", saved)
+        self.assertIn("signed by operator of XB", status.out)
+        self.assertIn("neither agreement", status.out)
+        world.poc("xa-reader", "--offline", "verify", saved)
+        self.assertIn("acknowledged", world.poc("xa-operator", "--offline", "notice", "show", saved).out)
+        with open(saved, "rb") as story:
+            good = story.read()
+        for place in range(11, len(good), max(1, len(good) // 25)):
+            with open(saved + ".bad", "wb") as bad:
+                bad.write(good[:place] + bytes([good[place] ^ 1]) + good[place + 1:])
+            world.poc("xa-reader", "--offline", "verify", saved + ".bad", expect=6)
+        answer = world.poc("xb-operator", "-o", "json", "notice", "reply", notice, "--text", "Blocked.").json
+        self.assertEqual(answer["thread"], notice)
+        back = self.listed("xa-operator")[answer["id"]]
+        self.assertEqual((back["subject"], back["answers"], back["category"]), ("Re: Scans from AS64500", notice, "update"))
+        anchored(world, "xa-operator", notice, "answered")
+        world.poc("xa-operator", "notice", "close", notice)
+        self.assertEqual(anchored(world, "xb-operator", notice, "closed")["step"], "closed")
+        self.assertNotIn(notice, self.listed("xb-operator"))
+        self.assertIn(notice, self.listed("xb-operator", "--all"))
+
+    def test_wait(self):
+        notice = self.send()
+        waiting = subprocess.Popen([POC, "-c", self.world.conf("xa-operator"), "notice", "status", notice, "--wait",
+                                    "acknowledged"], env=self.world.env, stdout=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        self.assertIsNone(waiting.poll())
+        self.world.poc("xb-operator", "notice", "ack", notice)
+        out, _ = waiting.communicate(timeout=15 * SLOW)
+        self.assertEqual(waiting.returncode, 0)
+        self.assertIn("acknowledged", out)
+
+    def test_decline(self):
+        notice = self.send()
+        self.world.poc("xb-operator", "notice", "decline", notice, expect=2)
+        self.world.poc("xb-operator", "notice", "decline", notice, "--reason", "wrong-recipient")
+        status = anchored(self.world, "xa-operator", notice, "declined")
+        self.assertEqual([each["reason"] for each in status["steps"] if each["step"] == "declined"], ["wrong-recipient"])
+        self.world.poc("xa-operator", "notice", "ack", notice, expect=4)  # we sent it ourselves
+
+    def test_several_recipients(self):
+        both = self.send(to="XB,AD")
+        self.assertIn(both, self.listed("ad-operator"))
+        self.assertEqual(self.listed("xb-operator")[both]["to"], ["AD", "XB"])
+        apart = self.world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB,AD", "--separately", "--subject", "s",
+                               "--text", "t").json["notices"]
+        self.assertEqual(len({each["id"] for each in apart}), 2)
+        mine = [each for each in apart if each["id"] in self.listed("ad-operator")]
+        self.assertEqual(len(mine), 1)
+        self.assertEqual(self.listed("ad-operator")[mine[0]["id"]]["to"], ["AD"])
+
+    def test_diplomatic(self):
+        notice = self.send("--kind", "diplomatic", "--tlp", "RED", "--category", "request-information")
+        got = self.listed("xb-operator")[notice]
+        self.assertEqual((got["tlp"], got["category"], got["recipients"][0]["kind"]), ("TLP:RED", "request-information",
+                                                                                       "diplomatic"))
+
+    def test_exercise_is_marked_everywhere(self):
+        notice = self.send("--exercise", "spring-27")
+        for command in (["list"], ["show", notice], ["ack", notice], ["status", notice]):
+            self.assertIn("EXERCISE spring-27", self.world.poc("xb-operator", "notice", *command).out, command)
+        self.assertEqual(list(self.listed("xb-operator", "--exercise", "spring-27")), [notice])
+        answer = self.world.poc("xb-operator", "notice", "reply", notice, "--text", "ok")
+        self.assertIn("EXERCISE spring-27", answer.out)
+        lines = self.world.poc("xb-operator", "notice", "watch", "--once", "--cursor", "exercise").out.splitlines()
+        self.assertTrue(all(json.loads(line).get("exercise") == "spring-27" for line in lines if notice in line))
+
+    def test_take_note_handover(self):
+        world, notice = self.world, self.send()
+        second = self.join("xb", "duty-9")
+        world.poc("xb-operator", "notice", "take", notice)
+        world.poc("xb-operator", "notice", "note", notice, "--text", "called them, no answer")
+        self.assertEqual(self.listed(second)[notice]["taken_by"], "operator")
+        over = world.poc(second, "handover", "--since", "1h").out
+        self.assertIn("called them, no answer", over)
+        self.assertEqual([each["notes"][0]["text"] for each in world.poc(second, "-o", "json", "handover").json["notices"]
+                          if each["id"] == notice], ["called them, no answer"])
+        # invisible abroad
+        self.assertIsNone(self.listed("xa-operator", "--sent")[notice]["taken_by"])
+        self.assertNotIn("called them", world.poc("xa-operator", "notice", "list", "--all").out)
+        self.assertNotIn("taken", json.dumps(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]))
+        world.poc("xb-operator", "notice", "release", notice)
+        self.assertIsNone(self.listed(second)[notice]["taken_by"])
+        # who leaves holds nothing any more
+        world.poc(second, "notice", "take", notice)
+        self.assertEqual(self.listed("xb-operator", "--all")[notice]["taken_by"], "duty-9")
+        world.poc("xb-coordinator", "-y", "user", "remove", "duty-9")
+        self.assertIsNone(self.listed("xb-operator", "--all")[notice]["taken_by"])
+
+    def test_shifts(self):
+        world, old = self.world, self.send(text="before the new one came")
+        second = self.join("xb", "duty-2")
+        world.poc(second, "notice", "show", old, expect=4)  # encrypted before its key was listed
+        new = self.send(text="for both of them")
+        for user in "xb-operator", second:
+            self.assertIn("for both of them", world.poc(user, "notice", "show", new).out)
+        # what the state sent is read by colleagues too
+        sent = self.send(user="xb-operator", to="XA", text="from our desk")
+        self.assertIn("from our desk", world.poc(second, "notice", "show", sent).out)
+        # a colleague gets an old thread by forward, with its proofs
+        anchored(world, "xb-operator", old, "stored") if old in self.listed("xb-operator", "--sent") else time.sleep(1)
+        passed = world.poc("xb-operator", "-o", "json", "notice", "forward", old, "--to", "XB").json["id"]
+        shown = world.poc(second, "notice", "show", passed).out
+        self.assertIn("before the new one came", shown)
+        self.assertIn("signed by operator of XA", shown)
+        # one who was removed cannot read later ones, even with what colleagues have
+        reading = world.path("users", "xb-duty-2-reading.key")
+        world.poc("xb-coordinator", "-y", "user", "remove", "duty-2")
+        later = self.send(text="not for duty-2")
+        self.assertNotEqual(world.poc(second, "--online", "notice", "show", later, expect=None).status, 0)
+        conf = world.path("users", "xb-stolen.conf")
+        with open(world.conf("xb-operator"), encoding="utf-8") as own, open(conf, "w", encoding="utf-8") as stolen:
+            stolen.write(re.sub(r"reading_key = .*", f"reading_key = {reading}", own.read()))
+        self.assertIn("no reading key of ours", world.poc("xb-stolen", "notice", "show", later, expect=4).err)
+
+    def test_archive_key_reads_for_those_who_came_later(self):
+        world, archive = self.world, os.path.join(self.world.root, "archive.key")
+        world.poc("ad-coordinator", "-y", "key", "new", archive, "--holder", "archive", "--kind", "technical")
+        self.assertIn("archive", [key["holder"] for key in world.poc("ad-coordinator", "-o", "json", "user", "list").json
+                                  ["reading_keys"]])
+        notice = self.send(to="AD", text="kept for the archive")
+        with open(world.conf("ad-operator"), encoding="utf-8") as own, \
+                open(world.path("users", "ad-archive.conf"), "w", encoding="utf-8") as other:
+            other.write(re.sub(r"reading_key = .*", f"reading_key = {archive}", own.read()))
+        self.assertIn("kept for the archive", world.poc("ad-archive", "notice", "show", notice).out)
+
+    def test_marker_is_nowhere_in_the_daemon(self):
+        world, attachment = self.world, os.path.join(self.world.root, f"{MARKER}.txt")
+        with open(attachment, "w", encoding="utf-8") as out:
+            out.write(f"inside {MARKER}")
+        notice = self.send("--attach", attachment, subject=f"Subject {MARKER}", text=f"Text {MARKER}")
+        self.assertIn(MARKER, world.poc("xb-operator", "notice", "show", notice).out)
+        needle = MARKER.encode()
+        for folder, _, files in os.walk(world.path("data")):
+            for name in files:
+                with open(os.path.join(folder, name), "rb") as file:
+                    self.assertNotIn(needle, file.read(), name)
+        self.assertNotIn(MARKER, world.log())
+        with open(f"/proc/{world.daemon.pid}/maps", encoding="ascii") as maps, \
+                open(f"/proc/{world.daemon.pid}/mem", "rb", buffering=0) as memory:
+            for line in maps:
+                begin, end, mode = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line).groups()
+                size = int(end, 16) - int(begin, 16)
+                if "r" not in mode or "[v" in line or size > 1 << 28 or "lmdb" in line or ".mdb" in line:
+                    continue
+                memory.seek(int(begin, 16))
+                try:
+                    self.assertNotIn(needle, memory.read(size), line)
+                except OSError:
+                    pass
+
+    def test_save_attachments(self):
+        world, folder = self.world, os.path.join(self.world.root, "saved")
+        os.mkdir(folder)
+        outside = os.path.join(world.root, "outside")
+        sources = os.path.join(world.root, "sources")
+        os.mkdir(sources)
+        names = ["report.txt", "-rf $(x);.txt", "..hidden"]
+        for name in names:
+            with open(os.path.join(sources, name), "w", encoding="utf-8") as out:
+                out.write("content of " + name)
+        with open(os.path.join(folder, "report.txt"), "w", encoding="utf-8") as out:
+            out.write("mine")
+        os.symlink(outside, os.path.join(folder, "report-2.txt"))
+        words = [word for name in names for word in ("--attach", os.path.join(sources, name))]
+        notice = self.send(*words)
+        files = [each["file"] for each in world.poc("xb-operator", "-o", "json", "notice", "save", notice, folder).json["files"]]
+        self.assertEqual(files[0], "report-3.txt")
+        self.assertFalse(os.path.exists(outside))
+        with open(os.path.join(folder, "report.txt"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "mine")
+        for name, file in zip(names, files):
+            self.assertRegex(file, r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+            with open(os.path.join(folder, file), encoding="utf-8") as saved:
+                self.assertEqual(saved.read(), "content of " + name)
+        world.poc("xb-operator", "notice", "save", notice, os.path.join(world.root, "nowhere"), expect=5)
+
+    def test_text_from_abroad_is_escaped(self):
+        notice = self.send(subject="a quiet one", text="line\nbell and colour")
+        self.assertIn("bell", self.world.poc("xb-operator", "notice", "show", notice).out)
+        # controls are refused where they are written
+        bad = self.world.poc("xa-operator", "notice", "send", "--to", "XB", "--subject", "a\x1b[31mred", "--text", "t", expect=1)
+        self.assertNotIn("\x1b", bad.err)
+
+    def test_json_on_standard_input(self):
+        path = os.path.join(self.world.root, "notice.json")
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump({"to": ["XB"], "subject": "From JSON", "text": "body", "urgency": "urgent", "rsit_class": "malicious-code",
+                       "stage": "early-warning", "states": ["AD", "XA"], "cross_border": True,
+                       "indicators": [{"type": "ip", "value": "192.0.2.1"}], "detected": "2026-11-01T00:00:00Z"}, out)
+        with open(path, encoding="utf-8") as stdin:
+            notice = self.world.poc("xa-operator", "-o", "json", "notice", "send", stdin=stdin).json["id"]
+        shown = self.world.poc("xb-operator", "-o", "json", "notice", "show", notice).json
+        self.assertEqual(shown["content"]["indicators"], [{"type": "ip", "value": "192.0.2.1"}])
+        self.assertEqual((shown["content"]["stage"], shown["urgency"], shown["text"]), ("early-warning", "urgent", "body"))
+
+    def test_bad_input(self):
+        big = os.path.join(self.world.root, "big")
+        with open(big, "wb") as out:
+            out.write(os.urandom(1_100_000))
+        unknown = os.path.join(self.world.root, "unknown.json")
+        with open(unknown, "w", encoding="utf-8") as out:
+            out.write('{"subject": "x", "colour": "red"}')
+        cases = [
+            (["--to", "XQ", "--subject", "s"], 5, "XQ"),
+            (["--to", "Atlantis", "--subject", "s"], 5, "no place"),
+            (["--to", "XB"], 2, "subject"),
+            (["--subject", "s"], 2, "--to"),
+            (["--to", "XB", "--subject", "s", "--category", "gossip"], 2, "gossip"),
+            (["--to", "XB", "--subject", "s", "--urgency", "asap"], 2, "asap"),
+            (["--to", "XB", "--subject", "s", "--tlp", "PURPLE"], 2, "PURPLE"),
+            (["--to", "XB", "--subject", "s", "--reply-by", "2020-01-01T00:00:00Z"], 1, "past"),
+            (["--to", "XB", "--subject", "s", "--reply-by", "soon"], 2, "--reply-by"),
+            (["--to", "XB", "--subject", "s", "--escalate", "diplomatic"], 2, "--reply-by"),
+            (["--to", "XB", "--subject", "s", "--exercise", "Two Words"], 2, "exercise"),
+            (["--to", "XB", "--subject", "s", "--attach", big], 1, "1024000"),
+            (["--to", "XB", "--subject", "s", "--attach", "/nowhere"], 5, "/nowhere"),
+            (["--to", "XB", "--subject", "s" * 201], 1, "subject"),
+            (["--to", "XB", "--template", unknown], 1, "colour"),
+            (["--to", "XB,XB", "--subject", "s"], 2, "twice"),
+        ]
+        before = len(self.listed("xb-operator", "--all"))
+        for words, status, message in cases:
+            answer = self.world.poc("xa-operator", "notice", "send", "--text", "t", *words, expect=status)
+            self.assertIn(message, answer.err, words)
+            self.assertEqual(len(answer.err.strip().splitlines()), 1, answer.err)
+        self.assertEqual(len(self.listed("xb-operator", "--all")), before)
+        self.world.poc("xa-reader", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t", expect=4)
+        self.world.poc("xb-operator", "notice", "show", "ZZZZ-ZZZZ", expect=5)
+        self.world.poc("xb-operator", "notice", "ack", "zz", expect=5)
+
+    def test_watch_shows_everything_once(self):
+        world = self.world
+        world.poc("ae-operator", "notice", "watch", "--once")
+        watcher = subprocess.Popen([POC, "-c", world.conf("ae-operator"), "notice", "watch"], env=world.env,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            time.sleep(0.5)
+            notice = self.send(to="AE", text="wake up")
+            event = json.loads(watcher.stdout.readline())
+            self.assertEqual((event["event"], event["id"], event["text"]), ("notice", notice, "wake up"))
+        finally:
+            watcher.terminate()
+            watcher.communicate()
+        self.assertNotIn(notice, [json.loads(line)["id"] for line in world.poc("ae-operator", "notice", "watch", "--once").out
+                                  .splitlines() if json.loads(line)["event"] == "notice"])
+        other = world.poc("ae-operator", "notice", "watch", "--once", "--cursor", "tickets").out
+        self.assertIn(notice, other)
+
+    def test_watch_exec_moves_on_success_only(self):
+        world, taken = self.world, os.path.join(self.world.root, "taken")
+        notice = self.send(to="AD", text="for the ticket system")
+        command = f"test -e {taken}.ready || exit 1; cat >> {taken}; echo >> {taken}"
+        watcher = subprocess.Popen([POC, "-c", world.conf("ad-operator"), "notice", "watch", "--cursor", "gate", "--exec",
+                                    command], env=world.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            self.assertIn("did not take", watcher.stderr.readline())
+            self.assertFalse(os.path.exists(taken))
+            open(taken + ".ready", "w", encoding="ascii").close()
+            end = time.monotonic() + 10 * SLOW
+            while time.monotonic() < end and notice not in self.text(taken):
+                time.sleep(0.1)
+        finally:
+            watcher.terminate()
+            watcher.communicate()
+        with open(taken, encoding="utf-8") as file:
+            events = [json.loads(line) for line in file if line.strip()]
+        cursors = [event["cursor"] for event in events if event["desk"]["kind"] == "technical"]
+        self.assertEqual(len(cursors), len(set(cursors)))
+        self.assertIn(notice, [event["id"] for event in events])
+
+    def test_reminder_and_escalation(self):
+        world, notice = self.world, self.send("--reply-by", "1h")
+        reminder = world.poc("xa-operator", "-o", "json", "notice", "remind", notice).json["id"]
+        self.assertEqual(self.listed("xb-operator")[reminder]["subject"], "Reminder: Scans from AS64500")
+        world.poc("xb-operator", "notice", "ack", notice)
+        self.assertIn("nobody is reminded", world.poc("xa-operator", "notice", "remind", notice).err)
+        anchored(world, "xa-operator", notice, "acknowledged")
+        passed = world.poc("xa-operator", "-o", "json", "notice", "escalate", notice, "--to", "XB", "--kind", "diplomatic").json
+        self.assertEqual(passed["thread"], notice)
+        self.assertIn("We see scans.", world.poc("xb-operator", "notice", "show", passed["id"]).out)
+        world.poc("xb-operator", "notice", "remind", notice, expect=4)
+
+
+if __name__ == "__main__":
+    main()

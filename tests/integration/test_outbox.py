@@ -1,0 +1,101 @@
+"""Notices without a connection: kept in the outbox, sent once, sealed anew where a key has gone; read from what is kept."""
+import glob
+import os
+import shutil
+import unittest
+
+from harness import World, main
+
+
+class Outbox(unittest.TestCase):
+    """With a daemon that comes and goes."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(cls.world.close)
+
+    def tearDown(self):
+        if self.world.daemon is None:
+            self.world.start()
+
+    def outbox(self):
+        return glob.glob(self.world.path("users", "xa-operator.state", "*", "outbox", "*"))
+
+    def subjects(self):
+        return [each["subject"] for each in self.world.poc("xb-operator", "-o", "json", "notice", "list").json["notices"]]
+
+    def queue(self, subject):
+        answer = self.world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", subject, "--text", "t",
+                                expect=8).json
+        self.assertIsNone(answer["stored"])
+        return answer["id"]
+
+    def test_offline_then_flushed_once(self):
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        world.stop()
+        first, second = self.queue("offline one"), self.queue("offline two")
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "flush", expect=8).json["waiting"], 2)
+        kept = self.outbox()
+        self.assertEqual(len(kept), 2)
+        copies = [shutil.copy(path, self.world.root) for path in kept]
+        world.start()
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "flush").json, {"schema": "poc.notice-flush/1",
+                                                                                            "sent": 2, "waiting": 0})
+        self.assertEqual(self.outbox(), [])
+        # a crash between answer and removal: posted again, stored once
+        for copy, path in zip(copies, kept):
+            shutil.copy(copy, path)
+        world.poc("xa-operator", "notice", "list")  # any online command sends what waits
+        self.assertEqual(self.outbox(), [])
+        got = self.subjects()
+        self.assertEqual([got.count("offline one"), got.count("offline two")], [1, 1])
+        ids = [each["id"] for each in world.poc("xb-operator", "-o", "json", "notice", "list").json["notices"]]
+        self.assertLess(ids.index(first), ids.index(second))
+
+    def test_asked_to_stay_offline(self):
+        """--offline posts to nobody, though the server is there; a text of several lines reads as such."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        sent = world.poc("xa-operator", "--offline", "-o", "json", "notice", "send", "--to", "XB", "--subject", "kept back",
+                         "--text", "first\nfrom           forged", expect=8).json
+        self.assertIsNone(sent["stored"])
+        self.assertEqual(len(self.outbox()), 1)
+        self.assertNotIn("kept back", self.subjects())
+        world.poc("xa-operator", "notice", "flush")
+        self.assertEqual(self.outbox(), [])
+        shown = world.poc("xb-operator", "notice", "show", sent["id"]).out
+        self.assertIn("\n\n  first\n  from           forged\n\n", shown)
+
+    def test_stale_key_is_sealed_anew(self):
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        world.stop()
+        notice = self.queue("to a key that goes")
+        world.start()
+        # XB's operator gets another machine, with other keys
+        for name in "xb-operator.conf", "xb-operator.key", "xb-operator.crt", "xb-operator-reading.key", "xb-operator.request":
+            os.unlink(world.path("users", name))
+        world.poc("xb-operator", "setup", world.path("states", "XB-operator.invite"), "--request",
+                  world.path("users", "xb-operator.request"))
+        world.poc("xb-coordinator", "-y", "user", "add", world.path("users", "xb-operator.request"))
+        world.poc("xa-operator", "notice", "flush")
+        self.assertIn("to a key that goes", world.poc("xb-operator", "notice", "show", notice).out)
+
+    def test_reading_without_a_server(self):
+        world = self.world
+        notice = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "kept", "--text",
+                           "readable offline").json["id"]
+        world.poc("xb-operator", "notice", "show", notice)
+        world.poc("xb-operator", "-q", "sync")
+        world.stop()
+        self.assertIn("readable offline", world.poc("xb-operator", "notice", "show", notice).out)
+        self.assertIn("outbox", world.poc("xb-operator", "notice", "ack", notice, expect=8).err)
+        world.start()
+        world.poc("xb-operator", "notice", "flush")
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "acknowledged")
+
+
+if __name__ == "__main__":
+    main()

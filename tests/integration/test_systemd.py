@@ -1,0 +1,92 @@
+"""What pocd.service relies on: an inherited listening socket in an empty network, readiness told to systemd; and that the
+unit is right and as closed as it should be, where systemd-analyze is at hand."""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from harness import BUILD, POCD, ROOT, World, main, run
+
+EXPOSURE_MAX = 0.5  # of systemd-analyze security
+UNIT, SOCKET = os.path.join(BUILD, "pocd/systemd/pocd.service"), os.path.join(ROOT, "pocd/systemd/pocd.socket")
+
+
+def empty_network():
+    """A command that runs another one in a network without interfaces; () where that is not allowed."""
+    for command in (("unshare", "--net"), ("unshare", "--user", "--map-root-user", "--net")):
+        if shutil.which("unshare") and subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            return command
+    return ()
+
+
+class Activation(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(cls.world.close)
+        cls.world.stop()
+
+    def tearDown(self):
+        if self.world.daemon:
+            self.assertEqual(self.world.stop(), 0)
+
+    def test_inherited_socket(self):
+        """Descriptor 3 is listened on, whatever [server] listen says; in a network of its own that is empty."""
+        with socket.create_server(("127.0.0.1", 0)) as listener, self.world.settings(reload=False, server__listen="192.0.2.1:1"):
+            port = listener.getsockname()[1]
+            shell = ("sh", "-c", f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&{listener.fileno()}', "sh", *empty_network())
+            self.world.start(prefix=shell, pass_fds=(listener.fileno(),))
+            answer = self.world.poc("xa-reader", "-s", f"127.0.0.1:{port}", "lookup", "XB")
+            self.assertIn("XB-CERT", answer.out)
+            interfaces = os.readlink(f"/proc/{self.world.daemon.pid}/ns/net")
+            self.assertEqual(interfaces == os.readlink("/proc/self/ns/net"), not empty_network())
+
+    def test_foreign_socket(self):
+        """Variables that are meant for another process are not followed."""
+        shell = ("sh", "-c", 'LISTEN_FDS=1 LISTEN_PID=1 exec "$@"', "sh")
+        self.world.start(prefix=shell)
+        self.world.poc("xa-reader", "--online", "lookup", "XB")
+
+    def test_notify(self):
+        path = os.path.join(self.world.root, "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(path)
+            listener.settimeout(10)
+            self.world.start(prefix=("env", f"NOTIFY_SOCKET={path}"))
+            self.assertEqual(listener.recv(100), b"READY=1")
+            self.world.daemon.send_signal(signal.SIGHUP)
+            self.assertEqual([listener.recv(100), listener.recv(100)], [b"RELOADING=1", b"READY=1"])
+            self.assertEqual(self.world.stop(), 0)
+            self.assertEqual(listener.recv(100), b"STOPPING=1")
+
+
+@unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not installed")
+class Unit(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="pocd-unit-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        with open(UNIT, encoding="utf-8") as file:
+            text = file.read()
+        self.unit = os.path.join(self.folder, "pocd.service")
+        with open(self.unit, "w", encoding="utf-8") as out:  # the program need not be installed
+            out.write(re.sub("(?m)^ExecStart=[^ ]*", "ExecStart=" + POCD, text))
+        shutil.copy(SOCKET, self.folder)
+
+    def test_verify(self):
+        answer = run("systemd-analyze", "verify", "--man=no", self.unit, os.path.join(self.folder, "pocd.socket"), expect=None)
+        ours = [line for line in (answer.out + answer.err).splitlines() if "pocd" in line]
+        self.assertEqual(ours, [], answer)
+
+    def test_exposure(self):
+        answer = run("systemd-analyze", "security", "--offline=true", self.unit, expect=None)
+        level = re.search(r"Overall exposure level for pocd\.service: ([0-9.]+)", answer.out)
+        self.assertIsNotNone(level, answer)
+        self.assertLessEqual(float(level.group(1)), EXPOSURE_MAX)
+
+
+if __name__ == "__main__":
+    main()

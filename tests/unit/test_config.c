@@ -1,0 +1,227 @@
+/* pocd.conf and poc.conf: what is refused, by line; and every default that the manual pages give is the one that holds
+ * (tests/integration/test_docs.py sees to it that each key has its line there). */
+#include "tests/lib/unit.h"
+
+#include <unistd.h>
+
+#include "clients/cli/conf.h"
+#include "pocd/config.h"
+
+#define MAN TEST_DATA "/../../docs/man/"
+
+static const char needed[] = "[server]\ncert = a.crt\nkey = a.key\n[store]\npath = data\n[log]\nkey = log.key\n";
+
+static char path[] = "/tmp/pocd-test-config-XXXXXX";
+
+static int make_file(void **state)
+{
+	int fd = mkstemp(path);
+
+	(void)state;
+	return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+	(void)state;
+	return unlink(path);
+}
+
+static void write_file(const char *first, const char *rest)
+{
+	FILE *file = fopen(path, "we");
+
+	assert_non_null(file);
+	assert_true(fprintf(file, "%s%s", first, rest) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* The structs are compared as bytes: both readers clear them first. */
+static struct config *read_daemon(const char *more)
+{
+	static struct config configs[2];
+	static unsigned next;
+	struct config *config = &configs[next++ % 2];
+	struct refusal why = {0};
+
+	write_file(needed, more);
+	assert_int_equal(config_read(path, config, &why), 0);
+	return config;
+}
+
+static struct conf *read_client(const char *more)
+{
+	static struct conf confs[2];
+	static unsigned next;
+	struct conf *conf = &confs[next++ % 2];
+	struct refusal why = {0};
+
+	write_file("", more);
+	assert_int_equal(conf_read(path, conf, &why), 0);
+	return conf;
+}
+
+/* ---- Defaults of the manual pages */
+
+struct entry {
+	char section[40], key[40];
+};
+
+/* .Ss [section] and .It Cm key Ns = ... stand before Default: and .Ql value . */
+static bool read_entry(const char *line, struct entry *entry)
+{
+	return sscanf(line, ".Ss [%39[a-z]]", entry->section) == 1 || sscanf(line, ".It Cm %39[a-z_]", entry->key) == 1;
+}
+
+static unsigned walk_defaults(const char *page, void (*each)(const struct entry *entry, const char *value))
+{
+	FILE *file = fopen(page, "re");
+	struct entry entry = {"", ""};
+	char line[500], value[100];
+	bool default_next = false;
+	unsigned n = 0;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof line, file) != NULL) {
+		if (default_next && sscanf(line, ".Ql %99s", value) == 1) {
+			each(&entry, value);
+			n++;
+		}
+		default_next = strcmp(line, "Default:\n") == 0;
+		read_entry(line, &entry);
+	}
+	fclose(file);
+	return n;
+}
+
+static void daemon_default(const struct entry *entry, const char *value)
+{
+	char more[300];
+
+	print_message("[%s] %s = %s\n", entry->section, entry->key, value);
+	snprintf(more, sizeof more, "[%s]\n%s = %s\n", entry->section, entry->key, value);
+	const struct config *with = read_daemon(more), *without = read_daemon("");
+	assert_memory_equal(with, without, sizeof *with);
+}
+
+static void client_default(const struct entry *entry, const char *value)
+{
+	char more[300];
+
+	print_message("[%s] %s = %s\n", entry->section, entry->key, value);
+	snprintf(more, sizeof more, "[%s]\n%s = %s\n", entry->section, entry->key, value);
+	const struct conf *with = read_client(more), *without = read_client("");
+	assert_memory_equal(with, without, sizeof *with);
+}
+
+static void test_defaults(void **state)
+{
+	(void)state;
+	setenv("XDG_STATE_HOME", "/nowhere", 1);
+	assert_int_equal(walk_defaults(MAN "pocd.conf.5", daemon_default), 21);
+	assert_int_equal(walk_defaults(MAN "poc.conf.5", client_default), 2);
+	/* the comparison sees a difference */
+	const struct config *other = read_daemon("[limits]\nidle_time = 301s\n"), *plain = read_daemon("");
+	assert_memory_not_equal(other, plain, sizeof *plain);
+}
+
+/* ---- Refusals */
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *more, *text;
+	} cases[] = {
+	    {"[limits]\nconections = 7\n", "line 9: unknown key \"conections\" in section [limits]"},
+	    {"[limit]\nconnections = 7\n", "line 9: unknown key \"connections\" in section [limit]"},
+	    {"[limits]\nconnections = 0\n", "line 9: limits.connections is out of range"},
+	    {"[limits]\nconnections = seven\n", "line 9: limits.connections: \"seven\" is not a number"},
+	    {"[limits]\nidle_time = 5\n", "line 9: limits.idle_time: \"5\" is not a duration"},
+	    {"[limits]\nidle_time = 99ms\n", "out of range"},
+	    {"[limits]\nidle_time = 50d\n", "out of range"},
+	    {"[limits]\nqueue_max = 1KB\n", "line 9: limits.queue_max: \"1KB\" is not a size"},
+	    {"[limits]\nqueue_max = 128K\n", "queue_max must be above queue_pause"},
+	    {"[store]\nmap_size = 1000K\n", "line 9: store.map_size is out of range"},
+	    {"[server]\nthreads = 65\n", "at most 64 threads"},
+	    {"[log]\nkey = a, b, c, d, e\n", "1 to 4 files"},
+	    {"[log]\nkey =\n", "[log] needs key"},
+	    {"[diagnostics]\nlevel = loud\n", "level must be debug"},
+	    {"[diagnostics]\nformat = xml\n", "format must be text or json"},
+	    {"nonsense\n", "line 8: neither [section] nor key = value"},
+	    {"[limits]\n  idle_time = 1s\n", "line 9: begins with white space"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		static struct config config;
+		struct refusal why = {0};
+		write_file(needed, cases[i].more);
+		assert_int_equal(config_read(path, &config, &why), STATUS_INVALID);
+		if (strstr(why.message, cases[i].text) == NULL)
+			fail_msg("\"%s\" is not in \"%s\"", cases[i].text, why.message);
+	}
+}
+
+static void test_missing(void **state)
+{
+	static struct config config;
+	struct refusal why = {0};
+
+	(void)state;
+	write_file("[server]\ncert = a\n", "");
+	assert_int_equal(config_read(path, &config, &why), STATUS_INVALID);
+	assert_non_null(strstr(why.message, "[server] needs cert and key"));
+	assert_int_equal(config_read("/nowhere/pocd.conf", &config, &why), STATUS_NOT_FOUND);
+}
+
+/* The manual pages say from how many bytes on a line is refused. */
+static void test_long_line(void **state)
+{
+	static struct config config;
+	char line[220];
+	struct refusal why = {0};
+
+	(void)state;
+	memset(line, 'x', sizeof line);
+	memcpy(line, "file = ", 7);
+	strcpy(line + 198, "\n");
+	write_file(needed, "[diagnostics]\n");
+	FILE *file = fopen(path, "ae");
+	assert_non_null(file);
+	assert_true(fputs(line, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(config_read(path, &config, &why), 0);
+	assert_int_equal(strlen(strrchr(config.file, '/') + 1), 191);
+	line[198] = 'x';
+	strcpy(line + 199, "\n");
+	file = fopen(path, "ae");
+	assert_non_null(file);
+	assert_true(fputs(line, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(config_read(path, &config, &why), STATUS_INVALID);
+	assert_non_null(strstr(why.message, "line 10: too long"));
+}
+
+static void test_paths(void **state)
+{
+	(void)state;
+	const struct config *config = read_daemon("[diagnostics]\nfile = /var/log/pocd.log\n");
+	assert_string_equal(config->cert, "/tmp/a.crt");
+	assert_string_equal(config->path, "/tmp/data");
+	assert_string_equal(config->file, "/var/log/pocd.log");
+	const struct conf *conf = read_client("[coordinator]\nkey = one.key, /two.key\n[state]\ndir = here\n");
+	assert_int_equal(conf->coordinator.n, 2);
+	assert_string_equal(conf->coordinator.paths[0], "/tmp/one.key");
+	assert_string_equal(conf->coordinator.paths[1], "/two.key");
+	assert_string_equal(conf->state_dir, "/tmp/here");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_defaults),  cmocka_unit_test(test_refused), cmocka_unit_test(test_missing),
+	    cmocka_unit_test(test_long_line), cmocka_unit_test(test_paths),
+	};
+
+	return cmocka_run_group_tests(tests, make_file, remove_file);
+}
