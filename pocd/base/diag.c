@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -10,10 +11,11 @@
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
+/* The lock guards fd; level and json are read before a line is made, so that a level that is off costs no lock. */
 static struct {
 	pthread_mutex_t lock;
-	enum diag_level level;
-	bool json;
+	_Atomic(enum diag_level) level;
+	atomic_bool json;
 	int fd;
 } sink = {PTHREAD_MUTEX_INITIALIZER, DIAG_INFO, false, STDERR_FILENO};
 
@@ -134,10 +136,10 @@ void diag(enum diag_level level, const char *event, ...)
 	char time[32];
 	va_list args;
 
-	if (level < sink.level)
+	if (level < atomic_load_explicit(&sink.level, memory_order_relaxed))
 		return;
 	put_time(time);
-	bool json = sink.json;
+	bool json = atomic_load_explicit(&sink.json, memory_order_relaxed);
 	if (json) {
 		put(&line, '{');
 		put_pair(&line, true, "time", time);
