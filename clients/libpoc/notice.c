@@ -266,10 +266,10 @@ static int join_pages(struct poc *poc, const struct pages *pages, Poc__NoticeSto
 		status = refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
 		goto done;
 	}
-	whole.version = pages->list[0]->version;
 	whole.steps = steps;
 	for (size_t i = 0; i < pages->n; i++) {
 		const Poc__NoticeStory *page = pages->list[i];
+		whole.version = page->version;
 		for (size_t j = 0; j < page->n_steps; j++)
 			steps[whole.n_steps++] = page->steps[j];
 		for (size_t j = 0; j < page->n_envelopes; j++)
