@@ -449,6 +449,7 @@ static void *run(void *arg)
 {
 	struct loop *loop = arg;
 
+	(void)pthread_setname_np(pthread_self(), "pocd-loop"); /* for top -H and the like */
 	event_base_loop(loop->shared.base, EVLOOP_NO_EXIT_ON_EMPTY);
 	return NULL;
 }
