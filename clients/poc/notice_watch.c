@@ -77,7 +77,22 @@ static int move_cursor(struct watching *w, size_t i, uint64_t cursor)
 
 /* ---- Events */
 
-static json_t *receipt_event(struct watching *w, const struct desk *desk, const struct desk_entry *entry)
+/* What an event's reader needs of its notice (NULL: not at this desk). */
+static void add_notice(json_t *json, const struct desk_notice *n)
+{
+	char thread[NOTICE_ID_TEXT];
+	struct notice_id id;
+
+	if (n == NULL)
+		return;
+	memcpy(id.bytes, n->notice->core->thread.data, NOTICE_ID_SIZE);
+	duty_id(&id, thread);
+	json_object_set_new(json, "thread", json_string(thread));
+	if (n->notice->core->exercise[0] != '\0')
+		json_object_set_new(json, "exercise", json_string(n->notice->core->exercise));
+}
+
+static json_t *receipt_event(const struct desk *desk, const struct desk_entry *entry)
 {
 	struct receipt *receipt;
 	char id[NOTICE_ID_TEXT];
@@ -87,7 +102,6 @@ static json_t *receipt_event(struct watching *w, const struct desk *desk, const 
 	const Poc__Receipt *r = receipt->receipt;
 	const struct desk_notice *n = desk_find(desk, &receipt->notice_id);
 	duty_id(&receipt->notice_id, id);
-	(void)w;
 	json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "event", step_name(r->step), "id", id, "place",
 				 r->place, "kind", poc_kind_name(r->kind), "handle", r->handle, "time",
 				 time_text(r->time), "verified", (int)entry->good);
@@ -97,8 +111,7 @@ static json_t *receipt_event(struct watching *w, const struct desk *desk, const 
 		json_object_set_new(json, "answer_by", json_string(time_text(r->answer_by)));
 	if (!step_is_private(r->step))
 		json_object_set_new(json, "implies", json_string(duty_disclaimer()));
-	if (n != NULL && n->notice->core->exercise[0] != '\0')
-		json_object_set_new(json, "exercise", json_string(n->notice->core->exercise));
+	add_notice(json, n);
 	receipt_destroy(receipt);
 	return json;
 }
@@ -116,8 +129,7 @@ static json_t *fact_event(const struct desk *desk, const struct desk_entry *entr
 	duty_id(&id, text);
 	json_t *json = json_pack("{s:s,s:s,s:s,s:s}", "event", step_name(fact->step), "id", text, "place", fact->place,
 				 "time", time_text(fact->time_ms / 1000));
-	if (n != NULL && n->notice->core->exercise[0] != '\0')
-		json_object_set_new(json, "exercise", json_string(n->notice->core->exercise));
+	add_notice(json, n);
 	message_free(fact);
 	return json;
 }
@@ -145,7 +157,7 @@ static json_t *notice_event(struct watching *w, const struct desk *desk, const s
 
 static json_t *event_of(struct watching *w, const struct desk *desk, const struct desk_entry *entry)
 {
-	json_t *json = entry->fact ? fact_event(desk, entry) : receipt_event(w, desk, entry);
+	json_t *json = entry->fact ? fact_event(desk, entry) : receipt_event(desk, entry);
 
 	if (json == NULL && !entry->fact)
 		json = notice_event(w, desk, entry);
@@ -325,8 +337,6 @@ static int watch_on(struct watching *w)
 		if (status != 0)
 			return status;
 		w->pause_ms = PAUSE_LEAST_MS;
-		if (w->once)
-			return 0;
 		status = client_wait_event(w->duty->poc, EVENT_WAIT_MS, &seen);
 	}
 	return status;
@@ -336,8 +346,8 @@ static int watch_for_ever(struct watching *w)
 {
 	for (;;) {
 		int status = watch_on(w);
-		if (status == 0 || !passing(status))
-			return status == 0 ? 0 : duty_fail(w->duty, status);
+		if (!passing(status))
+			return duty_fail(w->duty, status);
 		cli_note(w->duty->cli, tr("%s: trying again in %s"), client_why(w->duty->poc)->message,
 			 span_text((w->pause_ms + 999) / 1000));
 		client_disconnect(w->duty->poc);
@@ -346,10 +356,14 @@ static int watch_for_ever(struct watching *w)
 	}
 }
 
-static int once_offline(struct watching *w)
+/* Without a server: what the local copies of the feeds have. */
+static int watch_once(struct watching *w)
 {
-	int status = show_new(w);
+	int status = w->duty->offline ? 0 : sync_all(w);
 
+	if (status != 0)
+		return duty_fail(w->duty, status);
+	status = show_new(w);
 	return status == STATUS_BUSY ? cli_fail(w->duty->cli, STATUS_FAILED, tr("the command did not take the event"))
 				     : status;
 }
@@ -373,7 +387,7 @@ int poc_cmd_notice_watch(struct cli *cli)
 	for (size_t i = 0; i < duty.n_desks && status == 0; i++)
 		status = read_cursor(&w, i);
 	if (status == 0)
-		status = w.once && duty.offline ? once_offline(&w) : watch_for_ever(&w);
+		status = w.once ? watch_once(&w) : watch_for_ever(&w);
 	duty_close(&duty);
 	return status;
 }

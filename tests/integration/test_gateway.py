@@ -1,0 +1,164 @@
+"""The example gateways of `poc notice watch --exec`, against a mail program and a ticket system of the test's own; the unit."""
+import email
+import email.policy
+import http.server
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+import threading
+import unittest
+import urllib.parse
+
+from harness import BUILD, POC, ROOT, World, main, run
+
+GATEWAY = os.path.join(ROOT, "clients/gateway")
+UNIT = os.path.join(BUILD, "clients/gateway/poc-watch@.service")
+EXPOSURE_MAX = 2.0  # of systemd-analyze security: it needs the network
+SECRET = "the-words-of-the-notice"
+
+
+class Tracker(http.server.ThreadingHTTPServer):
+    """What the gateway uses of Request Tracker's REST 2."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), TrackerRequest)
+        self.tickets, self.comments, self.down = {}, [], False
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+
+class TrackerRequest(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+        pass
+
+    def answer(self, status, document):
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def allowed(self):
+        if self.server.down or self.headers["Authorization"] != "token of-the-test":
+            self.answer(503 if self.server.down else 401, {"message": "no"})
+            return False
+        return True
+
+    def do_GET(self):  # pylint: disable=invalid-name
+        if not self.allowed():
+            return
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["query"][0]
+        wanted = re.fullmatch(r"Queue = 'Incidents' AND Subject LIKE '(.*)'", query).group(1)
+        self.answer(200, {"items": [{"id": str(n)} for n, ticket in self.server.tickets.items() if wanted in ticket["Subject"]]})
+
+    def do_POST(self):  # pylint: disable=invalid-name
+        document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if not self.allowed():
+            return
+        comment = re.fullmatch(r"/REST/2.0/ticket/(\d+)/comment", self.path)
+        if comment:
+            self.server.comments.append((int(comment.group(1)), document["Content"]))
+        else:
+            self.server.tickets[len(self.server.tickets) + 1] = document
+        self.answer(201, ["done"])
+
+
+class Gateway(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(cls.world.close)
+
+    def send(self, *words, to="XB"):
+        answer = self.world.poc("xa-operator", "-o", "json", "notice", "send", "--to", to, "--subject", SECRET, "--text", SECRET, *words)
+        return answer.json["id"]
+
+    def watch(self, user, gateway, expect=0, **env):
+        return run(POC, "-c", self.world.conf(user), "notice", "watch", "--once", "--cursor", gateway, "--exec",
+                   os.path.join(GATEWAY, gateway), env={**self.world.env, **env}, expect=expect)
+
+    def test_mail(self):
+        out = os.path.join(self.world.root, "mail")
+        program = os.path.join(self.world.root, "sendmail")
+        with open(program, "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\ntest -e {out}.ready || exit 75\ncat > {out}.$$\n")
+        os.chmod(program, stat.S_IRWXU)
+        settings = {"POC_MAIL_TO": "duty@xb.example", "POC_SENDMAIL": program}
+        notice = self.send("--exercise", "night-owl")
+        answer = self.watch("xb-operator", "mail", expect=1, **settings)
+        self.assertIn("did not take", answer.err)
+        open(out + ".ready", "w", encoding="ascii").close()
+        self.watch("xb-operator", "mail", **settings)
+        mails = []
+        for name in os.listdir(self.world.root):
+            if re.fullmatch(r"mail\.\d+", name):
+                with open(os.path.join(self.world.root, name), "rb") as file:
+                    mails.append(email.message_from_binary_file(file, policy=email.policy.default))
+        ours = [mail for mail in mails if notice in mail["Subject"] and "notice" in mail["Subject"]]
+        self.assertTrue(ours, [mail["Subject"] for mail in mails])
+        self.assertEqual(ours[0]["To"], "duty@xb.example")
+        self.assertTrue(ours[0]["Subject"].startswith("EXERCISE "))
+        self.assertIn("EXERCISE night-owl", ours[0].get_content())
+        self.assertIn(f"poc notice show {notice}", ours[0].get_content())
+        for mail in mails:
+            self.assertNotIn(SECRET, mail.as_string())
+
+    def test_mail_without_settings(self):
+        self.send(to="AE")
+        answer = self.watch("ae-operator", "mail", expect=1)
+        self.assertIn("POC_MAIL_TO is not set", answer.err)
+
+    def test_request_tracker(self):
+        tracker = Tracker()
+        self.addCleanup(tracker.stop)
+        token = os.path.join(self.world.root, "token")
+        with open(token, "w", encoding="ascii") as file:
+            file.write("of-the-test\n")
+        settings = {"RT_URL": f"http://127.0.0.1:{tracker.server_port}", "RT_TOKEN_FILE": token}
+        notice = self.send(to="AD")
+        tracker.down = True
+        answer = self.watch("ad-operator", "request-tracker", expect=1, **settings)
+        self.assertIn("503", answer.err)
+        self.assertEqual(tracker.tickets, {})
+        tracker.down = False
+        self.watch("ad-operator", "request-tracker", **settings)
+        ours = [n for n, ticket in tracker.tickets.items() if notice in ticket["Subject"]]
+        self.assertEqual(len(ours), 1, tracker.tickets)
+        self.assertIn(SECRET, tracker.tickets[ours[0]]["Content"])
+        self.world.poc("ad-operator", "notice", "ack", notice)
+        self.watch("ad-operator", "request-tracker", **settings)
+        comments = [text for ticket, text in tracker.comments if ticket == ours[0]]
+        self.assertTrue([text for text in comments if text.startswith("event: acknowledged") and "neither agreement" in text], comments)
+        self.assertEqual(len([ticket for ticket in tracker.tickets.values() if notice in ticket["Subject"]]), 1)
+
+
+@unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not installed")
+class Unit(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="poc-unit-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        with open(UNIT, encoding="utf-8") as file:
+            text = file.read()
+        self.unit = os.path.join(self.folder, "poc-watch@mail.service")
+        with open(self.unit, "w", encoding="utf-8") as out:  # the program need not be installed
+            out.write(re.sub("(?m)^ExecStart=[^ ]*", "ExecStart=" + POC, text))
+
+    def test_verify(self):
+        answer = run("systemd-analyze", "verify", "--man=no", self.unit, expect=None)
+        self.assertEqual([line for line in (answer.out + answer.err).splitlines() if "poc-watch" in line], [], answer)
+
+    def test_exposure(self):
+        answer = run("systemd-analyze", "security", "--offline=true", self.unit, expect=None)
+        level = re.search(r"Overall exposure level for poc-watch@mail\.service: ([0-9.]+)", answer.out)
+        self.assertIsNotNone(level, answer)
+        self.assertLessEqual(float(level.group(1)), EXPOSURE_MAX)
+
+
+if __name__ == "__main__":
+    main()
