@@ -72,12 +72,12 @@ class Stories(unittest.TestCase):
             return 6, str(refused)
         return 0, ""
 
-    def poc_verify(self, data, name="judged.story"):
+    def poc_verify(self, data, name="judged.story", user="xa-reader"):
         path = os.path.join(self.world.root, name)
         with open(path, "wb") as file:
             file.write(data)
         try:
-            return self.world.poc("xa-reader", "--offline", "verify", path, expect=None)
+            return self.world.poc(user, "--offline", "verify", path, expect=None)
         finally:
             os.unlink(path)
 
@@ -144,6 +144,16 @@ class Stories(unittest.TestCase):
         world.poc("xb-coordinator", "-y", "user", "remove", "reader")
         after = self.save(notice, "acknowledged")
         self.by_both([("before", None, before), ("after", None, after)])
+
+    def test_seeds(self):
+        """The corpus of the fuzz target is genuine, and what forge_story.py makes today."""
+        for name, data in forge_story.seeds().items():
+            self.assertEqual(data, read(os.path.join(CORPUS, "story", name)))
+            directory = forge.sha(decode("Envelope", decode(SCHEMA, data)["trust"][0])["payload"])
+            story.Story(data, directory)
+            seed = self.world.variant("xa-reader", "seed", {("directory", "id"): directory.hex()})
+            answer = self.poc_verify(data, user=seed)
+            self.assertEqual(answer.status, 0, str(answer))
 
     # --- Forged ---
 

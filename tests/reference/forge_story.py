@@ -1,7 +1,12 @@
 """forge_story: forged stories of notices, by the two forgers of forge.py: the carrier, who has genuine files and no
 key, and the operator, who has the log key and coordinators' keys, and makes a log of his own with honest proofs for what
-must not pass."""
+must not pass.
+
+    forge_story.py seeds DIR    writes genuine stories of a directory of its own (the corpus of tests/fuzz/fuzz_story.c)
+"""
 import copy
+import os
+import sys
 
 from canonical import decode, encode
 from forge import (EMPTY, ZERO, Signer, change, head, key_of, leaf, log_path, log_root, next_head, note_line, note_text,
@@ -506,3 +511,54 @@ def operator(genuine, log_key, root, enrolment, authorities, coordinators, seale
                          ("with a byte more", body + b"\0"), ("cut", body[:-1]), ("of no form", b"CMS")):
         add(f"a body {label}", "body|MAC", play().opening(body=other, body_keys=keys), body=other)
     return made
+
+
+# --- Seeds ---
+
+def seeds():
+    """{name: bytes}: stories of a small directory, whose keys come from their labels."""
+    names = ("root", "enrolment", "log", "XA", "XB", "operator of XA", "operator of XB")
+    keys, day, issued = {name: Signer.derived(name) for name in names}, 86400, 1767225600
+    trust = encode("Trust", {
+        "head": head(b"", "T"), "issued": issued, "expires": issued + 365 * day, "origin": "example.test/2026",
+        "log_keys": [{"spki": keys["log"].spki}], "root_keys": [{"spki": keys["root"].spki}], "root_threshold": 1,
+        "enrolment_keys": [{"spki": keys["enrolment"].spki}], "enrolment_threshold": 1, "max_age": day,
+        "algorithms": ["ed25519"], "least_protocol": 1, "replacement_delay": 3 * day})
+    directory, chains = sha(trust), {}
+    for state in ("XA", "XB"):
+        chains[state] = encode("Keys", {
+            "head": head(directory, "K/" + state), "issued": issued, "authority": [{"spki": keys[state].spki}],
+            "authority_threshold": 1, "coordinators": [{"spki": keys[state].spki}]})
+    register = encode("Register", {"head": head(directory, "S"), "issued": issued, "entries": [
+        {"state": state, "anchor": sha(chain), "reference": "note 1/2026", "date": "2026-01-01"}
+        for state, chain in chains.items()]})
+    envelopes = [seal("S", register, keys["enrolment"])] + [seal("K", chain, keys[state]) for state, chain in
+                                                            chains.items()]
+    start = encode("NoticeStory", {"trust": [seal("T", trust, keys["root"])], "envelopes": envelopes, "checkpoint": {
+        "leaf": leaf(STATE, ZERO, 1, ZERO, issued * 1000)}})
+
+    def play(**fields):
+        its = Play(start, keys["log"], keys)
+        for place, its_signers in its.signers.items():
+            its_signers.update(operator=keys["operator of " + place], reader=keys[place])
+            its.users(place)
+        return its.opening(**fields)
+
+    acknowledged, escalated = play(), play(escalations=[{"at": issued + 9, "to": {
+        "place": "XB", "kind": 2, "keys": [bytes(32)]}}])
+    acknowledged.tell(acknowledged.fact(DELIVERED), acknowledged.receipt(answer_by=issued + day))
+    acknowledged.tell(acknowledged.receipt(DECLINED, reason=1))
+    escalated.tell(escalated.fact(ESCALATED, kind=2))
+    return {"declined": acknowledged.file(), "escalated": escalated.file(), "inner": play().file(body=b"inner")}
+
+
+def main():
+    if len(sys.argv) != 3 or sys.argv[1] != "seeds":
+        sys.exit(__doc__)
+    for name, data in seeds().items():
+        with open(os.path.join(sys.argv[2], name), "wb") as file:
+            file.write(data)
+
+
+if __name__ == "__main__":
+    main()
