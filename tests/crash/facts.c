@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pocd/directory/notices_check.h"
 #include "pocd/directory/rows.h"
 #include "pocd/ledger/ledger.h"
 #include "proto/rules/envelope.h"
@@ -168,6 +169,7 @@ int main(int argc, char **argv)
 	struct store_lmdb_options options = {.path = argc > 1 ? argv[1] : "", .read_only = 1};
 	struct facts facts = {.from = argc > 2 ? strtoull(argv[2], NULL, 10) : 0};
 	struct ledger_report report;
+	struct notices_report notices;
 	struct store *store;
 	struct refusal why = {0};
 
@@ -177,7 +179,9 @@ int main(int argc, char **argv)
 	}
 	if (store_lmdb_open(&options, &store, &why) != 0)
 		return fail(why.message);
-	int result = ledger_check(store, &report, &why) != 0 ? fail(why.message) : 0;
+	int result = ledger_check(store, &report, &why) != 0 || notices_check(store, &notices, &why) != 0
+			 ? fail(why.message)
+			 : 0;
 	if (result == 0 && store_view_begin(store, &facts.view) == 0) {
 		result = print_all(&facts, &report);
 		store_view_end(facts.view);
