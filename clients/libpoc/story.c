@@ -41,11 +41,8 @@ static bool item_form(const Poc__Item *item)
 static int check_evidence(const Poc__Evidence *e, bool fact, struct refusal *why)
 {
 	if (e->siblings.len % HASH_SIZE != 0 || e->siblings.len / HASH_SIZE > PREFIX_DEPTH_MAX ||
-	    e->anchor.len != LEAF_SIZE || !path_form(&e->path) || !path_form(&e->state_path))
-		return bad(why, "the evidence of a step has a wrong form");
-	if (fact && e->state.len == 0 && e->state_index == 0 && e->state_path.len == 0 && e->n_items == 0)
-		return 0;
-	if (e->state.len != LEAF_SIZE || e->n_items != (fact ? 0 : ITEMS))
+	    e->anchor.len != LEAF_SIZE || !path_form(&e->path) || e->state.len != LEAF_SIZE ||
+	    !path_form(&e->state_path) || e->n_items != (fact ? 0 : ITEMS))
 		return bad(why, "the evidence of a step has a wrong form");
 	for (size_t i = 0; i < e->n_items; i++) {
 		if (!item_form(e->items[i]))
@@ -370,7 +367,7 @@ static int judge_fact(const struct verified_head *head, const Poc__Evidence *e, 
 {
 	struct leaf state;
 
-	return e->state.len == 0 ? 0 : check_state(head, e, anchor, &state, why);
+	return check_state(head, e, anchor, &state, why);
 }
 
 static int prove_step(const struct verified_head *head, const struct story *story, const Poc__StoryStep *source,
@@ -588,8 +585,9 @@ static int check_saved(const struct story *story, struct refusal *why)
 			return bad(why, "a saved step has no time of storage but that of its evidence");
 		if (step_is_private(story->steps[i].step))
 			return bad(why, "a saved story holds no step that is private to a desk");
-		if (i > 1 && message->steps[i]->evidence != NULL && message->steps[i - 1]->evidence != NULL &&
-		    message->steps[i]->evidence->index < message->steps[i - 1]->evidence->index)
+		if (!story->steps[i].proven)
+			return bad(why, "a saved story holds no step that nothing proves");
+		if (i > 0 && message->steps[i]->evidence->index < message->steps[i - 1]->evidence->index)
 			return bad(why, "the steps are not in the order of the log");
 	}
 	for (size_t i = 0; i < message->n_envelopes; i++) {

@@ -48,7 +48,8 @@ int story_decode(const uint8_t *bytes, size_t size, Poc__NoticeStory **out, stru
 /* Verifies an answer's story under a head.  Takes message over in any case.  0 and *out (story_destroy). */
 int story_verify(const struct verified_head *head, Poc__NoticeStory *message, struct story **out, struct refusal *why);
 
-/* Verifies a saved story from the pins alone, and that nothing in it is unauthenticated.  0, *head and *out. */
+/* Verifies a saved story from the pins alone, and that nothing in it is unauthenticated: every step is proven.  0,
+ * *head and *out. */
 int story_verify_saved(const struct verify_pins *pins, const uint8_t *bytes, size_t size, struct verified_head **head,
 		       struct story **out, struct refusal *why);
 

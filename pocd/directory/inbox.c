@@ -612,7 +612,9 @@ int inbox_deliver(struct inbox *inbox, const struct notice_id *id, const char *p
 	int desk = core_find(core, place, kind);
 	if (!row_received(&file->row, core, desk) || (file->row.done[desk] >> POC__STEP__STEP_DELIVERED & 1) != 0)
 		return 0;
-	if ((size_t)desk <= core->n_to && !same_state(place, core->from->place) && !fetched(file, place))
+	/* past its retention it weighs nothing any more */
+	if (file->row.body_size > 0 && (size_t)desk <= core->n_to && !same_state(place, core->from->place) &&
+	    !fetched(file, place))
 		status = drop_backlog(inbox, file, (unsigned)desk);
 	if (status == 0)
 		status = state_fact(inbox, file, POC__STEP__STEP_DELIVERED, desk);

@@ -64,12 +64,15 @@ class Log:
     def acknowledged(self):
         return [value for value, write in self.sent.items() if write.answer]
 
+    def unanswered(self):
+        return [write.name for write in self.sent.values() if not write.answer]
+
 
 class Facts:
     """What is in a folder: the output of the program facts."""
 
     def __init__(self, text):
-        self.puts, self.by_value, self.missing = [], {}, []
+        self.puts, self.by_value, self.missing, self.entries = [], {}, [], []
         self.sections = None
         for line in text.splitlines():
             kind, *rest = line.split()
@@ -79,6 +82,8 @@ class Facts:
                 self.by_value.setdefault(rest[3], []).append(put)
                 if rest[5] != "0":
                     self.missing.append(rest[1])
+            elif kind == "entry":
+                self.entries.append((rest[0], int(rest[1]), *rest[2:]))
             elif kind == "sections":
                 self.sections = (int(rest[0]), int(rest[1]))
             else:
@@ -135,14 +140,17 @@ def judge_group(group, values, facts):
 
 class World:
     """A folder with a directory, its server, and its writers.  Only processes that were started here are ended."""
+    WRITER, LOG = WRITER, Log  # who writes, and who reads what they say
+    WHO, STATES, ROUND = f"{WRITERS} writers", STATES, (0.05, 0.6)  # seconds of a round of the storm
 
-    def __init__(self, states=STATES, root=None):
+    def __init__(self, states=None, root=None):
+        self.states = states or self.STATES
         self.root = root or tempfile.mkdtemp(prefix="pocd-crash-")
         self.port = free_port()
         self.template, self.dir = os.path.join(self.root, "template"), os.path.join(self.root, "world")
         self.server = self.writers = None
         self.env = {**os.environ, "NO_COLOR": "1", "TZ": "UTC", "LC_ALL": "C.UTF-8", "HOME": self.root}
-        run(MAKE_WORLD, self.template, f"127.0.0.1:{self.port}", states, WRITERS, timeout=60)
+        run(MAKE_WORLD, self.template, f"127.0.0.1:{self.port}", self.states, WRITERS, timeout=60)
         self.fresh()
 
     def __enter__(self):
@@ -169,7 +177,7 @@ class World:
         """Begins again with the directory as it was made."""
         shutil.rmtree(self.dir, ignore_errors=True)
         shutil.copytree(self.template, self.dir)
-        self.log = Log(self.path("acks"))
+        self.log = self.LOG(self.path("acks"))
         self.first = self.facts(0).size
         self.least = self.first
 
@@ -225,7 +233,7 @@ class World:
 
     def write(self):
         """Starts the writers."""
-        self.writers = subprocess.Popen([WRITER, self.dir, self.path("acks")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.writers = subprocess.Popen([self.WRITER, self.dir, self.path("acks")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, env=self.env)
         if self.writers.stdout.readline() != "writing\n":
             raise AssertionError(f"the writers do not start: {self.writers.stderr.read()}")
@@ -264,11 +272,19 @@ class World:
     def judge(self, since=None):
         """Compares folder and acknowledgements while no server runs; raises on any fault."""
         facts = self.facts(since)
-        faults = judge(self.log.read(), facts, self.first, self.least, (f"R/{READER}",))
+        faults = self.faults(facts)
         if faults:
             raise AssertionError("\n".join(faults[:20]))
         self.least = facts.size
         return facts
+
+    def faults(self, facts):
+        return judge(self.log.read(), facts, self.first, self.least, (f"R/{READER}",))
+
+    def judge_end(self):
+        """After everything has come to an end."""
+        if self.log.refused:
+            raise AssertionError(f"refused: {self.log.refused[:5]}")
 
     def check(self):
         """pocadm check."""

@@ -3,6 +3,7 @@
  *
  *     put LEAF NAME SEQ VALUE TIME_MS MISSING     of each PUT leaf; sections that it calls for and that are not there
  *     sections STORED REFERENCED                  with FROM 0 only
+ *     entry PLACE CURSOR HASH ID WHAT             of each desk's feed: notice, receipt or fact; SHA-256 of the item
  *     size LEAVES PUBLISHED
  *
  * The sections of leaves before FROM are not looked at again.  What is wrong goes to stderr, with exit status 1. */
@@ -11,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pocd/directory/notices_check.h"
+#include "pocd/directory/rows.h"
 #include "pocd/ledger/ledger.h"
 #include "proto/rules/envelope.h"
 
@@ -117,6 +120,27 @@ static int count(void *ctx, const uint8_t *key, size_t key_size, const struct st
 	return 0;
 }
 
+/* Desks are told apart by their place alone: the writers have one each. */
+static int print_entry(void *ctx, const uint8_t *key, size_t key_size, const struct store_value *value)
+{
+	struct store_view *view = ctx;
+	struct row_feed row;
+	struct row_step step;
+	const uint8_t *item;
+	size_t size;
+	char hex[65], id[NOTICE_ID_TEXT];
+
+	if (row_read_feed(key, key_size, value, &row) != 0 || row_read_step(view, row.number, row.step, &step) != 0 ||
+	    row_read_item(view, &step, &item, &size) != 0)
+		return STATUS_DAMAGED;
+	const struct hash hash = hash_of(item, size);
+	hash_to_hex(&hash, hex);
+	notice_id_print(&row.id, id);
+	printf("entry %s %" PRIu64 " %s %s %s\n", (const char *)key, row.cursor, hex, id,
+	       step.step == 0 ? "notice" : step_name(step.step));
+	return 0;
+}
+
 static int print_all(struct facts *facts, const struct ledger_report *report)
 {
 	uint64_t published = 0;
@@ -127,6 +151,8 @@ static int print_all(struct facts *facts, const struct ledger_report *report)
 		if (print_leaf(facts, i) != 0)
 			return 1;
 	}
+	if (store_walk(facts->view, TABLE_FEED, NULL, 0, print_entry, facts->view) != 0)
+		return fail("the feeds cannot be read");
 	if (store_walk(facts->view, TABLE_SECTION, NULL, 0, count, &facts->stored) != 0)
 		return fail("the sections cannot be read");
 	if (facts->from == 0)
@@ -143,6 +169,7 @@ int main(int argc, char **argv)
 	struct store_lmdb_options options = {.path = argc > 1 ? argv[1] : "", .read_only = 1};
 	struct facts facts = {.from = argc > 2 ? strtoull(argv[2], NULL, 10) : 0};
 	struct ledger_report report;
+	struct notices_report notices;
 	struct store *store;
 	struct refusal why = {0};
 
@@ -152,7 +179,9 @@ int main(int argc, char **argv)
 	}
 	if (store_lmdb_open(&options, &store, &why) != 0)
 		return fail(why.message);
-	int result = ledger_check(store, &report, &why) != 0 ? fail(why.message) : 0;
+	int result = ledger_check(store, &report, &why) != 0 || notices_check(store, &notices, &why) != 0
+			 ? fail(why.message)
+			 : 0;
 	if (result == 0 && store_view_begin(store, &facts.view) == 0) {
 		result = print_all(&facts, &report);
 		store_view_end(facts.view);

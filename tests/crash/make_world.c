@@ -1,7 +1,10 @@
 /* make_world DIR ADDRESS STATES WRITERS: a directory for crash tests, made in-process: STATES states with keys, users
  * and records in DIR/data; server and writers' keys and certificates, pocd.conf, reader.conf, DIR/directory with
  * address, id and server's pin, and DIR/writers with a line for each writer: state, the seq and value of its users' and
- * of its record's current envelope. */
+ * of its record's current envelope.
+ *
+ * The operators of the writers' states and of up to four after the reader's, who are to exchange notices, have
+ * CC-operator.conf with their keys; DIR/correspondents names them, as "sender CC" and "receiver CC". */
 #include <fcntl.h>
 #include <openssl/pem.h>
 #include <stdio.h>
@@ -14,6 +17,8 @@
 #include "pocd/directory/directory.h"
 #include "proto/keys/keystore_file.h"
 #include "tests/lib/world.h"
+
+enum { RECEIVERS = 4 };
 
 static const char *folder;
 
@@ -104,6 +109,22 @@ static void fill_store(struct world *world, unsigned states)
 	store_close(store);
 }
 
+static void write_client_conf(const struct world *world, const char *address, const char *state, const char *name,
+			      const char *more)
+{
+	char id[65], pin[65], file[80];
+
+	snprintf(file, sizeof file, "%s.conf", name);
+	FILE *conf = create(file);
+	hash_to_hex(&world->directory_id, id);
+	hash_to_hex(&keystore_public(world->states[0].operator_)->id, pin);
+	fprintf(conf,
+		"[directory]\nserver = %s\nid = %s\nserver_pin = %s\n\n[user]\nstate = %s\ncert = %s.crt\n"
+		"key = %s.key\n\n%s",
+		address, id, pin, state, name, name, more);
+	must(fclose(conf) == 0, file);
+}
+
 static void write_conf(const struct world *world, const char *address, const struct world_state *reader)
 {
 	char id[65], pin[65];
@@ -111,7 +132,8 @@ static void write_conf(const struct world *world, const char *address, const str
 
 	fprintf(conf,
 		"[server]\nlisten = %s\ncert = server.crt\nkey = server.key\n\n[store]\npath = data\n\n"
-		"[log]\nkey = log.key\ncheckpoint_interval = 20ms\n\n[diagnostics]\nfile = pocd.log\n",
+		"[log]\nkey = log.key\ncheckpoint_interval = 20ms\n\n[notices]\nper_hour = 1000000\n\n"
+		"[diagnostics]\nfile = pocd.log\n",
 		address);
 	must(fclose(conf) == 0, "pocd.conf");
 	hash_to_hex(&world->directory_id, id);
@@ -119,12 +141,34 @@ static void write_conf(const struct world *world, const char *address, const str
 	conf = create("directory");
 	fprintf(conf, "%s %s %s %s\n", address, id, pin, reader->code);
 	must(fclose(conf) == 0, "directory");
-	conf = create("reader.conf");
-	fprintf(conf,
-		"[directory]\nserver = %s\nid = %s\nserver_pin = %s\n\n[user]\nstate = %s\ncert = reader.crt\nkey = "
-		"reader.key\n\n[coordinator]\nkey = reader.key\n\n[state]\ndir = state\n",
-		address, id, pin, reader->code);
-	must(fclose(conf) == 0, "reader.conf");
+	write_client_conf(world, address, reader->code, "reader",
+			  "[coordinator]\nkey = reader.key\n\n[state]\ndir = state\n");
+}
+
+static void write_correspondent(const struct world *world, const char *address, const char *role,
+				const struct world_state *state, FILE *list)
+{
+	char name[40], more[200];
+
+	snprintf(name, sizeof name, "%s-reading", state->code);
+	write_key(state->reading, name);
+	snprintf(more, sizeof more, "[notices]\nreading_key = %s-reading.key\n\n[state]\ndir = %s-state\n", state->code,
+		 state->code);
+	snprintf(name, sizeof name, "%s-operator", state->code);
+	write_key(state->operator_, name);
+	write_client_conf(world, address, state->code, name, more);
+	fprintf(list, "%s %s\n", role, state->code);
+}
+
+static void write_correspondents(const struct world *world, const char *address, unsigned writers)
+{
+	FILE *list = create("correspondents");
+
+	for (unsigned i = 1; i <= writers; i++)
+		write_correspondent(world, address, "sender", &world->states[i], list);
+	for (unsigned i = writers + 2; i < world->n_states && i < writers + 2 + RECEIVERS; i++)
+		write_correspondent(world, address, "receiver", &world->states[i], list);
+	must(fclose(list) == 0, "correspondents");
 }
 
 static void write_writers(const struct world *world, unsigned writers)
@@ -161,6 +205,7 @@ int main(int argc, char **argv)
 	const struct world_state *reader = &world->states[1 + writers];
 	write_key(reader->coordinator, "reader");
 	write_conf(world, argv[2], reader);
+	write_correspondents(world, argv[2], writers);
 	world_destroy(world);
 	return 0;
 }

@@ -3,8 +3,8 @@
  * IMAGES times: cuts the power at a random moment of the journal.  What was synced before is on the disk; of each write
  * since, each sector of 512 bytes is there or not, and the file may have its old length.  The image is put into
  * DIR/data.mdb and opened: it must pass all checks, recompute to its checkpoint, and hold every write of ACKS (the log
- * of the program writer) that was acknowledged before that moment, and every head that a client had seen.  BASE is the
- * file as it was before the journal.
+ * of the program writer, or of correspondent) that was acknowledged before that moment, and all that a client had seen.
+ * BASE is the file as it was before the journal.
  *
  * --no-barrier takes every sync but those of meta pages for nothing, as a disk that lies would: images must then be
  * bad.
@@ -20,8 +20,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pocd/directory/notices_check.h"
 #include "pocd/ledger/ledger.h"
 #include "tests/crash/disk.h"
+#include "tests/crash/posts.h"
 
 enum { SECTOR = 512, SHOWN = 5, WAYS = 4 };
 
@@ -42,6 +44,7 @@ struct cut {
 	size_t n_records, n_acks;
 	const struct disk_record **records;
 	struct ack *acks;
+	struct posts *posts;
 	bool no_barrier;
 	uint64_t random;
 	/* the disk between two records */
@@ -128,6 +131,7 @@ static void read_acks(struct cut *cut, const char *path)
 	struct bytes text = read_all(path);
 	size_t capacity = 0;
 
+	cut->posts = posts_read((const char *)text.at);
 	for (char *line = strtok((char *)text.at, "\n"); line != NULL; line = strtok(NULL, "\n")) {
 		if (cut->n_acks == capacity) {
 			capacity = capacity > 0 ? 2 * capacity : 1024;
@@ -137,7 +141,7 @@ static void read_acks(struct cut *cut, const char *path)
 		cut->n_acks += read_ack(line, &cut->acks[cut->n_acks]);
 	}
 	free(text.at);
-	must(cut->n_acks > 0, "nothing was acknowledged");
+	must(cut->n_acks + posts_answered(cut->posts) > 0, "nothing was acknowledged");
 }
 
 /* ---- The disk */
@@ -274,6 +278,8 @@ static int check_acks(const struct cut *cut, struct store *store, uint64_t publi
 		if (cut->acks[i].nanoseconds < before)
 			status = check_ack(view, &cut->acks[i], published, why);
 	}
+	if (status == 0)
+		status = posts_check(cut->posts, view, before, why);
 	store_view_end(view);
 	return status;
 }
@@ -282,12 +288,15 @@ static int check_image(const struct cut *cut, uint64_t before, struct refusal *w
 {
 	struct store_lmdb_options options = {.path = cut->folder, .read_only = 1};
 	struct ledger_report report;
+	struct notices_report notices;
 	struct store *store;
 	int status = store_lmdb_open(&options, &store, why);
 
 	if (status != 0)
 		return status;
 	status = ledger_check(store, &report, why);
+	if (status == 0)
+		status = notices_check(store, &notices, why);
 	if (status == 0)
 		status = check_acks(cut, store, report.publications, before, why);
 	store_close(store);
@@ -365,10 +374,11 @@ int main(int argc, char **argv)
 	read_acks(&cut, argv[4]);
 	run(&cut, strtoull(argv[5], NULL, 10), keep);
 	printf("%s images of %zu calls, %u unsynced writes torn, %zu acknowledgements: %u bad\n", argv[5],
-	       cut.n_records, cut.torn, cut.n_acks, cut.bad);
+	       cut.n_records, cut.torn, cut.n_acks + posts_answered(cut.posts), cut.bad);
 	free(cut.durable.at);
 	free(cut.journal.at);
 	free(cut.records);
 	free(cut.acks);
+	posts_destroy(cut.posts);
 	return cut.bad > 0 ? 1 : 0;
 }

@@ -1,10 +1,11 @@
 """canonical: protobuf by hand, canonical only (docs/protocol.md, section 4): a strict decoder and the one encoder.
 
-Written from the document and the two .proto files; uses no generated code.  A message is a dict with one entry for
-every field that is present; get() fills in defaults.
+Written from the document and the schemas of what is signed or proven; uses no generated code.  A message is a dict with
+one entry for every field that is present; get() fills in defaults.
 """
 
-ENUMS = {"Role": range(9), "PocKind": range(4), "Holder": range(4), "Tlp": range(5), "Terminal": range(3)}
+ENUMS = {"Role": range(9), "PocKind": range(4), "Holder": range(4), "Tlp": range(5), "Terminal": range(3),
+         "Category": range(8), "Urgency": range(4), "NoticeTlp": range(6), "Step": range(11), "Reason": range(7)}
 
 # message: {number: (name, type, repeated)}
 MESSAGES = {}
@@ -65,6 +66,23 @@ _define("MapProof", "siblings:bytes terminal:Terminal other_key:bytes other_valu
 _define("Checkpoint", "note:bytes leaf:bytes path:bytes")
 _define("Item", "name:string map:MapProof envelopes:*bytes value:bytes sections:*bytes")
 _define("Proof", "version:uint32 trust:*bytes checkpoint:Checkpoint items:*Item complete:bool")
+_define("Desk", "place:string kind:PocKind keys:*bytes")
+_define("Escalation", "at:int64 to:Desk")
+_define("Core",
+        "directory_id:bytes id:bytes thread:bytes answers:bytes from:Desk handle:string to:*Desk category:Category "
+        "urgency:Urgency tlp:NoticeTlp exercise:string created:int64 reply_by:int64 escalations:*Escalation")
+_define("Notice", "core:bytes body_hash:bytes body_size:uint32 inner_hash:bytes")
+_define("Receipt",
+        "directory_id:bytes notice_id:bytes notice_hash:bytes step:Step place:string kind:PocKind handle:string "
+        "reason:Reason answer_by:int64 time:int64 answer:bytes")
+_define("Fact",
+        "directory_id:bytes notice_id:bytes notice_hash:bytes step:Step place:string kind:PocKind time_ms:int64")
+_define("Evidence",
+        "siblings:bytes anchor:bytes index:uint64 path:bytes state:bytes state_index:uint64 state_path:bytes "
+        "items:*Item")
+_define("StoryStep", "item:bytes fact:bool evidence:Evidence stored_ms:int64")
+_define("NoticeStory",
+        "version:uint32 trust:*bytes checkpoint:Checkpoint steps:*StoryStep envelopes:*bytes body:bytes")
 
 DEFAULTS = {"bytes": b"", "string": "", "bool": False}
 

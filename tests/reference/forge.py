@@ -21,7 +21,7 @@ from canonical import decode, encode, put_varint
 ZERO = bytes(32)
 FOUND, EMPTY, OTHER = range(3)
 TYPES = {"T": ("trust", "Trust"), "S": ("register", "Register"), "K": ("keys", "Keys"), "U": ("users", "Users"),
-         "R": ("record", "Record")}
+         "R": ("record", "Record"), "notice": ("notice", "Notice"), "receipt": ("receipt", "Receipt")}
 
 
 def sha(*parts):
@@ -329,10 +329,14 @@ def replace_bytes(data, path, new):
 def messages_in(data, kind="Proof", path=()):
     """(path, schema, bytes) of a message and all within it, those in bytes fields included."""
     yield list(path), kind, data
-    inside = {("Proof", "trust"): "Envelope", ("Item", "envelopes"): "Envelope", ("Item", "sections"): "Section"}
+    inside = {("Proof", "trust"): "Envelope", ("Item", "envelopes"): "Envelope", ("Item", "sections"): "Section",
+              ("NoticeStory", "trust"): "Envelope", ("NoticeStory", "envelopes"): "Envelope",
+              ("Notice", "core"): "Core"}
     for index, (number, wire_type, _, body, end) in enumerate(fields(data)):
         name, of, _ = canonical.MESSAGES[kind][number]
         of = inside.get((kind, name), of)
+        if kind == "StoryStep" and name == "item":
+            of = "Fact" if decode(kind, data).get("fact") else "Envelope"
         if kind == "Envelope" and name == "payload":
             of = next(schema for word, schema in TYPES.values() if f".{word}." in decode("Envelope", data)["type"])
         if wire_type == 2 and of in canonical.MESSAGES:
@@ -454,9 +458,9 @@ def carrier(saved, older, absent, other, bundle, log_key_of_another):
     return made.made
 
 
-def re_encoded(saved):
-    """Every message within a saved answer, in every other encoding: (label, bytes)."""
-    for path, kind, data in messages_in(saved):
+def re_encoded(saved, schema="Proof"):
+    """Every message within a saved answer or story, in every other encoding: (label, bytes)."""
+    for path, kind, data in messages_in(saved, schema):
         for label, other in recodings(data):
             yield f"{kind} at {'.'.join(map(str, path)) or 'the top'}: {label}", replace_bytes(saved, path, other)
 

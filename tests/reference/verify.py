@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""verify: an independent verifier of saved answers and bundles, written from docs/protocol.md alone.
+"""verify: an independent verifier of saved answers and bundles, written from docs/protocol.md alone.  story.py beside
+it verifies saved stories of notices.
 
     verify.py --id DIRECTORY_ID [--state CC --role ROLE]... [--quorum N] [--at SECONDS] FILE
 
@@ -452,6 +453,130 @@ class Note:
         return newest
 
 
+# --- What proofs and stories share (section 14) ---
+
+def envelope_of(name, data, directory):
+    """The envelope of this very name and directory."""
+    envelope = Envelope(data)
+    demand(envelope.name.text == name, f"the envelope is of {envelope.name.text}, not of {name}")
+    demand(envelope.directory == directory, f"{name} is of another directory")
+    return envelope
+
+
+def trust_chain(trust, directory):
+    """The envelopes of T from T(1) on, each signed as its predecessor and itself ask (step 1)."""
+    chain = [Envelope(data) for data in trust]
+    demand(chain and chain[0].kind == "T" and chain[0].seq == 1, "no T(1)")
+    demand(chain[0].payload_hash == directory, "another directory's trust root")
+    for prev, each in zip([None] + chain, chain):
+        demand(each.kind == "T", "not a T")
+        signers = [each]
+        if prev:
+            demand(each.seq == prev.seq + 1 and each.prev == prev.value and each.directory == directory and
+                   each.get("origin") == prev.get("origin"), "T does not follow the one before")
+            signers.append(prev)
+        for by in signers:
+            demand(each.count(by.keys("root_keys"), by.get("algorithms")) >= by.get("root_threshold"),
+                   "too few root signatures")
+        _check_delays(prev, each)
+    return chain
+
+
+def _check_delays(prev, trust):
+    known = prev.get("replaced") if prev else []
+    delay = (prev or trust).get("replacement_delay")
+    for replacement in trust.get("replaced"):
+        demand(replacement in known or get(replacement, "Replacement", "not_before") >= trust.get("issued") + delay,
+               "a replacement that comes too early")
+
+
+class Leaf:
+    """A leaf of the log that stands at an index below the checkpoint (section 10)."""
+    PUT, STATE, ANCHOR = 1, 2, 3
+    WORDS = {STATE: "a STATE leaf", ANCHOR: "an ANCHOR leaf"}
+
+    def __init__(self, data, kind, index, note, path):
+        word = self.WORDS[kind]
+        demand(len(data) == 82 and data[0] == 1 and data[1] == kind and data[2:34] == ZERO and
+               any(data[34:42]) == (kind == self.STATE) and data[74] < 0x80, f"not {word}")
+        self.value, self.time_ms = data[42:74], int.from_bytes(data[74:], "big")
+        self.time = self.time_ms // 1000
+        demand(index < note.size and
+               verify_inclusion(index, note.size, sha(b"\0", data), hashes_of(path, 64), note.root),
+               f"{word} is not in its place in the log")
+
+
+class Head:
+    """Steps 2, 3 and 5 but for the map: the checkpoint that ends a saved file's log, under its last T."""
+
+    def __init__(self, checkpoint, trust, quorum):
+        demand(checkpoint is not None, "no checkpoint")
+        note = self.note = Note(get(checkpoint, "Checkpoint", "note"))
+        demand(note.origin == trust.get("origin"), "the checkpoint is of another log")
+        logs = [note.signed_by(note.origin, key, 1) for key in trust.keys("log_keys", 4)]
+        demand(any(log is not None for log in logs), "no log key of T signed the checkpoint")
+        times = [note.signed_by(name, key, 4) for name, key in trust.auditors]
+        times = sorted((time for time in times if time is not None), reverse=True)
+        quorum, self.cosigners = max(quorum, trust.get("quorum")), len(times)
+        demand(len(times) >= quorum, "too few auditors")
+        demand(note.size > 0, "an empty log")
+        self.state = Leaf(get(checkpoint, "Checkpoint", "leaf"), Leaf.STATE, note.size - 1, note,
+                          get(checkpoint, "Checkpoint", "path"))
+        self.time = times[quorum - 1] if quorum else self.state.time
+
+
+def signed_register(data, trust, directory):
+    """S under a T."""
+    register = envelope_of("S", data, directory)
+    demand(register.count(trust.keys("enrolment_keys"),
+                          trust.get("algorithms")) >= trust.get("enrolment_threshold"), "too few enrolment signatures")
+    return register
+
+
+def replacement_of(trust, state):
+    return next((r for r in trust.get("replaced") if get(r, "Replacement", "state") == state), None)
+
+
+def suspended(entry, replacement, replaced):
+    """Section 16, of a state with this entry in S and this replacement in T."""
+    return entry is not None and (get(entry, "Entry", "suspended") or (replacement is not None and not replaced))
+
+
+def keys_chain(chain, state, trust, register, time):
+    """(last K, whether the council replaced it) of envelopes from the anchor on, at a STATE time (step 6)."""
+    name, entry, replacement = "K/" + state, register.entry(state), replacement_of(trust, state)
+    demand(entry is not None, f"{state} is not in the register")
+    prev, replaced = None, False
+    for data in chain:
+        keys = envelope_of(name, data, register.directory)
+        signers = [keys]
+        council = replacement is not None and keys.payload_hash == get(replacement, "Replacement", "keys")
+        if prev is None:
+            demand(keys.seq == 1 and keys.payload_hash == get(entry, "Entry", "anchor"),
+                   f"{name} does not begin at its anchor")
+        else:
+            demand(keys.seq == prev.seq + 1 and keys.prev == prev.value, f"{name} does not follow the one before")
+            if council:
+                demand(time >= get(replacement, "Replacement", "not_before"), "a replacement before its time")
+            else:
+                signers.append(prev)
+        replaced = replaced or council
+        for by in signers:
+            demand(keys.count(by.keys("authority"), trust.get("algorithms")) >= by.get("authority_threshold"),
+                   f"{name}: too few signatures")
+        prev = keys
+    demand(prev is not None, f"{name} without envelopes")
+    return prev, replaced
+
+
+def signed_users(name, data, keys, trust):
+    """U of a name under its state's K."""
+    users = envelope_of(name, data, keys.directory)
+    demand(users.count(keys.keys("coordinators"), trust.get("algorithms")) >= 1,
+           f"{name} is not signed by a current key")
+    return users
+
+
 # --- Proofs ---
 
 class Reader:
@@ -493,8 +618,11 @@ class Proof:
         self.proof = decode("Proof", data)
         self.complete = get(self.proof, "Proof", "complete")
         self._check_form()
-        self._walk_trust()
-        self._check_checkpoint(quorum)
+        self.trust = trust_chain(get(self.proof, "Proof", "trust"), directory)[-1]
+        self.algorithms = set(self.trust.get("algorithms"))
+        head = Head(get(self.proof, "Proof", "checkpoint"), self.trust, quorum)
+        self.checkpoint, self.cosigners, self.time = head.note, head.cosigners, head.time
+        self.map_root, self.state_time = head.state.value, head.state.time
         self._check_map()
         self._check_register()
         self.chains, self.findings = {}, []
@@ -533,55 +661,6 @@ class Proof:
         """Whether a name of the items is present in the map (proven)."""
         return self.complete or verify_map(self.map_root, name, get(self.items[name], "Item", "map"), self._value(name))
 
-    # 1
-    def _walk_trust(self):
-        chain = [Envelope(data) for data in get(self.proof, "Proof", "trust")]
-        demand(chain and chain[0].kind == "T" and chain[0].seq == 1, "no T(1)")
-        demand(chain[0].payload_hash == self.directory, "another directory's trust root")
-        for prev, trust in zip([None] + chain, chain):
-            demand(trust.kind == "T", "not a T")
-            signers = [trust]
-            if prev:
-                demand(trust.seq == prev.seq + 1 and trust.prev == prev.value and trust.directory == self.directory and
-                       trust.get("origin") == prev.get("origin"), "T does not follow the one before")
-                signers.append(prev)
-            for by in signers:
-                demand(trust.count(by.keys("root_keys"), by.get("algorithms")) >= by.get("root_threshold"),
-                       "too few root signatures")
-            self._check_delays(prev, trust)
-        self.trust, self.algorithms = chain[-1], set(chain[-1].get("algorithms"))
-
-    @staticmethod
-    def _check_delays(prev, trust):
-        known = prev.get("replaced") if prev else []
-        delay = (prev or trust).get("replacement_delay")
-        for replacement in trust.get("replaced"):
-            demand(replacement in known or get(replacement, "Replacement", "not_before") >= trust.get("issued") + delay,
-                   "a replacement that comes too early")
-
-    # 2, 3, 5
-    def _check_checkpoint(self, quorum):
-        checkpoint = get(self.proof, "Proof", "checkpoint")
-        demand(checkpoint is not None, "no checkpoint")
-        note = self.checkpoint = Note(get(checkpoint, "Checkpoint", "note"))
-        demand(note.origin == self.trust.get("origin"), "the checkpoint is of another log")
-        logs = [note.signed_by(note.origin, key, 1) for key in self.trust.keys("log_keys", 4)]
-        demand(any(log is not None for log in logs), "no log key of T signed the checkpoint")
-        times = [note.signed_by(name, key, 4) for name, key in self.trust.auditors]
-        times = sorted((time for time in times if time is not None), reverse=True)
-        self.quorum, self.cosigners = max(quorum, self.trust.get("quorum")), len(times)
-        demand(len(times) >= self.quorum, "too few auditors")
-        leaf = get(checkpoint, "Checkpoint", "leaf")
-        demand(len(leaf) == 82 and leaf[0] == 1 and leaf[1] == 2 and leaf[2:34] == ZERO and any(leaf[34:42]) and
-               leaf[74] < 0x80,
-               "not a STATE leaf")
-        self.map_root, time_ms = leaf[42:74], int.from_bytes(leaf[74:], "big")
-        path = hashes_of(get(checkpoint, "Checkpoint", "path"), 64)
-        demand(note.size > 0 and verify_inclusion(note.size - 1, note.size, sha(b"\0", leaf), path, note.root),
-               "the STATE leaf is not the log's last")
-        self.state_time = time_ms // 1000
-        self.time = times[self.quorum - 1] if self.quorum else self.state_time
-
     def _check_map(self):
         if self.complete:
             entries = [(name_key(name), self._value(name)) for name in self.items]
@@ -593,19 +672,7 @@ class Proof:
 
     def _check_register(self):
         demand("S" in self.items and self._present("S") and get(self.items["S"], "Item", "envelopes"), "no register")
-        self.register = self._envelope("S", get(self.items["S"], "Item", "envelopes")[0])
-        demand(self.register.count(self.trust.keys("enrolment_keys"),
-                                   self.algorithms) >= self.trust.get("enrolment_threshold"),
-               "too few enrolment signatures")
-
-    def _envelope(self, name, data):
-        envelope = Envelope(data)
-        demand(envelope.name.text == name, f"the envelope is of {envelope.name.text}, not of {name}")
-        demand(envelope.directory == self.directory, f"{name} is of another directory")
-        return envelope
-
-    def _replacement(self, state):
-        return next((r for r in self.trust.get("replaced") if get(r, "Replacement", "state") == state), None)
+        self.register = signed_register(get(self.items["S"], "Item", "envelopes")[0], self.trust, self.directory)
 
     # 6
     def _keys(self, state):
@@ -621,30 +688,8 @@ class Proof:
             return None, False
         if not self._present(name):
             return None, False
-        entry, replacement = self.register.entry(state), self._replacement(state)
-        demand(entry is not None, f"{state} is not in the register")
-        prev, replaced = None, False
-        for data in get(self.items[name], "Item", "envelopes"):
-            keys = self._envelope(name, data)
-            signers = [keys]
-            if prev is None:
-                demand(keys.seq == 1 and keys.payload_hash == get(entry, "Entry", "anchor"),
-                       f"{name} does not begin at its anchor")
-            else:
-                demand(keys.seq == prev.seq + 1 and keys.prev == prev.value, f"{name} does not follow the one before")
-                if replacement is not None and keys.payload_hash == get(replacement, "Replacement", "keys"):
-                    demand(self.state_time >= get(replacement, "Replacement", "not_before"),
-                           "a replacement before its time")
-                else:
-                    signers.append(prev)
-            if replacement is not None and keys.payload_hash == get(replacement, "Replacement", "keys"):
-                replaced = True
-            for by in signers:
-                demand(keys.count(by.keys("authority"), self.algorithms) >= by.get("authority_threshold"),
-                       f"{name}: too few signatures")
-            prev = keys
-        demand(prev is not None, f"{name} without envelopes")
-        return prev, replaced
+        return keys_chain(get(self.items[name], "Item", "envelopes"), state, self.trust, self.register,
+                          self.state_time)
 
     # 7
     def _check_users_or_keys(self, name):
@@ -652,9 +697,7 @@ class Proof:
         if name.kind == "U" and self._present(name.text):
             demand(keys is not None, f"{name.text} without keys of its state")
             for data in get(self.items[name.text], "Item", "envelopes"):
-                users = self._envelope(name.text, data)
-                demand(users.count(keys.keys("coordinators"), self.algorithms) >= 1,
-                       f"{name.text} is not signed by a current key")
+                signed_users(name.text, data, keys, self.trust)
 
     def _check_record(self, name):
         keys, replaced = self._keys(name.state)
@@ -663,13 +706,12 @@ class Proof:
         demand(entry is not None or (keys is None and not present), f"{name.state} is not in the register")
         demand(keys is not None or not present, f"{name.text} without keys of its state")
         finding.replaced = replaced
-        finding.suspended = entry is not None and (get(entry, "Entry", "suspended") or
-                                                   (self._replacement(name.state) is not None and not replaced))
+        finding.suspended = suspended(entry, replacement_of(self.trust, name.state), replaced)
         if not present:
             return finding
         envelopes = get(self.items[name.text], "Item", "envelopes")
         demand(len(envelopes) == 1, f"{name.text} is missing")
-        finding.record = self._envelope(name.text, envelopes[0])
+        finding.record = envelope_of(name.text, envelopes[0], self.directory)
         demand(self._record_signed(finding.record, keys, name), f"{name.text} is not signed by a current key")
         self._check_sections(finding)
         return finding

@@ -840,6 +840,42 @@ static void test_retention(void **context)
 	letter_finish(&next);
 }
 
+/* A body is handed out, and past its time before that is stated as delivered. */
+static void test_delivered_too_late(void **context)
+{
+	struct house *house = *context;
+	struct letter first = from_xa_to_xb(house), second = from_xa_to_xb(house);
+	struct principal who = operator_of(house, "XB");
+	struct spot to = XB;
+	struct story_query query = {.id = first.id, .place = to.place, .kind = to.kind, .with_body = true};
+	struct told told = send_letter(house, &first);
+	struct refusal why = {0};
+	struct answer answer;
+	struct store_view *view;
+	uint64_t notices, bytes;
+	bool fetched;
+
+	expect(&told, 0);
+	now_ms += (uint64_t)29 * 86400 * 1000;
+	seal(house, &second);
+	told = send_letter(house, &second);
+	expect(&told, 0);
+	assert_int_equal(directory_story(house->directory, &who, &query, &answer, &fetched, &why), 0);
+	answer_finish(&answer);
+	assert_true(fetched);
+	now_ms += (uint64_t)2 * 86400 * 1000;
+	turn(house);
+	directory_deliver(house->directory, &query);
+	turn(house);
+	assert_int_equal(store_view_begin(house->store, &view), 0);
+	assert_int_equal(row_read_backlog(view, "XA", "XB", &notices, &bytes), 0);
+	store_view_end(view);
+	assert_int_equal(notices, 1); /* the second */
+	assert_int_equal(bytes, second.body_size);
+	letter_finish(&first);
+	letter_finish(&second);
+}
+
 /* ---- On the wire: sessions without a network */
 
 enum { FRAMES_MAX = 32 };
@@ -1165,7 +1201,14 @@ static void test_check(void **context)
 
 /* ---- A random history against a naive model */
 
-enum { DESKS = 6, MODEL_NOTICES = 120, MODEL_ENTRIES = 4000, MODEL_ROUNDS = 150 };
+enum {
+	DESKS = 6,
+	MODEL_NOTICES = 120,
+	MODEL_ENTRIES = 4000,
+	MODEL_ROUNDS = 300,
+	MODEL_BACKLOG = 12000,             /* some six bodies */
+	MODEL_PAUSE_MS = 8 * 86400 * 1000, /* of the retention's 30 days */
+};
 
 static const struct spot desks[DESKS] = {{"XA", TECHNICAL},  {"XA", DIPLOMATIC}, {"XB", TECHNICAL},
 					 {"XB", DIPLOMATIC}, {"XC", TECHNICAL},  {"XD", TECHNICAL}};
@@ -1185,8 +1228,11 @@ struct model {
 	struct letter letters[MODEL_NOTICES];
 	size_t from[MODEL_NOTICES], to[MODEL_NOTICES][2], n_to[MODEL_NOTICES];
 	bool done[MODEL_NOTICES][DESKS][11];
+	bool there[MODEL_NOTICES], expired[MODEL_NOTICES]; /* taken in; its body erased */
+	uint64_t made_ms[MODEL_NOTICES], stored_ms[MODEL_NOTICES];
 	struct expected feeds[DESKS];
 	uint64_t random;
+	unsigned over_quota, n_expired, released; /* so that it is seen that they happen */
 };
 
 static void model_tell(struct model *model, size_t desk, size_t notice, Poc__Step step, size_t about)
@@ -1208,8 +1254,76 @@ static bool is_recipient(const struct model *model, size_t notice, size_t desk)
 	return false;
 }
 
-/* Makes a notice between random desks and hands it in without a turn of the writer. */
-static void model_send(struct house *house, struct model *model, struct told *told)
+static bool same_state(size_t a, size_t b)
+{
+	return strncmp(desks[a].place, desks[b].place, 2) == 0;
+}
+
+/* Whether none of the desks of a recipient's state, which is another's than the sender's, has fetched a notice that can
+ * still be fetched. */
+static bool waits(const struct model *model, size_t notice, size_t desk)
+{
+	bool to = false;
+
+	if (!model->there[notice] || model->expired[notice] || same_state(model->from[notice], desk))
+		return false;
+	for (size_t i = 0; i < model->n_to[notice]; i++) {
+		size_t each = model->to[notice][i];
+		if (!same_state(each, desk))
+			continue;
+		if (model->done[notice][each][POC__STEP__STEP_DELIVERED])
+			return false;
+		to = true;
+	}
+	return to;
+}
+
+static bool over_quota(const struct model *model, size_t notice)
+{
+	for (size_t i = 0; i < model->n_to[notice]; i++) {
+		size_t desk = model->to[notice][i], bytes = model->letters[notice].body_size;
+		for (size_t n = 0; n < model->n; n++) {
+			if (n != notice && same_state(model->from[n], model->from[notice]) && waits(model, n, desk))
+				bytes += model->letters[n].body_size;
+		}
+		if (bytes > MODEL_BACKLOG && !same_state(desk, model->from[notice]))
+			return true;
+	}
+	return false;
+}
+
+/* Hands a notice in that is not there yet, without a turn of the writer; returns how that will end. */
+static int model_hand_in(struct house *house, struct model *model, size_t n, struct told *told)
+{
+	const struct letter *letter = &model->letters[n];
+	struct principal who = operator_of(house, state_of(house, letter->from.place)->code);
+
+	send_as(house, &who, letter, told);
+	if (model->made_ms[n] / 1000 + house->options.retention_ms / 1000 < now_ms / 1000)
+		return STATUS_EXPIRED;
+	if (over_quota(model, n)) {
+		model->over_quota++;
+		return STATUS_QUOTA;
+	}
+	model->there[n] = true;
+	model_tell(model, model->from[n], n, 0, model->from[n]);
+	for (size_t i = 0; i < letter->n_to; i++) {
+		if (model->to[n][i] != model->from[n])
+			model_tell(model, model->to[n][i], n, 0, model->from[n]);
+	}
+	model_tell(model, model->from[n], n, POC__STEP__STEP_STORED, DESKS);
+	return 0;
+}
+
+static void model_told(struct model *model, size_t n, const struct told *told, int status)
+{
+	expect(told, status);
+	if (status == 0)
+		model->stored_ms[n] = (uint64_t)told->result.stored_ms;
+}
+
+/* Makes a notice between random desks. */
+static int model_send(struct house *house, struct model *model, struct told *told)
 {
 	size_t n = model->n++, from = test_random(&model->random) % DESKS;
 	struct letter *letter = &model->letters[n];
@@ -1229,25 +1343,64 @@ static void model_send(struct house *house, struct model *model, struct told *to
 		letter->category = POC__CATEGORY__CATEGORY_NOTE;
 	}
 	model->n_to[n] = letter->n_to;
+	model->made_ms[n] = now_ms;
 	seal(house, letter);
-	struct principal who = operator_of(house, state_of(house, letter->from.place)->code);
-	send_as(house, &who, letter, told);
-	model_tell(model, from, n, 0, from);
-	for (size_t i = 0; i < letter->n_to; i++) {
-		if (model->to[n][i] != from)
-			model_tell(model, model->to[n][i], n, 0, from);
+	return model_hand_in(house, model, n, told);
+}
+
+/* Several in one commit. */
+static void model_send_some(struct house *house, struct model *model)
+{
+	size_t n = 1 + test_random(&model->random) % 4, first = model->n;
+	struct told told[4];
+	int status[4];
+
+	for (size_t i = 0; i < n; i++)
+		status[i] = model_send(house, model, &told[i]);
+	turn(house);
+	for (size_t i = 0; i < n; i++)
+		model_told(model, first + i, &told[i], status[i]);
+}
+
+/* The same again: its first answer, or another try. */
+static void model_repeat(struct house *house, struct model *model)
+{
+	size_t n = test_random(&model->random) % model->n;
+	struct told told;
+
+	if (!model->there[n]) {
+		int status = model_hand_in(house, model, n, &told);
+		turn(house);
+		model_told(model, n, &told, status);
+		return;
 	}
-	model_tell(model, from, n, POC__STEP__STEP_STORED, DESKS);
+	told = send_letter(house, &model->letters[n]);
+	expect(&told, 0);
+	assert_true(told.result.repeated);
+	assert_int_equal(told.result.stored_ms, model->stored_ms[n]);
+}
+
+/* Some days go by. */
+static void model_pause(struct house *house, struct model *model)
+{
+	now_ms += MODEL_PAUSE_MS;
+	turn(house);
+	for (size_t n = 0; n < model->n; n++) {
+		bool over = model->there[n] && model->stored_ms[n] + house->options.retention_ms <= now_ms;
+		model->n_expired += over && !model->expired[n];
+		model->expired[n] = over;
+	}
 }
 
 static void model_receive(struct house *house, struct model *model)
 {
 	static const Poc__Step steps[] = {POC__STEP__STEP_ACKNOWLEDGED, POC__STEP__STEP_ACCEPTED,
-					  POC__STEP__STEP_DECLINED, POC__STEP__STEP_CLOSED, POC__STEP__STEP_TAKEN};
+					  POC__STEP__STEP_DECLINED,     POC__STEP__STEP_CLOSED,
+					  POC__STEP__STEP_TAKEN,        POC__STEP__STEP_RELEASED};
 	size_t n = test_random(&model->random) % model->n, desk = test_random(&model->random) % DESKS;
-	struct said note = {.desk = desks[desk], .step = steps[test_random(&model->random) % 5]};
-	bool to = is_recipient(model, n, desk), from = model->from[n] == desk;
-	bool any = note.step == POC__STEP__STEP_CLOSED || note.step == POC__STEP__STEP_TAKEN;
+	struct said note = {.desk = desks[desk], .step = steps[test_random(&model->random) % 6]};
+	bool to = model->there[n] && is_recipient(model, n, desk), from = model->there[n] && model->from[n] == desk;
+	bool hidden = step_is_private(note.step), any = note.step == POC__STEP__STEP_CLOSED || hidden;
 
 	now_ms += 1000; /* so that no two receipts are the same bytes */
 	struct told told = receive(house, &model->letters[n], &note);
@@ -1260,12 +1413,13 @@ static void model_receive(struct house *house, struct model *model)
 		return;
 	}
 	expect(&told, 0);
-	bool again = model->done[n][desk][note.step] && note.step != POC__STEP__STEP_TAKEN;
+	bool again = model->done[n][desk][note.step] && !hidden;
 	assert_int_equal(told.result.repeated, again);
 	model->done[n][desk][note.step] = true;
 	if (again)
 		return;
-	if (note.step == POC__STEP__STEP_TAKEN) {
+	if (hidden) {
+		model->released += note.step == POC__STEP__STEP_RELEASED;
 		model_tell(model, desk, n, note.step, desk);
 		return;
 	}
@@ -1280,10 +1434,12 @@ static void model_receive(struct house *house, struct model *model)
 static void model_fetch(struct house *house, struct model *model)
 {
 	size_t n = test_random(&model->random) % model->n, desk = test_random(&model->random) % DESKS;
-	bool to = is_recipient(model, n, desk), from = model->from[n] == desk;
+	bool to = model->there[n] && is_recipient(model, n, desk), from = model->there[n] && model->from[n] == desk;
 
-	assert_int_equal(fetch(house, &model->letters[n], desks[desk]), to || from ? 0 : STATUS_NOT_FOUND);
-	if (!to || model->done[n][desk][POC__STEP__STEP_DELIVERED])
+	assert_int_equal(fetch(house, &model->letters[n], desks[desk]), !to && !from        ? STATUS_NOT_FOUND
+									: model->expired[n] ? STATUS_EXPIRED
+											    : 0);
+	if (!to || model->expired[n] || model->done[n][desk][POC__STEP__STEP_DELIVERED])
 		return;
 	model->done[n][desk][POC__STEP__STEP_DELIVERED] = true;
 	model_tell(model, model->from[n], n, POC__STEP__STEP_DELIVERED, desk);
@@ -1341,34 +1497,30 @@ static void test_model(void **context)
 {
 	struct house *house = *context;
 	struct model *model = calloc(1, sizeof *model);
-	struct told told[4];
 
+	house->options.backlog_bytes = MODEL_BACKLOG;
+	reopen(house);
 	model->random = 4711;
 	for (int round = 0; round < MODEL_ROUNDS; round++) {
 		uint64_t what = test_random(&model->random) % 10;
-		if (model->n == 0 || (what < 4 && model->n + 4 <= MODEL_NOTICES)) {
-			size_t n = 1 + test_random(&model->random) % 4; /* several in one commit */
-			for (size_t i = 0; i < n; i++)
-				model_send(house, model, &told[i]);
-			turn(house);
-			for (size_t i = 0; i < n; i++)
-				expect(&told[i], 0);
-		} else if (what < 6) {
+		if (model->n == 0 || (what < 3 && model->n + 4 <= MODEL_NOTICES))
+			model_send_some(house, model);
+		else if (what < 5)
 			model_fetch(house, model);
-		} else if (what < 7) {
-			size_t n = test_random(&model->random) % model->n;
-			struct told again = send_letter(house, &model->letters[n]);
-			expect(&again, 0);
-			assert_true(again.result.repeated);
-		} else if (what == 7 && test_random(&model->random) % 3 == 0) {
+		else if (what < 6)
+			model_repeat(house, model);
+		else if (what == 6 && test_random(&model->random) % 3 == 0)
 			reopen(house);
-		} else {
+		else if (what == 7 && test_random(&model->random) % 3 == 0)
+			model_pause(house, model);
+		else
 			model_receive(house, model);
-		}
 		if (round % 10 == 0)
 			check_feeds(house, model);
 	}
 	check_feeds(house, model);
+	assert_int_equal(offline_check_store(house->store, NULL, NULL), 0);
+	assert_true(model->over_quota > 0 && model->n_expired > 0 && model->released > 0);
 	for (size_t i = 0; i < model->n; i++)
 		letter_finish(&model->letters[i]);
 	free(model);
@@ -1385,6 +1537,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_delivered_too_late, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sessions, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_check, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_model, setup, teardown),
