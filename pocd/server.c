@@ -318,14 +318,14 @@ static int open_directory(struct server *server, struct refusal *why)
 	    .path = config->path, .map_size = config->map_size, .quota = config->quota, .max_readers = 1024};
 	int status = store_lmdb_open(&store, &server->store, why);
 
-	for (size_t i = 0; status == 0 && i < config->n_log_keys; i++)
-		status = keystore_open(config->log_keys[i], NULL, &server->log_keys[i], why);
+	for (size_t i = 0; status == 0 && i < config->log_keys.n; i++)
+		status = keystore_open(config->log_keys.paths[i], NULL, &server->log_keys[i], why);
 	if (status != 0)
 		return status;
 	struct directory_options options = {
 	    .store = server->store,
 	    .log_keys = server->log_keys,
-	    .n_log_keys = config->n_log_keys,
+	    .n_log_keys = config->log_keys.n,
 	    .interval_ms = config->checkpoint_interval_ms,
 	    .heartbeat_ms = config->heartbeat_ms,
 	    .answer_cache = config->answer_cache,

@@ -1,6 +1,5 @@
 #include "pocd/net/listener.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -11,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pocd/base/address.h"
 #include "pocd/base/diag.h"
 #include "pocd/base/metrics.h"
 
@@ -118,43 +118,22 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-static bool split_address(const char *address, char host[64], char port[8])
+static int bind_address(const char *text, struct refusal *why)
 {
-	const char *colon = strrchr(address, ':');
-	size_t length = colon != NULL ? (size_t)(colon - address) : 0;
-
-	if (length == 0 || length >= 64 || strlen(colon + 1) == 0 || strlen(colon + 1) >= 8)
-		return false;
-	if (address[0] == '[' && address[length - 1] == ']') {
-		address++;
-		length -= 2;
-	}
-	memcpy(host, address, length);
-	host[length] = '\0';
-	strcpy(port, colon + 1);
-	return true;
-}
-
-static int bind_address(const char *address, struct refusal *why)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV},
-			*found;
-	char host[64], port[8];
+	struct sockaddr_storage address;
+	socklen_t size;
 	int on = 1;
 
-	if (!split_address(address, host, port) || getaddrinfo(host, port, &hints, &found) != 0) {
-		refuse(why, STATUS_INVALID, "listen", "\"%s\" is not ADDRESS:PORT", address);
+	if (address_parse(text, &address, &size, why) != 0)
 		return -1;
-	}
-	int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-	    bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
-		refuse(why, STATUS_IO, "listen", "%s: %s", address, strerror(errno));
+	    bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, BACKLOG) != 0) {
+		refuse(why, STATUS_IO, "listen", "%s: %s", text, strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		fd = -1;
 	}
-	freeaddrinfo(found);
 	return fd;
 }
 

@@ -23,8 +23,8 @@ def page(name):
 
 def keys_of_code(path):
     """The rows of a table of configuration keys."""
-    rows = re.search(r"(?s)static const struct row rows\[\] = \{(.*?)\n\};", read(path)).group(1)
-    return re.findall(r'(?:\{|ROW\()"([a-z]+)", "([a-z_]+)"', rows)
+    rows = re.search(r"(?s)static const struct setting rows\[\] = \{(.*?)\n\};", read(path)).group(1)
+    return re.findall(r'\{"([a-z]+)", "([a-z_]+)"', rows)
 
 
 def entries_of_page(text):
