@@ -24,6 +24,10 @@ void server_drain(struct server *server, unsigned limit_ms);
  * stored. */
 bool server_failed(const struct server *server);
 
+/* Whether each loop has come round and the writer is not stuck in what it does, within limit_ms (at least a second).
+ * Any thread. */
+bool server_alive(const struct server *server, uint64_t limit_ms);
+
 const char *server_address(const struct server *server);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -64,6 +65,7 @@ struct writer {
 	struct inbox *inbox;
 	pthread_t thread;
 	bool running;
+	atomic_ullong turn_since; /* monotonic ms; 0: waits.  Read by any thread */
 
 	pthread_mutex_t lock; /* of queue and stop */
 	pthread_cond_t wake;
@@ -646,7 +648,9 @@ static void *run(void *ctx)
 		struct group *groups = take_queue(writer);
 		stop = writer->stop;
 		pthread_mutex_unlock(&writer->lock);
+		atomic_store(&writer->turn_since, clock_monotonic_ms());
 		turn(writer, groups, stop);
+		atomic_store(&writer->turn_since, 0);
 	}
 	settle_unproven(writer, 0);
 	return NULL;
@@ -704,6 +708,13 @@ int writer_start(struct writer *writer)
 		return STATUS_FAILED;
 	writer->running = true;
 	return 0;
+}
+
+uint64_t writer_busy_ms(const struct writer *writer)
+{
+	uint64_t since = atomic_load(&writer->turn_since), now = clock_monotonic_ms();
+
+	return since != 0 && now > since ? now - since : 0;
 }
 
 /* What still waits when no publication can be had: nothing of it is stored. */
