@@ -35,6 +35,9 @@ struct config {
  * file and line. */
 int config_read(const char *path, struct config *out, struct refusal *why);
 
+/* Whether they differ in what a reload does not take over. */
+bool config_needs_restart(const struct config *running, const struct config *wanted);
+
 /* Checks what reading cannot: files are there, certificate and keys fit.  Changes nothing. */
 int config_check(const struct config *config, struct refusal *why);
 

@@ -59,7 +59,8 @@ static void reload(struct server *server, const char *path)
 	struct refusal why = {0};
 
 	if (config_read(path, &config, &why) == 0 && server_reload(server, &config, &why) == 0)
-		diag(DIAG_INFO, "server.reload", "config", path, NULL);
+		diag(DIAG_INFO, "server.reload", "config", path, "restart_needed",
+		     server_needs_restart(server, &config) ? "yes" : "no", NULL);
 	else
 		diag(DIAG_ERROR, "server.reload_failed", "error", why.message, "kept", "the settings before", NULL);
 }
@@ -122,11 +123,9 @@ static int serve(const char *path, const struct config *config)
 	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like any other */
 	/* before the threads, which inherit it */
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	if (server_create(config, &server, &why) != 0) {
+	diag(DIAG_INFO, "server.start", "config", path, "version", POCD_VERSION, NULL);
+	if (server_create(config, &server, &why) != 0 || server_start(server, &why) != 0) {
 		diag(DIAG_ERROR, "server.failed", "error", why.message, NULL);
-		return fail(&why);
-	}
-	if (server_start(server, &why) != 0) {
 		server_destroy(server);
 		return fail(&why);
 	}

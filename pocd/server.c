@@ -510,6 +510,11 @@ int server_reload(struct server *server, const struct config *config, struct ref
 	return 0;
 }
 
+bool server_needs_restart(const struct server *server, const struct config *config)
+{
+	return config_needs_restart(&server->config, config);
+}
+
 static void stop_listening(void *arg)
 {
 	listener_stop(arg);

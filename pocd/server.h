@@ -17,6 +17,9 @@ int server_start(struct server *server, struct refusal *why);
  * everything stays as it was. */
 int server_reload(struct server *server, const struct config *config, struct refusal *why);
 
+/* Whether a configuration says something else than the running one of what a reload does not take over. */
+bool server_needs_restart(const struct server *server, const struct config *config);
+
 /* Stops accepting, answers what was asked, closes, ends the threads.  Waits at most limit_ms. */
 void server_drain(struct server *server, unsigned limit_ms);
 

@@ -346,7 +346,7 @@ static void note_trouble(struct writer *writer, int status, const char *event, c
 		return;
 	writer->trouble = status;
 	if (status != 0)
-		diag(DIAG_ERROR, event, "reason", why->message, NULL);
+		diag(DIAG_ERROR, event, "error", why->message, NULL);
 	else
 		diag(DIAG_INFO, "store.recovered", NULL);
 	writer->failed = status == STATUS_IO;
@@ -405,8 +405,10 @@ static int publish(struct writer *writer)
 	}
 	writer->published_at = clock_monotonic_ms();
 	metric_add(METRIC_PUBLICATIONS, 1);
+	uint64_t size = proven_size(writer);
+	diag(DIAG_DEBUG, "checkpoint.published", "size", diag_number(size), NULL);
 	changer_published(writer->changer);
-	settle_unproven(writer, proven_size(writer));
+	settle_unproven(writer, size);
 	if (writer->options.published != NULL)
 		writer->options.published(writer->options.published_ctx);
 	return 0;
@@ -472,11 +474,13 @@ static void judge_post(struct writer *writer, struct group *group)
 
 static void judge_delivery(struct writer *writer, struct group *group)
 {
+	static struct diag_rate rate;
 	bool lost;
 	int status = inbox_deliver(writer->inbox, &group->id, group->place, group->desk, &lost);
+	unsigned n = status != 0 ? diag_rate(&rate) : 0;
 
-	if (status != 0)
-		diag(DIAG_ERROR, "delivery.failed", "reason", status_text(status), NULL);
+	if (n > 0)
+		diag(DIAG_ERROR, "delivery.failed", "error", status_text(status), "count", diag_number(n), NULL);
 	if (lost) {
 		struct refusal why;
 		refuse(&why, status, "", "cannot store: %s", status_text(status));
@@ -556,7 +560,7 @@ static void run_timers(struct writer *writer)
 			status = commit(writer);
 		if (status == 0)
 			continue;
-		diag(DIAG_ERROR, "timers.failed", "reason", status_text(status), NULL);
+		diag(DIAG_ERROR, "timers.failed", "error", status_text(status), NULL);
 		writer->timers_retry_at = clock_monotonic_ms() + RETRY_MS;
 		return;
 	}

@@ -12,7 +12,6 @@
 
 #include "pocd/base/address.h"
 #include "pocd/base/diag.h"
-#include "pocd/base/metrics.h"
 
 enum { ACCEPTS_PER_EVENT = 64, BACKLOG = 1024, PAUSE_MS = 100 };
 
@@ -57,8 +56,7 @@ static void hand_over(struct listener *listener, int fd, const struct sockaddr_s
 	int on = 1;
 
 	if (delivery == NULL) {
-		metric_add(METRIC_CONNECTIONS_REFUSED, 1);
-		close(fd);
+		conn_refuse(fd, peer, "too many connections");
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -77,9 +75,13 @@ static void hand_over(struct listener *listener, int fd, const struct sockaddr_s
 /* Out of descriptors: turn the next one away with the spare, then rest, so that the loop does not spin. */
 static void run_dry(struct listener *listener)
 {
+	static struct diag_rate rate;
 	struct timeval pause = {0, PAUSE_MS * 1000};
+	int error = errno;
+	unsigned n = diag_rate(&rate);
 
-	diag(DIAG_WARNING, "listener.descriptors", "error", strerror(errno), NULL);
+	if (n > 0)
+		diag(DIAG_WARNING, "listener.descriptors", "error", strerror(error), "count", diag_number(n), NULL);
 	if (listener->spare_fd >= 0) {
 		close(listener->spare_fd);
 		int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);

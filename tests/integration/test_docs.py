@@ -94,6 +94,19 @@ class Commands(unittest.TestCase):
         flags = set(re.findall(r"--([a-z-]+)", help_of(POCD)))
         self.assertEqual(set(re.findall(r"(?m)^\.It .*Fl -([a-z-]+)", page("pocd.8"))), flags)
 
+    def test_events(self):
+        """Each event of the daemon's log has its line in pocd(8), and nothing else has one."""
+        events = set()
+        for folder, _, names in os.walk(os.path.join(ROOT, "pocd")):
+            for name in names:
+                if name.endswith(".c"):
+                    text = read(folder, name)
+                    events |= set(re.findall(r'\bdiag\([^;"]*"([a-z_]+\.[a-z_]+)"', text))
+                    events |= set(re.findall(r'\bdiag\([^;"]*"[a-z_.]+" : "([a-z_.]+)"', text))
+                    events |= set(re.findall(r'\bnote_trouble\([^;"]*"([a-z_.]+)"', text))
+        documented = re.findall(r"(?m)^\.It Ic (.*)$", page("pocd.8").split(".Sh LOG")[1].split(".Sh ")[0])
+        self.assertEqual({event for line in documented for event in line.split(" , ")}, events)
+
     def test_exit_statuses(self):
         """0 to 8, as proto/wire/status.h has them."""
         part = page("poc.1").split(".Sh EXIT STATUS")[1].split(".Sh ")[0]

@@ -217,6 +217,48 @@ static void test_listen(void **state)
 	}
 }
 
+/* What pocd.conf(5) says of SIGHUP. */
+static void test_needs_restart(void **state)
+{
+	static const struct {
+		const char *more;
+		bool restart;
+	} cases[] = {
+	    {"", false},
+	    {"[limits]\nconnections = 7\nidle_time = 7s\n", false},
+	    {"[diagnostics]\nlevel = debug\nformat = json\nfile = a.log\n", false},
+	    {"[server]\nlisten = 127.0.0.1:7438\n", true},
+	    {"[server]\nthreads = 3\n", true},
+	    {"[store]\nmap_size = 1G\n", true},
+	    {"[store]\nquota = 1G\n", true},
+	    {"[log]\ncheckpoint_interval = 2s\n", true},
+	    {"[log]\nheartbeat = 2s\n", true},
+	    {"[notices]\nretention = 2d\n", true},
+	    {"[notices]\nper_hour = 2\n", true},
+	    {"[notices]\nbacklog = 2M\n", true},
+	    {"[limits]\nanswer_cache = 2M\n", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		print_message("%s", cases[i].more);
+		const struct config *with = read_daemon(cases[i].more), *without = read_daemon("");
+		assert_int_equal(config_needs_restart(without, with), cases[i].restart);
+	}
+	struct config *other = read_daemon(""), *plain = read_daemon("");
+	strcpy(other->cert, "/other.crt");
+	strcpy(other->key, "/other.key");
+	assert_false(config_needs_restart(plain, other));
+	strcpy(other->path, "/other");
+	assert_true(config_needs_restart(plain, other));
+	strcpy(other->path, plain->path);
+	strcpy(other->log_keys.paths[0], "/other.key");
+	assert_true(config_needs_restart(plain, other));
+	strcpy(other->log_keys.paths[0], plain->log_keys.paths[0]);
+	other->log_keys.n = 2;
+	assert_true(config_needs_restart(plain, other));
+}
+
 static void test_client_refused(void **state)
 {
 	static const struct {
@@ -297,9 +339,11 @@ static void test_paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_defaults),  cmocka_unit_test(test_refused),        cmocka_unit_test(test_missing),
-	    cmocka_unit_test(test_long_line), cmocka_unit_test(test_paths),          cmocka_unit_test(test_log_keys),
-	    cmocka_unit_test(test_listen),    cmocka_unit_test(test_client_refused),
+	    cmocka_unit_test(test_defaults),      cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_missing),       cmocka_unit_test(test_long_line),
+	    cmocka_unit_test(test_paths),         cmocka_unit_test(test_log_keys),
+	    cmocka_unit_test(test_listen),        cmocka_unit_test(test_client_refused),
+	    cmocka_unit_test(test_needs_restart),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);
