@@ -3,22 +3,22 @@
 #define POCD_CONFIG_H
 
 #include "pocd/base/diag.h"
+#include "pocd/base/settings.h"
 #include "pocd/net/conn.h"
 #include "proto/wire/status.h"
 
-enum { CONFIG_PATH_MAX = 4096, CONFIG_LOG_KEYS_MAX = 4, CONFIG_THREADS_MAX = 64 };
+enum { CONFIG_LOG_KEYS_MAX = 4, CONFIG_THREADS_MAX = 64 };
 
 struct config {
 	/* [server] */
 	char listen[128];
 	unsigned threads; /* 0: the cores */
-	char cert[CONFIG_PATH_MAX], key[CONFIG_PATH_MAX];
+	char cert[SETTINGS_PATH_MAX], key[SETTINGS_PATH_MAX];
 	/* [store] */
-	char path[CONFIG_PATH_MAX];
+	char path[SETTINGS_PATH_MAX];
 	uint64_t map_size, quota;
 	/* [log] */
-	char log_keys[CONFIG_LOG_KEYS_MAX][CONFIG_PATH_MAX];
-	size_t n_log_keys;
+	struct settings_paths log_keys; /* old and new while one replaces the other */
 	uint64_t checkpoint_interval_ms, heartbeat_ms;
 	/* [notices] */
 	uint64_t retention_ms, notices_per_hour, backlog;
@@ -28,12 +28,15 @@ struct config {
 	/* [diagnostics] */
 	enum diag_level level;
 	bool json;
-	char file[CONFIG_PATH_MAX]; /* empty: stderr */
+	char file[SETTINGS_PATH_MAX]; /* empty: stderr */
 };
 
 /* Reads a file over the defaults.  Relative paths are taken from the file's folder.  0 or a status with *why naming
  * file and line. */
 int config_read(const char *path, struct config *out, struct refusal *why);
+
+/* Whether they differ in what a reload does not take over. */
+bool config_needs_restart(const struct config *running, const struct config *wanted);
 
 /* Checks what reading cannot: files are there, certificate and keys fit.  Changes nothing. */
 int config_check(const struct config *config, struct refusal *why);

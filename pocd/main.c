@@ -59,19 +59,45 @@ static void reload(struct server *server, const char *path)
 	struct refusal why = {0};
 
 	if (config_read(path, &config, &why) == 0 && server_reload(server, &config, &why) == 0)
-		diag(DIAG_INFO, "server.reload", "config", path, NULL);
+		diag(DIAG_INFO, "server.reload", "config", path, "restart_needed",
+		     server_needs_restart(server, &config) ? "yes" : "no", NULL);
 	else
 		diag(DIAG_ERROR, "server.reload_failed", "error", why.message, "kept", "the settings before", NULL);
 }
 
+/* sd_watchdog_enabled(3) by hand: half of the time in which systemd wants to hear of us, ms; 0: it does not. */
+static uint64_t watchdog_ms(void)
+{
+	const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+
+	if (usec == NULL || (pid != NULL && strtol(pid, NULL, 10) != (long)getpid()))
+		return 0;
+	return strtoull(usec, NULL, 10) / 2000;
+}
+
+/* The next signal.  Until it comes systemd is told that all is well, as long as it is. */
+static int next_signal(const struct server *server, const sigset_t *signals, uint64_t ping_ms)
+{
+	struct timespec ping = {(time_t)(ping_ms / 1000), (long)(ping_ms % 1000) * 1000000};
+
+	for (;;) {
+		int number = ping_ms > 0 ? sigtimedwait(signals, NULL, &ping) : sigwaitinfo(signals, NULL);
+		if (number > 0)
+			return number;
+		if (errno != EAGAIN)
+			continue;
+		if (server_alive(server, ping_ms))
+			notify("WATCHDOG=1");
+		else
+			diag(DIAG_ERROR, "server.stalled", "for_ms", diag_number(ping_ms), NULL);
+	}
+}
+
 static void wait_for_signals(struct server *server, const char *path, const sigset_t *signals)
 {
-	for (;;) {
-		int number = 0;
-		if (sigwait(signals, &number) != 0)
-			continue;
-		if (number != SIGHUP)
-			return;
+	uint64_t ping_ms = watchdog_ms();
+
+	while (next_signal(server, signals, ping_ms) == SIGHUP) {
 		notify("RELOADING=1");
 		reload(server, path);
 		notify("READY=1");
@@ -97,11 +123,9 @@ static int serve(const char *path, const struct config *config)
 	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like any other */
 	/* before the threads, which inherit it */
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	if (server_create(config, &server, &why) != 0) {
+	diag(DIAG_INFO, "server.start", "config", path, "version", POCD_VERSION, NULL);
+	if (server_create(config, &server, &why) != 0 || server_start(server, &why) != 0) {
 		diag(DIAG_ERROR, "server.failed", "error", why.message, NULL);
-		return fail(&why);
-	}
-	if (server_start(server, &why) != 0) {
 		server_destroy(server);
 		return fail(&why);
 	}

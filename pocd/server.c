@@ -21,7 +21,8 @@ struct server_loop {
 	struct loop *loop;
 	unsigned epoch; /* of the snapshot under which sessions were last checked */
 	struct peer *watchers;
-	atomic_uint n_watchers; /* any thread: spares loops that nobody watches on */
+	atomic_ullong ticked_ms; /* monotonic; any thread */
+	atomic_uint n_watchers;  /* any thread: spares loops that nobody watches on */
 };
 
 struct server {
@@ -217,6 +218,7 @@ static void on_tick(struct loop *net_loop)
 	struct server_loop *loop = loop_ctx(net_loop);
 	unsigned epoch = atomic_load(&loop->server->epoch);
 
+	atomic_store(&loop->ticked_ms, loop_now_ms(net_loop));
 	if (loop->epoch == epoch)
 		return;
 	loop->epoch = epoch;
@@ -318,14 +320,14 @@ static int open_directory(struct server *server, struct refusal *why)
 	    .path = config->path, .map_size = config->map_size, .quota = config->quota, .max_readers = 1024};
 	int status = store_lmdb_open(&store, &server->store, why);
 
-	for (size_t i = 0; status == 0 && i < config->n_log_keys; i++)
-		status = keystore_open(config->log_keys[i], NULL, &server->log_keys[i], why);
+	for (size_t i = 0; status == 0 && i < config->log_keys.n; i++)
+		status = keystore_open(config->log_keys.paths[i], NULL, &server->log_keys[i], why);
 	if (status != 0)
 		return status;
 	struct directory_options options = {
 	    .store = server->store,
 	    .log_keys = server->log_keys,
-	    .n_log_keys = config->n_log_keys,
+	    .n_log_keys = config->log_keys.n,
 	    .interval_ms = config->checkpoint_interval_ms,
 	    .heartbeat_ms = config->heartbeat_ms,
 	    .answer_cache = config->answer_cache,
@@ -355,6 +357,7 @@ static int make_loops(struct server *server)
 	for (unsigned i = 0; i < server->n_loops; i++) {
 		server->loops[i].server = server;
 		server->loops[i].loop = loop_create(&conn_ops, &server->loops[i], &server->config.conn);
+		server->loops[i].ticked_ms = clock_monotonic_ms();
 		server->loop_pointers[i] = server->loops[i].loop;
 		if (server->loops[i].loop == NULL)
 			return STATUS_NO_MEMORY;
@@ -453,6 +456,17 @@ int server_start(struct server *server, struct refusal *why)
 	return 0;
 }
 
+bool server_alive(const struct server *server, uint64_t limit_ms)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	for (unsigned i = 0; i < server->n_loops; i++) {
+		if (atomic_load(&server->loops[i].ticked_ms) + limit_ms <= now)
+			return false;
+	}
+	return directory_busy_ms(server->directory) < limit_ms;
+}
+
 /* ---- Reload and drain */
 
 struct reconfigure {
@@ -494,6 +508,11 @@ int server_reload(struct server *server, const struct config *config, struct ref
 			free(change);
 	}
 	return 0;
+}
+
+bool server_needs_restart(const struct server *server, const struct config *config)
+{
+	return config_needs_restart(&server->config, config);
 }
 
 static void stop_listening(void *arg)

@@ -17,12 +17,19 @@ int server_start(struct server *server, struct refusal *why);
  * everything stays as it was. */
 int server_reload(struct server *server, const struct config *config, struct refusal *why);
 
+/* Whether a configuration says something else than the running one of what a reload does not take over. */
+bool server_needs_restart(const struct server *server, const struct config *config);
+
 /* Stops accepting, answers what was asked, closes, ends the threads.  Waits at most limit_ms. */
 void server_drain(struct server *server, unsigned limit_ms);
 
 /* Whether the disk failed: then the server has asked for its own end by SIGTERM, so that a start finds out what is
  * stored. */
 bool server_failed(const struct server *server);
+
+/* Whether each loop has come round and the writer is not stuck in what it does, within limit_ms (at least a second).
+ * Any thread. */
+bool server_alive(const struct server *server, uint64_t limit_ms);
 
 const char *server_address(const struct server *server);
 

@@ -8,111 +8,41 @@
 
 #include "pocd/base/ini.h"
 
-enum kind { TEXT, PATH, KEYS, NUMBER, DURATION };
+enum { QUORUM_MAX = 1000 };
 
-struct row {
-	const char *section, *key;
-	enum kind kind;
-	size_t offset, room;
-};
-
-#define ROW(section, key, kind, member)                                                                                \
-	{                                                                                                              \
-		section, key, kind, offsetof(struct conf, member), sizeof(((struct conf *)0)->member)                  \
-	}
-
-static const struct row rows[] = {
-    ROW("directory", "server", TEXT, servers),
-    ROW("directory", "server_pin", TEXT, server_pin),
-    ROW("directory", "id", TEXT, id),
-    ROW("directory", "quorum", NUMBER, quorum),
-    ROW("directory", "own_auditor", TEXT, own_auditor),
-    ROW("directory", "max_age", DURATION, max_age_ms),
-    ROW("user", "state", TEXT, state),
-    ROW("user", "cert", PATH, cert),
-    ROW("user", "key", PATH, key),
-    ROW("user", "passphrase_file", PATH, passphrase_file),
-    ROW("authority", "key", KEYS, authority),
-    ROW("coordinator", "key", KEYS, coordinator),
-    ROW("editor", "key", KEYS, editor),
-    ROW("enrolment", "key", KEYS, enrolment),
-    ROW("root", "key", KEYS, root),
-    ROW("notices", "reading_key", KEYS, reading),
-    ROW("state", "dir", PATH, state_dir),
-};
-
-struct reading {
-	struct conf *conf;
-	char folder[CONF_PATH_MAX];
-};
-
-static int put_path(const struct reading *reading, const char *value, char *out, struct refusal *why)
+static int parse_quorum(const char *value, void *member, size_t room, struct refusal *why)
 {
-	int n = value[0] == '/' ? snprintf(out, CONF_PATH_MAX, "%s", value)
-				: snprintf(out, CONF_PATH_MAX, "%s/%s", reading->folder, value);
+	uint64_t number;
 
-	return n >= 0 && n < CONF_PATH_MAX ? 0 : refuse(why, STATUS_INVALID, "", "path too long");
-}
-
-static int put_keys(const struct reading *reading, const char *value, struct conf_keys *out, struct refusal *why)
-{
-	char one[CONF_TEXT_MAX];
-
-	out->n = 0;
-	while (*value != '\0') {
-		size_t length = strcspn(value, ","), end = length;
-		while (end > 0 && value[end - 1] == ' ')
-			end--;
-		if (end == 0 || end >= sizeof one || out->n == CONF_KEYS_MAX)
-			return refuse(why, STATUS_INVALID, "", "1 to %d key files, separated by commas", CONF_KEYS_MAX);
-		memcpy(one, value, end);
-		one[end] = '\0';
-		int status = put_path(reading, one, out->paths[out->n++], why);
-		if (status != 0)
-			return status;
-		value += length + (value[length] == ',');
-		value += strspn(value, " ");
-	}
+	(void)room;
+	if (!ini_unsigned(value, QUORUM_MAX, &number))
+		return refuse(why, STATUS_INVALID, "", "\"%.60s\" is not a number up to %d", value, QUORUM_MAX);
+	*(unsigned *)member = (unsigned)number;
 	return 0;
 }
 
-static int put(const struct reading *reading, const struct row *row, const char *value, struct refusal *why)
-{
-	void *at = (char *)reading->conf + row->offset;
-	uint64_t number;
+#define AT(member) offsetof(struct conf, member)
+#define ROOM(member) sizeof(((struct conf *)0)->member)
 
-	switch (row->kind) {
-	case TEXT:
-		if (strlen(value) >= row->room)
-			return refuse(why, STATUS_INVALID, row->key, "%s.%s is too long", row->section, row->key);
-		strcpy(at, value);
-		return 0;
-	case PATH:
-		return put_path(reading, value, at, why);
-	case KEYS:
-		return put_keys(reading, value, at, why);
-	case NUMBER:
-		if (!ini_unsigned(value, 1000, &number))
-			return refuse(why, STATUS_INVALID, row->key, "%s.%s: \"%.60s\" is not a number", row->section,
-				      row->key, value);
-		*(unsigned *)at = (unsigned)number;
-		return 0;
-	default:
-		if (!ini_duration_ms(value, at))
-			return refuse(why, STATUS_INVALID, row->key, "%s.%s: \"%.60s\" is not a duration (e.g. 24h)",
-				      row->section, row->key, value);
-		return 0;
-	}
-}
-
-static int take(void *ctx, const char *section, const char *key, const char *value, struct refusal *why)
-{
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-		if (strcmp(rows[i].section, section) == 0 && strcmp(rows[i].key, key) == 0)
-			return put(ctx, &rows[i], value, why);
-	}
-	return refuse(why, STATUS_INVALID, key, "unknown key \"%.60s\" in section [%.40s]", key, section);
-}
+static const struct setting rows[] = {
+    {"directory", "server", SETTING_TEXT, AT(servers), ROOM(servers), NULL},
+    {"directory", "server_pin", SETTING_TEXT, AT(server_pin), ROOM(server_pin), NULL},
+    {"directory", "id", SETTING_TEXT, AT(id), ROOM(id), NULL},
+    {"directory", "quorum", SETTING_OTHER, AT(quorum), 0, parse_quorum},
+    {"directory", "own_auditor", SETTING_TEXT, AT(own_auditor), ROOM(own_auditor), NULL},
+    {"directory", "max_age", SETTING_DURATION, AT(max_age_ms), 0, NULL},
+    {"user", "state", SETTING_TEXT, AT(state), ROOM(state), NULL},
+    {"user", "cert", SETTING_PATH, AT(cert), 0, NULL},
+    {"user", "key", SETTING_PATH, AT(key), 0, NULL},
+    {"user", "passphrase_file", SETTING_PATH, AT(passphrase_file), 0, NULL},
+    {"authority", "key", SETTING_PATHS, AT(authority), CONF_KEYS_MAX, NULL},
+    {"coordinator", "key", SETTING_PATHS, AT(coordinator), CONF_KEYS_MAX, NULL},
+    {"editor", "key", SETTING_PATHS, AT(editor), CONF_KEYS_MAX, NULL},
+    {"enrolment", "key", SETTING_PATHS, AT(enrolment), CONF_KEYS_MAX, NULL},
+    {"root", "key", SETTING_PATHS, AT(root), CONF_KEYS_MAX, NULL},
+    {"notices", "reading_key", SETTING_PATHS, AT(reading), CONF_KEYS_MAX, NULL},
+    {"state", "dir", SETTING_PATH, AT(state_dir), 0, NULL},
+};
 
 static bool xdg(char out[CONF_PATH_MAX], const char *variable, const char *below_home, const char *rest)
 {
@@ -134,15 +64,10 @@ int conf_default_path(char out[CONF_PATH_MAX])
 /* Reads one file over what is there already. */
 static int read_file(const char *path, struct conf *out, struct refusal *why)
 {
-	struct reading reading = {.conf = out};
-	const char *slash = strrchr(path, '/');
-	int n = slash == NULL ? snprintf(reading.folder, sizeof reading.folder, ".")
-			      : snprintf(reading.folder, sizeof reading.folder, "%.*s", (int)(slash - path), path);
-
-	if (n < 0 || (size_t)n >= sizeof reading.folder || strlen(path) >= sizeof out->path)
+	if (strlen(path) >= sizeof out->path)
 		return refuse(why, STATUS_INVALID, "", "path too long");
 	strcpy(out->path, path);
-	int status = ini_read(path, take, &reading, why);
+	int status = settings_read(path, rows, sizeof rows / sizeof rows[0], out, why);
 	return status == STATUS_NOT_FOUND ? refuse(why, STATUS_USAGE, "", "%s: there is no such file", path) : status;
 }
 

@@ -5,14 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pocd/base/settings.h"
 #include "proto/wire/status.h"
 
-enum { CONF_TEXT_MAX = 512, CONF_PATH_MAX = 4096, CONF_KEYS_MAX = 16 };
-
-struct conf_keys {
-	unsigned n;
-	char paths[CONF_KEYS_MAX][CONF_PATH_MAX];
-};
+enum { CONF_TEXT_MAX = 512, CONF_PATH_MAX = SETTINGS_PATH_MAX, CONF_KEYS_MAX = SETTINGS_PATHS_MAX };
 
 struct conf {
 	char path[CONF_PATH_MAX]; /* of the file; empty: none was found */
@@ -23,8 +19,8 @@ struct conf {
 	/* [user] */
 	char state[16], cert[CONF_PATH_MAX], key[CONF_PATH_MAX], passphrase_file[CONF_PATH_MAX];
 	/* [authority], [coordinator], [editor], [enrolment], [root] key = FILE[, FILE] */
-	struct conf_keys authority, coordinator, editor, enrolment, root;
-	struct conf_keys reading; /* [notices] reading_key = FILE[, FILE] */
+	struct settings_paths authority, coordinator, editor, enrolment, root;
+	struct settings_paths reading; /* [notices] reading_key = FILE[, FILE] */
 	/* [state] */
 	char state_dir[CONF_PATH_MAX];
 };

@@ -142,7 +142,7 @@ int link_fail(struct cli *cli, const struct poc *poc, int code)
 			why->message[0] != '\0' ? why->message : status_text(code));
 }
 
-int link_keys_open(struct cli *cli, const struct conf_keys *paths, const char *section, struct link_keys *out)
+int link_keys_open(struct cli *cli, const struct settings_paths *paths, const char *section, struct link_keys *out)
 {
 	struct refusal why = {0};
 	bool failed;

@@ -22,7 +22,7 @@ struct link_keys {
 	size_t n;
 	struct keystore_key *keys[CONF_KEYS_MAX];
 };
-int link_keys_open(struct cli *cli, const struct conf_keys *paths, const char *section, struct link_keys *out);
+int link_keys_open(struct cli *cli, const struct settings_paths *paths, const char *section, struct link_keys *out);
 void link_keys_close(struct link_keys *keys);
 
 #endif

@@ -147,7 +147,7 @@ static int open_publishing(struct cli *cli, struct publishing *p)
 	p->changes = json_object();
 	p->unchanged = json_array();
 	/* permission first: without a key nothing is read or asked */
-	const struct conf_keys *paths = cli->conf.coordinator.n > 0 ? &cli->conf.coordinator : &cli->conf.editor;
+	const struct settings_paths *paths = cli->conf.coordinator.n > 0 ? &cli->conf.coordinator : &cli->conf.editor;
 	int status = link_keys_open(cli, paths, "coordinator", &p->keys);
 	return status != 0 ? status : link_open(cli, true, &p->poc);
 }

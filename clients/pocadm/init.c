@@ -12,6 +12,7 @@
 
 #include "clients/cli/strings.h"
 #include "clients/pocadm/commands.h"
+#include "pocd/base/address.h"
 #include "pocd/base/clock.h"
 #include "pocd/base/ini.h"
 #include "pocd/directory/directory.h"
@@ -300,14 +301,17 @@ static int read_options(struct founding *f)
 {
 	struct cli *cli = f->cli;
 	uint64_t roots, root_threshold, enrolments, enrolment_threshold;
+	struct sockaddr_storage address;
+	struct refusal why = {0};
+	socklen_t size;
 
 	f->origin = cli_value(cli, "origin");
 	f->listen = cli_has(cli, "listen") ? cli_value(cli, "listen") : "127.0.0.1:7437";
 	f->now = (int64_t)time(NULL);
 	if (f->origin == NULL)
 		return cli_fail(cli, STATUS_USAGE, tr("--origin NAME is needed, e.g. pocd.example.int/2026a"));
-	if (strlen(f->listen) > 100)
-		return cli_fail(cli, STATUS_USAGE, tr("--listen is too long"));
+	if (address_parse(f->listen, &address, &size, &why) != 0)
+		return cli_fail(cli, STATUS_USAGE, tr("--listen: %s"), why.message);
 	if (read_count(cli, "roots", 1, KEYS_MAX, &roots) != 0 ||
 	    read_count(cli, "root-threshold", roots / 2 + 1, roots, &root_threshold) != 0 ||
 	    read_count(cli, "enrolments", 1, KEYS_MAX, &enrolments) != 0 ||

@@ -3,11 +3,12 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "pocd/base/clock.h"
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
@@ -53,6 +54,18 @@ bool diag_level_parse(const char *text, enum diag_level *out)
 		}
 	}
 	return false;
+}
+
+unsigned diag_rate(struct diag_rate *rate)
+{
+	unsigned long long last = atomic_load(&rate->last_ms), now = clock_monotonic_ms();
+
+	atomic_fetch_add(&rate->n, 1);
+	if (last != 0 && now < last + 1000)
+		return 0;
+	if (!atomic_compare_exchange_strong(&rate->last_ms, &last, now))
+		return 0; /* another thread says it */
+	return atomic_exchange(&rate->n, 0);
 }
 
 const char *diag_number(unsigned long long value)

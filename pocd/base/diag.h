@@ -3,6 +3,7 @@
 #ifndef POCD_BASE_DIAG_H
 #define POCD_BASE_DIAG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 enum diag_level { DIAG_DEBUG, DIAG_INFO, DIAG_WARNING, DIAG_ERROR };
@@ -22,6 +23,14 @@ int diag_configure(const struct diag_options *options);
 void diag(enum diag_level level, const char *event, ...) __attribute__((sentinel));
 
 bool diag_level_parse(const char *text, enum diag_level *out); /* debug, info, warning, error */
+
+/* For events that strangers can cause at will: at most one line a second, which says how many there were.  Counts one;
+ * returns how many since the last line if another is due, else 0.  Zeroed at first; any thread. */
+struct diag_rate {
+	atomic_ullong last_ms;
+	atomic_uint n;
+};
+unsigned diag_rate(struct diag_rate *rate);
 
 /* Renders a number for diag in a buffer of the calling thread; four calls per line. */
 const char *diag_number(unsigned long long value);

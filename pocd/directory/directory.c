@@ -382,6 +382,11 @@ int directory_run_once(struct directory *directory)
 	return writer_run_once(directory->writer);
 }
 
+uint64_t directory_busy_ms(const struct directory *directory)
+{
+	return writer_busy_ms(directory->writer);
+}
+
 /* ---- Counters */
 
 void directory_stats(struct directory *directory, void (*each)(void *ctx, const char *name, uint64_t value), void *ctx)

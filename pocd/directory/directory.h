@@ -130,6 +130,9 @@ void directory_deliver(struct directory *directory, const struct story_query *qu
 int directory_start(struct directory *directory);
 int directory_run_once(struct directory *directory);
 
+/* How long the writer thread has been at what it does now, ms; 0 while it waits for work.  Any thread. */
+uint64_t directory_busy_ms(const struct directory *directory);
+
 /* The first batch of a new directory (pocadm init): T(1), S(1), K/@directory, U/@directory in an empty store. */
 int directory_create(const struct directory_options *options, const struct change_write *writes, size_t n,
 		     struct refusal *why);

@@ -69,30 +69,43 @@ struct build {
 	bool trust_changed, users_changed; /* users_changed: the pins must be made anew */
 };
 
-/* Finds code, or makes room for it at its place. */
-static struct held_state *state_slot(struct holders *holders, const char *code)
+/* Where code is, or belongs. */
+static int state_place(const struct holders *holders, const char *code, size_t *place)
 {
 	size_t low = 0, high = holders->n_states;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 		int order = strcmp(holders->states[middle].code, code);
-		if (order == 0)
-			return &holders->states[middle];
+		if (order == 0) {
+			*place = middle;
+			return 0;
+		}
 		if (order < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
+	*place = low;
+	return STATUS_NOT_FOUND;
+}
+
+/* Finds code, or makes room for it at its place. */
+static struct held_state *state_slot(struct holders *holders, const char *code)
+{
+	size_t place;
+
+	if (state_place(holders, code, &place) == 0)
+		return &holders->states[place];
 	struct held_state *states = realloc(holders->states, (holders->n_states + 1) * sizeof *states);
 	if (states == NULL)
 		return NULL;
 	holders->states = states;
-	for (size_t i = holders->n_states++; i > low; i--)
+	for (size_t i = holders->n_states++; i > place; i--)
 		states[i] = states[i - 1];
-	states[low] = (struct held_state){0};
-	strcpy(states[low].code, code);
-	return &states[low];
+	states[place] = (struct held_state){0};
+	strcpy(states[place].code, code);
+	return &states[place];
 }
 
 static int users_place(const struct holders *holders, const char *name, size_t *place)
@@ -117,19 +130,9 @@ static int users_place(const struct holders *holders, const char *name, size_t *
 
 const struct held_state *holders_state(const struct holders *holders, const char *code)
 {
-	size_t low = 0, high = holders->n_states;
+	size_t place;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(holders->states[middle].code, code);
-		if (order == 0)
-			return &holders->states[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	return state_place(holders, code, &place) == 0 ? &holders->states[place] : NULL;
 }
 
 const struct held_users *holders_users(const struct holders *holders, const char *name)

@@ -155,20 +155,11 @@ static int check_entry(void *ctx, const uint8_t *key, size_t key_size, const str
 
 /* ---- Nothing is there that no notice speaks of */
 
-static int count_row(void *ctx, const uint8_t *key, size_t key_size, const struct store_value *value)
-{
-	(void)key;
-	(void)key_size;
-	(void)value;
-	++*(uint64_t *)ctx;
-	return 0;
-}
-
 static int check_count(struct check *check, enum store_table table, uint64_t expected)
 {
-	uint64_t n = 0;
+	uint64_t n;
 
-	if (store_walk(check->view, table, NULL, 0, count_row, &n) != 0)
+	if (store_count(check->view, table, &n) != 0)
 		return wrong(check, store_table_name(table), "cannot be read after row %llu", n);
 	return n == expected ? 0 : wrong(check, store_table_name(table), "%llu rows, not as many as notices need", n);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -65,6 +66,7 @@ struct writer {
 	struct inbox *inbox;
 	pthread_t thread;
 	bool running;
+	atomic_ullong turn_since; /* monotonic ms; 0: waits.  Read by any thread */
 
 	pthread_mutex_t lock; /* of queue and stop */
 	pthread_cond_t wake;
@@ -345,7 +347,7 @@ static void note_trouble(struct writer *writer, int status, const char *event, c
 		return;
 	writer->trouble = status;
 	if (status != 0)
-		diag(DIAG_ERROR, event, "reason", why->message, NULL);
+		diag(DIAG_ERROR, event, "error", why->message, NULL);
 	else
 		diag(DIAG_INFO, "store.recovered", NULL);
 	writer->failed = status == STATUS_IO;
@@ -404,8 +406,10 @@ static int publish(struct writer *writer)
 	}
 	writer->published_at = clock_monotonic_ms();
 	metric_add(METRIC_PUBLICATIONS, 1);
+	uint64_t size = proven_size(writer);
+	diag(DIAG_DEBUG, "checkpoint.published", "size", diag_number(size), NULL);
 	changer_published(writer->changer);
-	settle_unproven(writer, proven_size(writer));
+	settle_unproven(writer, size);
 	if (writer->options.published != NULL)
 		writer->options.published(writer->options.published_ctx);
 	return 0;
@@ -471,11 +475,13 @@ static void judge_post(struct writer *writer, struct group *group)
 
 static void judge_delivery(struct writer *writer, struct group *group)
 {
+	static struct diag_rate rate;
 	bool lost;
 	int status = inbox_deliver(writer->inbox, &group->id, group->place, group->desk, &lost);
+	unsigned n = status != 0 ? diag_rate(&rate) : 0;
 
-	if (status != 0)
-		diag(DIAG_ERROR, "delivery.failed", "reason", status_text(status), NULL);
+	if (n > 0)
+		diag(DIAG_ERROR, "delivery.failed", "error", status_text(status), "count", diag_number(n), NULL);
 	if (lost) {
 		struct refusal why;
 		refuse(&why, status, "", "cannot store: %s", status_text(status));
@@ -555,7 +561,7 @@ static void run_timers(struct writer *writer)
 			status = commit(writer);
 		if (status == 0)
 			continue;
-		diag(DIAG_ERROR, "timers.failed", "reason", status_text(status), NULL);
+		diag(DIAG_ERROR, "timers.failed", "error", status_text(status), NULL);
 		writer->timers_retry_at = clock_monotonic_ms() + RETRY_MS;
 		return;
 	}
@@ -660,7 +666,9 @@ static void *run(void *ctx)
 		struct group *groups = take_queue(writer);
 		stop = writer->stop;
 		pthread_mutex_unlock(&writer->lock);
+		atomic_store(&writer->turn_since, clock_monotonic_ms());
 		turn(writer, groups, stop);
+		atomic_store(&writer->turn_since, 0);
 	}
 	settle_unproven(writer, 0);
 	return NULL;
@@ -718,6 +726,13 @@ int writer_start(struct writer *writer)
 		return STATUS_FAILED;
 	writer->running = true;
 	return 0;
+}
+
+uint64_t writer_busy_ms(const struct writer *writer)
+{
+	uint64_t since = atomic_load(&writer->turn_since), now = clock_monotonic_ms();
+
+	return since != 0 && now > since ? now - since : 0;
 }
 
 /* What still waits when no publication can be had: nothing of it is stored. */

@@ -30,6 +30,9 @@ struct writer_options {
 int writer_create(const struct writer_options *options, struct writer **out); /* 0 or a status */
 int writer_start(struct writer *writer);
 
+/* How long the thread has been at what it does now, ms; 0 while it waits for work.  Any thread. */
+uint64_t writer_busy_ms(const struct writer *writer);
+
 /* Stops the thread after what was submitted, with a last publication; then destroys.  NULL allowed. */
 void writer_destroy(struct writer *writer);
 

@@ -61,6 +61,15 @@ static void send_refusal(struct pending *p)
 	dispatch_message(p->session, p->id, RESPONSE_ERROR, &error);
 }
 
+static void log_outcome(const struct pending *p)
+{
+	bool good = p->status == 0;
+
+	diag(good ? DIAG_DEBUG : DIAG_INFO, good ? "change.stored" : "change.refused", "peer", p->ops->name(p->peer),
+	     "state", p->session->principal.state, "handle", p->session->principal.handle, "writes", diag_number(p->n),
+	     "name", good && p->n > 0 ? p->results[0].name : NULL, "error", good ? NULL : p->why.message, NULL);
+}
+
 /* On the client's loop. */
 static void answer_pending(void *arg)
 {
@@ -68,6 +77,7 @@ static void answer_pending(void *arg)
 
 	if (p->ops->open(p->peer)) {
 		p->session->writes--;
+		log_outcome(p);
 		if (p->status == 0)
 			send_results(p);
 		else
@@ -97,12 +107,6 @@ static void on_done(void *ctx, const struct change_outcome *outcome)
 		abort(); /* out of memory for sixteen bytes: an answer would be lost for good */
 }
 
-static void log_submit(const struct session *session, size_t n)
-{
-	diag(DIAG_DEBUG, "submit", "peer", session->ops->name(session->peer), "state", session->principal.state,
-	     "handle", session->principal.handle, "writes", diag_number(n), NULL);
-}
-
 int handle_submit(struct session *session, uint32_t id, const Poc__Submit *request, struct refusal *why)
 {
 	struct change_write writes[WRITES_MAX];
@@ -125,7 +129,6 @@ int handle_submit(struct session *session, uint32_t id, const Poc__Submit *reque
 	p->ops = session->ops;
 	p->id = id;
 	p->n = n;
-	log_submit(session, n);
 	session->writes++;
 	session->ops->hold(session->peer, 1);
 	int status =

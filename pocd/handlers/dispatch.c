@@ -5,6 +5,7 @@
 
 #include "pocd/base/diag.h"
 #include "pocd/base/metrics.h"
+#include "proto/wire/encode.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/prescan.h"
 
@@ -69,23 +70,13 @@ static const struct request_row *find_row(Poc__Request__BodyCase type)
 
 /* ---- Answers */
 
-static size_t put_varint(uint8_t *out, uint64_t value)
-{
-	size_t n = 0;
-
-	for (; value >= 0x80; value >>= 7)
-		out[n++] = (uint8_t)(value | 0x80);
-	out[n++] = (uint8_t)value;
-	return n;
-}
-
 void dispatch_answer(struct session *session, uint32_t id, enum response_field field, const void *bytes, size_t size)
 {
 	uint8_t head[20] = {1 << 3 | 5, (uint8_t)id, (uint8_t)(id >> 8), (uint8_t)(id >> 16), (uint8_t)(id >> 24)};
 	size_t n = 5;
 
-	n += put_varint(head + n, (uint64_t)field << 3 | 2);
-	n += put_varint(head + n, size);
+	n += varint_put(head + n, (uint64_t)field << 3 | 2);
+	n += varint_put(head + n, size);
 	struct iovec parts[] = {{head, n}, {(void *)bytes, size}};
 	session->ops->send(session->peer, parts, 2);
 }

@@ -443,19 +443,10 @@ static int check_section(void *ctx, const uint8_t *key, size_t key_size, const s
 	return 0;
 }
 
-static int count_row(void *ctx, const uint8_t *key, size_t key_size, const struct store_value *value)
-{
-	(void)key;
-	(void)key_size;
-	(void)value;
-	++*(uint64_t *)ctx;
-	return 0;
-}
-
 static int check_count(struct check *check, enum store_table table, uint64_t expected)
 {
-	uint64_t n = 0;
-	int status = store_walk(check->view, table, NULL, 0, count_row, &n);
+	uint64_t n;
+	int status = store_count(check->view, table, &n);
 
 	if (status != 0)
 		return refuse(check->why, STATUS_DAMAGED, store_table_name(table), "the table %s cannot be read",

@@ -5,6 +5,7 @@
 
 #include "pocd/ledger/ledger_internal.h"
 #include "pocd/store/schema.h"
+#include "proto/wire/encode.h"
 
 enum { META_LOG_SIZE = 8 + 8 + HASH_SIZE, CURRENT_SIZE = HASH_SIZE + 8 + 8 };
 
@@ -116,22 +117,12 @@ struct snapshot *ledger_snapshot_create(struct snapshot_name *names, size_t n)
 	return snapshot;
 }
 
-static size_t put_varint(uint8_t *out, uint64_t value)
-{
-	size_t n = 0;
-
-	for (; value >= 0x80; value >>= 7)
-		out[n++] = (uint8_t)(value | 0x80);
-	out[n++] = (uint8_t)value;
-	return n;
-}
-
 static size_t put_field(uint8_t *out, unsigned number, const void *bytes, size_t size)
 {
 	if (size == 0)
 		return 0; /* canonical: a default value is left out */
-	size_t n = put_varint(out, number << 3 | 2);
-	n += put_varint(out + n, size);
+	size_t n = varint_put(out, (uint64_t)number << 3 | 2);
+	n += varint_put(out + n, size);
 	memcpy(out + n, bytes, size);
 	return n + size;
 }

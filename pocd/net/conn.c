@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #include "pocd/base/clock.h"
+#include "pocd/base/diag.h"
 #include "pocd/base/metrics.h"
 #include "proto/wire/frame.h"
 
-enum { PARTS_MAX = 8, TYPE_BYTES = 6 /* of a request, that show its type */ };
+enum { PARTS_MAX = 8, TYPE_BYTES = 6 /* of a request, that show its type */, PEER_TEXT = 64 };
 
 struct conn {
 	struct conn *prev, *next; /* in the loop's list; next also in its graveyard */
@@ -21,7 +22,7 @@ struct conn {
 	struct stream stream;
 	struct limit *limit;
 	struct sockaddr_storage peer;
-	char peer_text[64];
+	char peer_text[PEER_TEXT];
 	void *user;
 	int references, working;
 	bool opened, closed, refusing, trusted;
@@ -197,6 +198,7 @@ static void on_closed(void *ctx, const char *reason)
 	} else {
 		loop->handshakes--;
 		metric_add(METRIC_HANDSHAKES_FAILED, 1);
+		diag(DIAG_DEBUG, "handshake.failed", "peer", conn->peer_text, "reason", reason, NULL);
 	}
 	metric_add(METRIC_CONNECTIONS, -1);
 	limit_release(conn->limit, &conn->peer);
@@ -213,19 +215,33 @@ static void on_closed(void *ctx, const char *reason)
 
 static const struct stream_ops stream_ops = {on_ready, on_bytes, on_drained, on_closed};
 
-static void print_peer(struct conn *conn)
+static void print_peer(const struct sockaddr_storage *peer, char out[PEER_TEXT])
 {
 	char address[INET6_ADDRSTRLEN] = "?";
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&conn->peer;
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&conn->peer;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
 
-	if (conn->peer.ss_family == AF_INET6) {
+	if (peer->ss_family == AF_INET6) {
 		inet_ntop(AF_INET6, &v6->sin6_addr, address, sizeof address);
-		snprintf(conn->peer_text, sizeof conn->peer_text, "[%s]:%u", address, ntohs(v6->sin6_port));
+		snprintf(out, PEER_TEXT, "[%s]:%u", address, ntohs(v6->sin6_port));
 	} else {
 		inet_ntop(AF_INET, &v4->sin_addr, address, sizeof address);
-		snprintf(conn->peer_text, sizeof conn->peer_text, "%s:%u", address, ntohs(v4->sin_port));
+		snprintf(out, PEER_TEXT, "%s:%u", address, ntohs(v4->sin_port));
 	}
+}
+
+void conn_refuse(int fd, const struct sockaddr_storage *peer, const char *reason)
+{
+	static struct diag_rate rate;
+	char text[PEER_TEXT];
+
+	close(fd);
+	metric_add(METRIC_CONNECTIONS_REFUSED, 1);
+	unsigned n = diag_rate(&rate);
+	if (n == 0)
+		return;
+	print_peer(peer, text);
+	diag(DIAG_WARNING, "connection.refused", "peer", text, "reason", reason, "count", diag_number(n), NULL);
 }
 
 void conn_accept(struct loop *loop, SSL_CTX *tls, int fd, const struct sockaddr_storage *peer, struct limit *limit)
@@ -234,8 +250,7 @@ void conn_accept(struct loop *loop, SSL_CTX *tls, int fd, const struct sockaddr_
 	    loop->draining || loop->handshakes >= loop->limits.handshakes ? NULL : calloc(1, sizeof *conn);
 
 	if (conn == NULL) {
-		close(fd);
-		metric_add(METRIC_CONNECTIONS_REFUSED, 1);
+		conn_refuse(fd, peer, loop->draining ? "server stops" : "too many handshakes");
 		limit_release(limit, peer);
 		return;
 	}
@@ -244,7 +259,7 @@ void conn_accept(struct loop *loop, SSL_CTX *tls, int fd, const struct sockaddr_
 	conn->peer = *peer;
 	conn->references = 1;
 	conn->accepted_ms = conn->active_ms = clock_monotonic_ms();
-	print_peer(conn);
+	print_peer(&conn->peer, conn->peer_text);
 	if (stream_init(&conn->stream, &loop->shared, tls, fd, &stream_ops, conn) != 0) {
 		free(conn);
 		limit_release(limit, peer);

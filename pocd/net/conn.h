@@ -59,6 +59,9 @@ void loop_drain(struct loop *loop);
 
 /* ---- Connection */
 
+/* Closes fd, which is not to become a connection; counts and logs that. */
+void conn_refuse(int fd, const struct sockaddr_storage *peer, const char *reason);
+
 /* Takes fd, counted in by limit (released when it closes). */
 void conn_accept(struct loop *loop, SSL_CTX *tls, int fd, const struct sockaddr_storage *peer, struct limit *limit);
 

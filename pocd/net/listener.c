@@ -1,6 +1,5 @@
 #include "pocd/net/listener.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -11,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pocd/base/address.h"
 #include "pocd/base/diag.h"
-#include "pocd/base/metrics.h"
 
 enum { ACCEPTS_PER_EVENT = 64, BACKLOG = 1024, PAUSE_MS = 100 };
 
@@ -57,8 +56,7 @@ static void hand_over(struct listener *listener, int fd, const struct sockaddr_s
 	int on = 1;
 
 	if (delivery == NULL) {
-		metric_add(METRIC_CONNECTIONS_REFUSED, 1);
-		close(fd);
+		conn_refuse(fd, peer, "too many connections");
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -77,9 +75,13 @@ static void hand_over(struct listener *listener, int fd, const struct sockaddr_s
 /* Out of descriptors: turn the next one away with the spare, then rest, so that the loop does not spin. */
 static void run_dry(struct listener *listener)
 {
+	static struct diag_rate rate;
 	struct timeval pause = {0, PAUSE_MS * 1000};
+	int error = errno;
+	unsigned n = diag_rate(&rate);
 
-	diag(DIAG_WARNING, "listener.descriptors", "error", strerror(errno), NULL);
+	if (n > 0)
+		diag(DIAG_WARNING, "listener.descriptors", "error", strerror(error), "count", diag_number(n), NULL);
 	if (listener->spare_fd >= 0) {
 		close(listener->spare_fd);
 		int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
@@ -118,43 +120,22 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-static bool split_address(const char *address, char host[64], char port[8])
+static int bind_address(const char *text, struct refusal *why)
 {
-	const char *colon = strrchr(address, ':');
-	size_t length = colon != NULL ? (size_t)(colon - address) : 0;
-
-	if (length == 0 || length >= 64 || strlen(colon + 1) == 0 || strlen(colon + 1) >= 8)
-		return false;
-	if (address[0] == '[' && address[length - 1] == ']') {
-		address++;
-		length -= 2;
-	}
-	memcpy(host, address, length);
-	host[length] = '\0';
-	strcpy(port, colon + 1);
-	return true;
-}
-
-static int bind_address(const char *address, struct refusal *why)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV},
-			*found;
-	char host[64], port[8];
+	struct sockaddr_storage address;
+	socklen_t size;
 	int on = 1;
 
-	if (!split_address(address, host, port) || getaddrinfo(host, port, &hints, &found) != 0) {
-		refuse(why, STATUS_INVALID, "listen", "\"%s\" is not ADDRESS:PORT", address);
+	if (address_parse(text, &address, &size, why) != 0)
 		return -1;
-	}
-	int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-	    bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
-		refuse(why, STATUS_IO, "listen", "%s: %s", address, strerror(errno));
+	    bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, BACKLOG) != 0) {
+		refuse(why, STATUS_IO, "listen", "%s: %s", text, strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		fd = -1;
 	}
-	freeaddrinfo(found);
 	return fd;
 }
 

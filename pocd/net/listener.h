@@ -8,7 +8,7 @@
 struct listener;
 
 struct listener_options {
-	const char *address;       /* "127.0.0.1:7437", "[::]:7437"; ignored when fd >= 0 */
+	const char *address;       /* as address_parse takes it; ignored when fd >= 0 */
 	int fd;                    /* a listening socket inherited from systemd; -1: none */
 	struct loop *const *loops; /* borrowed; [0] accepts */
 	unsigned n_loops;
@@ -24,7 +24,7 @@ struct listener *listener_create(const struct listener_options *options, struct 
 void listener_stop(struct listener *listener);
 void listener_destroy(struct listener *listener); /* NULL allowed */
 
-/* The address that it is bound to, as text: what port 0 became. */
+/* The address that it is bound to, as text: an inherited socket's own. */
 const char *listener_address(const struct listener *listener);
 
 #endif

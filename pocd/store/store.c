@@ -92,6 +92,21 @@ int store_walk(struct store_view *view, enum store_table table, const void *from
 	return view->store->ops->walk(view, table, from, from_size, walk_each, &walker);
 }
 
+static int count_row(void *ctx, const uint8_t *key, size_t key_size, const struct store_value *value)
+{
+	(void)key;
+	(void)key_size;
+	(void)value;
+	++*(uint64_t *)ctx;
+	return 0;
+}
+
+int store_count(struct store_view *view, enum store_table table, uint64_t *n)
+{
+	*n = 0;
+	return store_walk(view, table, NULL, 0, count_row, n);
+}
+
 struct store_batch *store_batch_create(void)
 {
 	return calloc(1, sizeof(struct store_batch));

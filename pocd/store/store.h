@@ -87,6 +87,7 @@ int store_get(struct store_view *view, enum store_table table, const void *key, 
 	      struct store_value *out);
 int store_walk(struct store_view *view, enum store_table table, const void *from, size_t from_size,
 	       int (*each)(void *ctx, const uint8_t *key, size_t key_size, const struct store_value *value), void *ctx);
+int store_count(struct store_view *view, enum store_table table, uint64_t *n); /* walks the table: its rows, so far */
 
 struct store_batch *store_batch_create(void);        /* NULL when out of memory */
 void store_batch_destroy(struct store_batch *batch); /* for one that is not committed; NULL allowed */

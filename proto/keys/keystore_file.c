@@ -9,6 +9,7 @@
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -95,6 +96,16 @@ static int wrap(EVP_PKEY *pkey, struct keystore_key **out, struct refusal *why)
 	return *out != NULL ? 0 : refuse(why, STATUS_NO_MEMORY, "key", "out of memory");
 }
 
+/* A file that systemd handed to this service (LoadCredential=): root's, with an access list that lets the service read,
+ * which shows as a right of the group. */
+static bool is_credential(const char *path, mode_t mode)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY"), *slash = strrchr(path, '/');
+
+	return folder != NULL && slash != NULL && strlen(folder) == (size_t)(slash - path) &&
+	       strncmp(path, folder, (size_t)(slash - path)) == 0 && (mode & 037) == 0;
+}
+
 /* Opens once and judges the opened file, so that nobody can swap it between check and use. */
 static int open_private(const char *path, struct refusal *why)
 {
@@ -113,7 +124,7 @@ static int open_private(const char *path, struct refusal *why)
 		refuse(why, STATUS_INVALID, "key", "%s: not a regular file", path);
 	else if (st.st_uid != geteuid() && st.st_uid != 0)
 		refuse(why, STATUS_DENIED, "key", "%s: belongs to another user", path);
-	else if ((st.st_mode & 077) != 0)
+	else if ((st.st_mode & 077) != 0 && !is_credential(path, st.st_mode))
 		refuse(why, STATUS_DENIED, "key", "%s: others may read or write it (mode %04o); chmod 600 it", path,
 		       (unsigned)st.st_mode & 07777);
 	else if (st.st_size > KEY_FILE_MAX)

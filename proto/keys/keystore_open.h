@@ -6,7 +6,8 @@
 
 /* Opens a key by location: a path to a PEM file, or a pkcs11: URI (refused: STATUS_INVALID until a later version).
  * passphrase may be NULL.  A file is refused when it is a symlink, is not owned by the caller or root, or lets group or
- * others read (STATUS_DENIED).  0 and *out (destroy with keystore_close), or a status with *why. */
+ * others read (STATUS_DENIED), unless systemd handed it over in $CREDENTIALS_DIRECTORY, where the group may read.  0
+ * and *out (destroy with keystore_close), or a status with *why. */
 int keystore_open(const char *location, const char *passphrase, struct keystore_key **out, struct refusal *why);
 
 #endif

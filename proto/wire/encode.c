@@ -42,7 +42,7 @@ void encode_advance(struct encoder *encoder, size_t size)
 	encoder->size += size;
 }
 
-static size_t put_varint(uint8_t *out, uint64_t value)
+size_t varint_put(uint8_t *out, uint64_t value)
 {
 	size_t n = 0;
 
@@ -57,7 +57,7 @@ void encode_varint(struct encoder *encoder, uint64_t value)
 	uint8_t *out = encode_room(encoder, 10);
 
 	if (out != NULL)
-		encoder->size += put_varint(out, value);
+		encoder->size += varint_put(out, value);
 }
 
 void encode_raw(struct encoder *encoder, const void *bytes, size_t size)
@@ -111,7 +111,7 @@ void encode_end(struct encoder *encoder, size_t begin)
 	if (encoder->failed)
 		return;
 	size_t size = encoder->size - begin;
-	size_t n = put_varint(length, size);
+	size_t n = varint_put(length, size);
 	/* The length stands before what it measures; most fit the guess, others move. */
 	if (n > LENGTH_GUESS && encode_room(encoder, n - LENGTH_GUESS) == NULL)
 		return;

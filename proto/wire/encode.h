@@ -10,6 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { VARINT_MAX = 10 };
+
+/* Writes a varint of at most VARINT_MAX bytes and returns how many. */
+size_t varint_put(uint8_t *out, uint64_t value);
+
 struct encoder {
 	uint8_t *bytes; /* malloc; taken by the caller or freed by encode_finish */
 	size_t size, capacity;

@@ -20,6 +20,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "proto/wire/encode.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/poc.pb-c.h"
 #include "tests/bench/latency.h"
@@ -69,16 +70,6 @@ static uint64_t next_random(struct run *run)
 	return run->random;
 }
 
-static size_t put_varint(uint8_t *out, uint64_t value)
-{
-	size_t n = 0;
-
-	for (; value >= 0x80; value >>= 7)
-		out[n++] = (uint8_t)(value | 0x80);
-	out[n++] = (uint8_t)value;
-	return n;
-}
-
 static void put_lookup(struct lane *lane, size_t slot, const char *place)
 {
 	uint8_t body[PLACE_SIZE + 16] = {1 << 3 | 2}, message[PLACE_SIZE + 32] = {1 << 3 | 5};
@@ -89,7 +80,7 @@ static void put_lookup(struct lane *lane, size_t slot, const char *place)
 	n += length;
 	if (lane->link.checkpoint_size > 0) {
 		body[n++] = 2 << 3 | 0;
-		n += put_varint(body + n, lane->link.checkpoint_size);
+		n += varint_put(body + n, lane->link.checkpoint_size);
 	}
 	for (unsigned i = 0; i < 4; i++)
 		message[m++] = (uint8_t)((slot + 1) >> 8 * i);

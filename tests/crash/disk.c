@@ -2,6 +2,7 @@
  * file named data.mdb in the order of their return; CRASH_FAULT=FILE makes calls fail while FILE exists, in the way
  * that its first word says:
  *
+ *     stall   fdatasync and fsync wait until it says something else
  *     sync    fdatasync and fsync fail with EIO
  *     write   writes of pages fail with EIO
  *     short   writes of pages stop half-way
@@ -212,6 +213,8 @@ ssize_t writev(int fd, const struct iovec *parts, int n_parts)
 
 static int sync_by(const char *name, int fd)
 {
+	while (role_of(fd) != NOT_OURS && faulty("stall"))
+		usleep(10000);
 	if (role_of(fd) != NOT_OURS && faulty("sync")) {
 		errno = EIO;
 		return -1;

@@ -23,8 +23,8 @@ def page(name):
 
 def keys_of_code(path):
     """The rows of a table of configuration keys."""
-    rows = re.search(r"(?s)static const struct row rows\[\] = \{(.*?)\n\};", read(path)).group(1)
-    return re.findall(r'(?:\{|ROW\()"([a-z]+)", "([a-z_]+)"', rows)
+    rows = re.search(r"(?s)static const struct setting rows\[\] = \{(.*?)\n\};", read(path)).group(1)
+    return re.findall(r'\{"([a-z]+)", "([a-z_]+)"', rows)
 
 
 def entries_of_page(text):
@@ -93,6 +93,19 @@ class Commands(unittest.TestCase):
     def test_pocd(self):
         flags = set(re.findall(r"--([a-z-]+)", help_of(POCD)))
         self.assertEqual(set(re.findall(r"(?m)^\.It .*Fl -([a-z-]+)", page("pocd.8"))), flags)
+
+    def test_events(self):
+        """Each event of the daemon's log has its line in pocd(8), and nothing else has one."""
+        events = set()
+        for folder, _, names in os.walk(os.path.join(ROOT, "pocd")):
+            for name in names:
+                if name.endswith(".c"):
+                    text = read(folder, name)
+                    events |= set(re.findall(r'\bdiag\([^;"]*"([a-z_]+\.[a-z_]+)"', text))
+                    events |= set(re.findall(r'\bdiag\([^;"]*"[a-z_.]+" : "([a-z_.]+)"', text))
+                    events |= set(re.findall(r'\bnote_trouble\([^;"]*"([a-z_.]+)"', text))
+        documented = re.findall(r"(?m)^\.It Ic (.*)$", page("pocd.8").split(".Sh LOG")[1].split(".Sh ")[0])
+        self.assertEqual({event for line in documented for event in line.split(" , ")}, events)
 
     def test_exit_statuses(self):
         """0 to 8, as proto/wire/status.h has them."""

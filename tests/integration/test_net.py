@@ -15,7 +15,7 @@ import time
 import unittest
 
 import wire
-from harness import DATA, POC, POCADM, POCD, SLOW, World, main, run
+from harness import DATA, POC, POCADM, POCD, ROOT, SLOW, World, free_port, main, run
 
 WORLD = None
 SHORT = {"limits__handshake_time": f"{SLOW}s", "limits__frame_time": f"{SLOW}s", "limits__idle_time": f"{2 * SLOW}s"}
@@ -458,8 +458,12 @@ class Descriptors(unittest.TestCase):
         with WORLD.settings(limits__connections_per_address="5"):
             with contextlib.ExitStack() as stack:
                 inside = [stack.enter_context(WORLD.client()) for _ in range(5)]
-                with self.assertRaises((OSError, wire.Closed)):
-                    WORLD.client().close()
+                since = len(WORLD.log())
+                for _ in range(20):
+                    with self.assertRaises((OSError, wire.Closed)):
+                        WORLD.client().close()
+                WORLD.wait_log('reason="too many connections" count=1', since)
+                self.assertLess(WORLD.log().count("connection.refused", since), 20)  # one line a second
                 for client in inside:
                     self.assertEqual(client.call(wire.LOOKUP, wire.lookup("XB")).kind, wire.PROOF)
 
@@ -485,6 +489,13 @@ class Signals(NetCase):
                 WORLD.poc("xa-reader", "lookup", "XB")
             self.assertEqual(self.peer_certificate(), before)
             self.assertEqual(client.call(wire.LOOKUP, wire.lookup("XB")).kind, wire.PROOF)
+
+    def test_reload_says_what_it_leaves(self):
+        with WORLD.settings(reload=False, limits__idle_time="299s"):
+            WORLD.reload(expect="restart_needed=no")
+            with WORLD.settings(reload=False, log__heartbeat="9m"):
+                WORLD.reload(expect="restart_needed=yes")
+        WORLD.reload(expect="restart_needed=no")
 
     def test_bad_reload(self):
         """What cannot be used changes nothing, and the log says why."""
@@ -565,7 +576,7 @@ class Life(unittest.TestCase):
         with open(conf, encoding="utf-8") as file:
             text = file.read()
         with open(conf, "w", encoding="utf-8") as file:
-            file.write(text.replace(f":{WORLD.port}", ":0").replace("file = pocd.log", "file = second.log"))
+            file.write(text.replace(f":{WORLD.port}", f":{free_port()}").replace("file = pocd.log", "file = second.log"))
         second = run(POCD, "-c", conf, expect=None)
         self.assertIn(second.status, range(1, 9))
         self.assertRegex(second.err, r"^pocd: .*(in use|another)")
@@ -581,7 +592,7 @@ class Life(unittest.TestCase):
         with open(WORLD.path("pocd.conf"), encoding="utf-8") as file:
             lines = file.readlines()
         for bad, text in (("conections = 3\n", "conections"), ("idle_time = " + "9" * 300 + "\n", "too long"),
-                          ("idle_time = soon\n", "idle_time"), ("no sign of a value\n", "")):
+                          ("idle_time = soon\n", "limits.idle_time"), ("no sign of a value\n", "")):
             at = lines.index("[limits]\n") + 1
             conf = WORLD.path("check.conf")
             with open(conf, "w", encoding="utf-8") as file:
@@ -592,6 +603,18 @@ class Life(unittest.TestCase):
             self.assertIn(text, result.err)
             self.assertEqual(len(result.err.splitlines()), 1)
         self.assertIn("nothing.conf", run(POCD, "-c", "nothing.conf", "--check-config", expect=5).err)
+
+    def test_bad_address(self):
+        """What cannot be listened on is refused before anything is made (test_config has every case)."""
+        for bad in ("127.0.0.1:0", "127.0.0.1:abc", "127.0.0.1"):
+            result = run(POCADM, "init", WORLD.path("none"), "--origin", "x.example/1", "--listen", bad, expect=2, env=WORLD.env)
+            self.assertIn(f'--listen: "{bad}" is not ADDRESS:PORT', result.err)
+            self.assertFalse(os.path.exists(WORLD.path("none")))
+        for bad in ("abc", "0", "70000", ""):
+            result = run(os.path.join(ROOT, "tests/lib/demo.sh"), "--dir", WORLD.path("none"), "--port", bad, expect=None)
+            self.assertIn(result.status, (1, 2))
+            self.assertIn("--port", result.err)
+            self.assertFalse(os.path.exists(WORLD.path("none")))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What pocd.service relies on: an inherited listening socket in an empty network, readiness told to systemd; and that the
 unit is right and as closed as it should be, where systemd-analyze is at hand."""
+import contextlib
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ import unittest
 from harness import BUILD, POCD, ROOT, World, main, run
 
 EXPOSURE_MAX = 0.5  # of systemd-analyze security
+SHIM = os.path.join(BUILD, "tests/crash/libdisk.so")
+ASAN = "ASAN_OPTIONS=" + os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
 UNIT, SOCKET = os.path.join(BUILD, "pocd/systemd/pocd.service"), os.path.join(ROOT, "pocd/systemd/pocd.socket")
 
 
@@ -62,6 +65,39 @@ class Activation(unittest.TestCase):
             self.assertEqual([listener.recv(100), listener.recv(100)], [b"RELOADING=1", b"READY=1"])
             self.assertEqual(self.world.stop(), 0)
             self.assertEqual(listener.recv(100), b"STOPPING=1")
+
+
+    def test_watchdog(self):
+        """Pings as long as loops and writer come round; none while the writer hangs in a sync."""
+        path, fault = (os.path.join(self.world.root, name) for name in ("watchdog", "fault"))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(path)
+            listener.settimeout(60)
+            self.world.start(prefix=("env", f"NOTIFY_SOCKET={path}", "WATCHDOG_USEC=4000000", f"CRASH_FAULT={fault}",
+                                     f"LD_PRELOAD={SHIM}", ASAN))
+            self.assertEqual([listener.recv(100) for _ in range(3)], [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"])
+            with open(fault, "w", encoding="ascii") as file:
+                file.write("stall")
+            self.world.poc("xa-coordinator", "-t", "1", "confirm", "--yes", expect=None)
+            self.world.wait_log("server.stalled", seconds=30)
+            os.unlink(fault)
+            listener.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    listener.recv(100)
+            listener.settimeout(60)
+            self.assertEqual(listener.recv(100), b"WATCHDOG=1")
+            self.assertEqual(self.world.stop(), 0)
+
+    def test_foreign_watchdog(self):
+        """Of a watchdog that is meant for another process nothing is heard, and nothing is broken."""
+        path = os.path.join(self.world.root, "foreign")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(path)
+            listener.settimeout(1)
+            self.world.start(prefix=("env", f"NOTIFY_SOCKET={path}", "WATCHDOG_USEC=200000", "WATCHDOG_PID=1"))
+            self.assertEqual(listener.recv(100), b"READY=1")
+            self.assertRaises(TimeoutError, listener.recv, 100)
 
 
 @unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not installed")

@@ -18,9 +18,9 @@ TEXT
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --dir) DIR=$2 && shift ;;
-    --teams) TEAMS=$2 && shift ;;
-    --port) PORT=$2 && shift ;;
+    --dir) DIR=${2:?--dir needs a value} && shift ;;
+    --teams) TEAMS=${2:?--teams needs a value} && shift ;;
+    --port) PORT=${2:?--port needs a value} && shift ;;
     --no-wait) WAIT=no ;;
     --stop) STOP=yes ;;
     -h | --help) usage && exit 0 ;;
@@ -28,6 +28,10 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+case $PORT in
+*[!0-9]* | "" | ??????*) PORT=0 ;;
+esac
+[ "$PORT" -ge 1 ] && [ "$PORT" -le 65535 ] || { echo "demo: --port takes 1 to 65535" >&2 && exit 2; }
 
 stop_daemon() {
     if [ -f "$DIR/pocd.pid" ]; then

@@ -21,4 +21,10 @@ static inline uint64_t test_random(uint64_t *state)
 	return *state * UINT64_C(2685821657736338717);
 }
 
+/* A time limit, ms: longer where POCD_SLOW says that everything is (valgrind). */
+static inline int test_limit_ms(int ms)
+{
+	return getenv("POCD_SLOW") != NULL ? 6 * ms : ms;
+}
+
 #endif

@@ -187,7 +187,7 @@ static void client_init(const struct house *h, struct client *c, const char *sta
 					  .certificate = c->certificate,
 					  .key = c->key,
 					  .state_dir = c->state_dir,
-					  .timeout_ms = 5000,
+					  .timeout_ms = test_limit_ms(5000),
 					  .now = START + 1000};
 }
 
@@ -551,7 +551,7 @@ static void test_spoiled_answers(void **context)
 	struct client c;
 
 	client_init(h, &c, "XA", "xa-reader");
-	c.options.timeout_ms = 400;
+	c.options.timeout_ms = test_limit_ms(400);
 	struct poc *first = open_client(&c);
 	good(first, poc_connect(first));
 	poc_close(first);

@@ -134,19 +134,19 @@ static void test_refused(void **state)
 	} cases[] = {
 	    {"[limits]\nconections = 7\n", "line 9: unknown key \"conections\" in section [limits]"},
 	    {"[limit]\nconnections = 7\n", "line 9: unknown key \"connections\" in section [limit]"},
-	    {"[limits]\nconnections = 0\n", "line 9: limits.connections is out of range"},
+	    {"[limits]\nconnections = 0\n", "line 9: limits.connections: out of range"},
 	    {"[limits]\nconnections = seven\n", "line 9: limits.connections: \"seven\" is not a number"},
 	    {"[limits]\nidle_time = 5\n", "line 9: limits.idle_time: \"5\" is not a duration"},
 	    {"[limits]\nidle_time = 99ms\n", "out of range"},
 	    {"[limits]\nidle_time = 50d\n", "out of range"},
 	    {"[limits]\nqueue_max = 1KB\n", "line 9: limits.queue_max: \"1KB\" is not a size"},
 	    {"[limits]\nqueue_max = 128K\n", "queue_max must be above queue_pause"},
-	    {"[store]\nmap_size = 1000K\n", "line 9: store.map_size is out of range"},
+	    {"[store]\nmap_size = 1000K\n", "line 9: store.map_size: out of range"},
 	    {"[server]\nthreads = 65\n", "at most 64 threads"},
-	    {"[log]\nkey = a, b, c, d, e\n", "1 to 4 files"},
-	    {"[log]\nkey =\n", "[log] needs key"},
-	    {"[diagnostics]\nlevel = loud\n", "level must be debug"},
-	    {"[diagnostics]\nformat = xml\n", "format must be text or json"},
+	    {"[log]\nkey = other.key\n", "line 9: log.key: given a second time"},
+	    {"[limits]\nidle_time = 1s\nidle_time = 1s\n", "line 10: limits.idle_time: given a second time"},
+	    {"[diagnostics]\nlevel = loud\n", "line 9: diagnostics.level: must be debug"},
+	    {"[diagnostics]\nformat = xml\n", "line 9: diagnostics.format: must be text or json"},
 	    {"nonsense\n", "line 8: neither [section] nor key = value"},
 	    {"[limits]\n  idle_time = 1s\n", "line 9: begins with white space"},
 	};
@@ -159,6 +159,126 @@ static void test_refused(void **state)
 		assert_int_equal(config_read(path, &config, &why), STATUS_INVALID);
 		if (strstr(why.message, cases[i].text) == NULL)
 			fail_msg("\"%s\" is not in \"%s\"", cases[i].text, why.message);
+	}
+}
+
+static void test_log_keys(void **state)
+{
+	static const char before[] = "[server]\ncert = a\nkey = b\n[store]\npath = c\n";
+	static struct config config;
+	struct refusal why = {0};
+
+	(void)state;
+	write_file(before, "[log]\nkey = a, b, c, d, e\n");
+	assert_int_equal(config_read(path, &config, &why), STATUS_INVALID);
+	assert_non_null(strstr(why.message, "line 7: log.key: 1 to 4 files"));
+	write_file(before, "[log]\nkey =\n");
+	assert_int_equal(config_read(path, &config, &why), STATUS_INVALID);
+	assert_non_null(strstr(why.message, "[log] needs key"));
+}
+
+static void test_listen(void **state)
+{
+	static const char *const good[] = {"127.0.0.1:7437", "0.0.0.0:1", "[::]:65535", "[2001:db8::1]:7437"},
+				 *const bad[] = {"",
+						 "127.0.0.1",
+						 "7437",
+						 ":7437",
+						 "127.0.0.1:",
+						 "127.0.0.1:0",
+						 "127.0.0.1:65536",
+						 "127.0.0.1:70000",
+						 "127.0.0.1:abc",
+						 "127.0.0.1:74x",
+						 "127.0.0.1:+1",
+						 "127.0.0.256:7437",
+						 "pocd.example.int:7437",
+						 "::1:7437",
+						 "[127.0.0.1]:7437",
+						 "[::1]",
+						 "[]:7437",
+						 "[::1:7437",
+						 "127.0.0.1:7437, [::1]:7437"};
+	static struct config config;
+	char line[100];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+		snprintf(line, sizeof line, "[server]\nlisten = %s\n", good[i]);
+		assert_string_equal(read_daemon(line)->listen, good[i]);
+	}
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		struct refusal why = {0};
+		snprintf(line, sizeof line, "[server]\nlisten = %s\n", bad[i]);
+		write_file(needed, line);
+		assert_int_equal(config_read(path, &config, &why), STATUS_INVALID);
+		if (strstr(why.message, "line 9: server.listen: ") == NULL)
+			fail_msg("\"%s\": \"%s\"", bad[i], why.message);
+	}
+}
+
+/* What pocd.conf(5) says of SIGHUP. */
+static void test_needs_restart(void **state)
+{
+	static const struct {
+		const char *more;
+		bool restart;
+	} cases[] = {
+	    {"", false},
+	    {"[limits]\nconnections = 7\nidle_time = 7s\n", false},
+	    {"[diagnostics]\nlevel = debug\nformat = json\nfile = a.log\n", false},
+	    {"[server]\nlisten = 127.0.0.1:7438\n", true},
+	    {"[server]\nthreads = 3\n", true},
+	    {"[store]\nmap_size = 1G\n", true},
+	    {"[store]\nquota = 1G\n", true},
+	    {"[log]\ncheckpoint_interval = 2s\n", true},
+	    {"[log]\nheartbeat = 2s\n", true},
+	    {"[notices]\nretention = 2d\n", true},
+	    {"[notices]\nper_hour = 2\n", true},
+	    {"[notices]\nbacklog = 2M\n", true},
+	    {"[limits]\nanswer_cache = 2M\n", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		print_message("%s", cases[i].more);
+		const struct config *with = read_daemon(cases[i].more), *without = read_daemon("");
+		assert_int_equal(config_needs_restart(without, with), cases[i].restart);
+	}
+	struct config *other = read_daemon(""), *plain = read_daemon("");
+	strcpy(other->cert, "/other.crt");
+	strcpy(other->key, "/other.key");
+	assert_false(config_needs_restart(plain, other));
+	strcpy(other->path, "/other");
+	assert_true(config_needs_restart(plain, other));
+	strcpy(other->path, plain->path);
+	strcpy(other->log_keys.paths[0], "/other.key");
+	assert_true(config_needs_restart(plain, other));
+	strcpy(other->log_keys.paths[0], plain->log_keys.paths[0]);
+	other->log_keys.n = 2;
+	assert_true(config_needs_restart(plain, other));
+}
+
+static void test_client_refused(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+	    {"[directory]\nserver = a:1\n[user]\nstate = BR\nstate = FR\n", "line 5: user.state: given a second time"},
+	    {"[directory]\nquorum = 1001\n", "line 2: directory.quorum: \"1001\" is not a number up to 1000"},
+	    {"[directory]\nmax_age = 24\n", "line 2: directory.max_age: \"24\" is not a duration"},
+	    {"[user]\nstate = brazil-and-more-text\n", "line 2: user.state: too long"},
+	    {"[user]\nname = x\n", "line 2: unknown key \"name\" in section [user]"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		static struct conf conf;
+		struct refusal why = {0};
+		write_file("", cases[i].text);
+		assert_int_equal(conf_read(path, &conf, &why), STATUS_INVALID);
+		if (strstr(why.message, cases[i].why) == NULL)
+			fail_msg("\"%s\" is not in \"%s\"", cases[i].why, why.message);
 	}
 }
 
@@ -219,8 +339,11 @@ static void test_paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_defaults),  cmocka_unit_test(test_refused), cmocka_unit_test(test_missing),
-	    cmocka_unit_test(test_long_line), cmocka_unit_test(test_paths),
+	    cmocka_unit_test(test_defaults),      cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_missing),       cmocka_unit_test(test_long_line),
+	    cmocka_unit_test(test_paths),         cmocka_unit_test(test_log_keys),
+	    cmocka_unit_test(test_listen),        cmocka_unit_test(test_client_refused),
+	    cmocka_unit_test(test_needs_restart),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);
