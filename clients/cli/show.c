@@ -8,6 +8,7 @@
 #include "clients/cli/escape.h"
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
+#include "clients/libpoc/verdict.h"
 #include "proto/rules/rules.h"
 
 /* Colour on a terminal only, and not against NO_COLOR. */
@@ -437,6 +438,17 @@ void show_record(const struct draft *draft, const struct show_filter *filter, in
 	}
 }
 
+void show_clock(const struct poc_verdict *v)
+{
+	if (v->clock_behind > 0)
+		printf(tr("CLOCK: this machine's clock is %s BEHIND the verified checkpoint; below it is taken to be "
+			  "%s\n"),
+		       span_text(v->clock_behind), time_text(v->judged));
+	else if (v->clock_ahead > 0)
+		printf(tr("CLOCK: this machine's clock is %s AHEAD of the server's: one of them is wrong\n"),
+		       span_text(v->clock_ahead));
+}
+
 void show_offline(int64_t copy_time, int64_t now)
 {
 	time_t at = (time_t)copy_time;
@@ -444,8 +456,12 @@ void show_offline(int64_t copy_time, int64_t now)
 	char clock[24] = "";
 
 	if (gmtime_r(&at, &tm) != NULL)
-		strftime(clock, sizeof clock, now - copy_time < 86400 ? "%H:%MZ" : "%Y-%m-%d %H:%MZ", &tm);
-	printf(tr("OFFLINE, copy of %s, %s old\n"), clock, span_text(now - copy_time));
+		strftime(clock, sizeof clock, llabs(now - copy_time) < 86400 ? "%H:%MZ" : "%Y-%m-%d %H:%MZ", &tm);
+	if (copy_time - now > CLOCK_TOLERANCE)
+		printf(tr("OFFLINE, copy of %s; CLOCK: this machine's clock is %s BEHIND it, and cannot be right\n"),
+		       clock, span_text(copy_time - now));
+	else
+		printf(tr("OFFLINE, copy of %s, %s old\n"), clock, span_text(now > copy_time ? now - copy_time : 0));
 }
 
 /* ---- Verdict */
@@ -464,8 +480,9 @@ static const char *status_word(const struct poc_verdict *v)
  * new (docs/protocol.md section 16). */
 enum { CHECKPOINT_LATE = 15 * 60 };
 
-void show_verdict(const struct poc_verdict *v, int64_t now)
+void show_verdict(const struct poc_verdict *v)
 {
+	const int64_t now = v->judged;
 	int64_t time = v->time_ms / 1000;
 	const bool late = !v->offline && now - time > CHECKPOINT_LATE;
 
@@ -500,17 +517,19 @@ void show_verdict(const struct poc_verdict *v, int64_t now)
 
 json_t *show_verdict_json(const struct poc_verdict *v)
 {
-	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:b,s:i,s:{s:s,s:I,s:o,s:i,s:b}}", "status", status_word(v), "freshness",
-			 freshness_word(v), "signed_by", v->signed_by, "confirmed_at", cli_time_json(v->confirmed),
-			 "answered_at", cli_time_json(v->answered), "offline", (int)v->offline, "withheld",
-			 (int)v->withheld, "checkpoint", "origin", v->origin, "size", (json_int_t)v->size, "time",
-			 cli_time_json(v->time_ms / 1000), "cosigners", (int)v->cosigners, "stale",
-			 (int)v->checkpoint_stale);
+	return json_pack(
+	    "{s:s,s:s,s:s,s:o,s:o,s:b,s:i,s:o,s:I,s:I,s:{s:s,s:I,s:o,s:i,s:b}}", "status", status_word(v), "freshness",
+	    freshness_word(v), "signed_by", v->signed_by, "confirmed_at", cli_time_json(v->confirmed), "answered_at",
+	    cli_time_json(v->answered), "offline", (int)v->offline, "withheld", (int)v->withheld, "judged_at",
+	    cli_time_json(v->judged), "clock_behind", (json_int_t)v->clock_behind, "clock_ahead",
+	    (json_int_t)v->clock_ahead, "checkpoint", "origin", v->origin, "size", (json_int_t)v->size, "time",
+	    cli_time_json(v->time_ms / 1000), "cosigners", (int)v->cosigners, "stale", (int)v->checkpoint_stale);
 }
 
-json_t *show_json(const struct draft *draft, const struct poc_verdict *verdict, int64_t now)
+json_t *show_json(const struct draft *draft, const struct poc_verdict *verdict)
 {
 	json_t *open = json_null();
+	const int64_t now = verdict->judged;
 
 	for (size_t i = 0; i < draft->n_pocs; i++) {
 		int state = show_open_now(&draft->pocs[i], now);
@@ -527,6 +546,8 @@ int show_status(const struct poc_verdict *v)
 		return STATUS_WITHDRAWN;
 	if (v->status == POC_SUSPENDED)
 		return STATUS_SUSPENDED;
+	if (v->clock_behind > 0)
+		return STATUS_CLOCK;
 	return v->freshness == 2 || v->checkpoint_stale || v->trust_expired ? STATUS_STALE : 0;
 }
 

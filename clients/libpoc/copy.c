@@ -94,7 +94,7 @@ static enum reader_class class_for(const Poc__User *user, const struct poc *poc,
 
 int copy_lookup(struct poc *poc, const struct name *name, struct client_record *out)
 {
-	struct verdict_by by = {connection_now_ms(poc) / 1000, poc->max_age, true};
+	struct verdict_by by = {.now = connection_now_ms(poc) / 1000, .max_age = poc->max_age, .offline = true};
 	struct envelope *users;
 	int status = copy_load(poc);
 
@@ -130,7 +130,7 @@ static bool is_record(const Poc__Item *item, struct name *name)
 int copy_walk_head(struct poc *poc, struct verified_head *head, int64_t at, enum reader_class reader,
 		   int (*each)(void *ctx, const struct client_record *record), void *ctx)
 {
-	struct verdict_by by = {at != 0 ? at : head->time_ms / 1000, poc->max_age, true};
+	struct verdict_by by = verdict_saved(head, at, poc->max_age);
 	int status = 0;
 
 	for (size_t i = 0; i < head->proof->n_items && status == 0; i++) {
@@ -143,7 +143,7 @@ int copy_walk_head(struct poc *poc, struct verified_head *head, int64_t at, enum
 
 int client_walk(struct poc *poc, int (*each)(void *ctx, const struct client_record *record), void *ctx)
 {
-	struct verdict_by by = {connection_now_ms(poc) / 1000, poc->max_age, true};
+	struct verdict_by by = {.now = connection_now_ms(poc) / 1000, .max_age = poc->max_age, .offline = true};
 	struct envelope *users;
 
 	connection_begin(poc);

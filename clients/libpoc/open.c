@@ -195,7 +195,7 @@ const char *poc_handle(const struct poc *poc)
 
 static void head_facts(const struct poc *poc, const struct verified_head *head, struct poc_facts *out)
 {
-	struct verdict_by by = {connection_now_ms(poc) / 1000, poc->max_age, false};
+	struct verdict_by by = {.now = connection_now_ms(poc) / 1000, .max_age = poc->max_age};
 	const struct envelope *trust = verified_head_trust(head);
 	struct poc_verdict verdict;
 

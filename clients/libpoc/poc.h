@@ -54,6 +54,13 @@ struct poc_verdict {
 	unsigned cosigners, quorum, auditors;
 	uint64_t trust_seq;
 	size_t withheld; /* sections that this reader is not entitled to */
+	int64_t judged;  /* seconds: the time that all of this is judged at; never before the checkpoint's */
+	/* Seconds by which the checkpoint lies ahead of this machine's clock (of the time asked for, of a saved file):
+	 * that time cannot be right.  0 also for up to five minutes of a clock. */
+	int64_t clock_behind;
+	/* Seconds by which this machine's clock is ahead of the server's, more than five minutes, else 0: by the
+	 * server's word alone, so no verdict rests on it. */
+	int64_t clock_ahead;
 };
 
 /* An error in words; valid until the next call. Never NULL. */
@@ -113,8 +120,8 @@ struct poc_record {
 };
 void poc_record_finish(struct poc_record *record);
 
-/* Looks a place up: NOT_FOUND after a verified absence proof.  WITHDRAWN, SUSPENDED, STALE: *out is filled all the
- * same. */
+/* Looks a place up: NOT_FOUND after a verified absence proof.  WITHDRAWN, SUSPENDED, STALE, CLOCK: *out is filled all
+ * the same. */
 int poc_lookup(struct poc *poc, const char *place, struct poc_record *out);
 
 /* The same from the local copy, without network.  UNREACHABLE when there is no copy. */

@@ -19,8 +19,8 @@ struct looking {
 	struct poc *poc;
 	struct show_filter filter;
 	json_t *results;
-	bool offline_told;
-	int worst; /* the status to end with */
+	bool told_first; /* the line that is said once, before all places: offline, or a wrong clock */
+	int worst;       /* the status to end with */
 };
 
 static void keep_worst(struct looking *looking, int status)
@@ -79,17 +79,16 @@ static int show_found(struct looking *looking, const struct client_record *recor
 	struct cli *cli = looking->cli;
 	struct draft *draft;
 	struct refusal why = {0};
-	int64_t now = client_now(looking->poc);
 	const struct verified_record *v = &record->verified;
 	int status = draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, &why);
 
 	if (status != 0)
 		return cli_refused(cli, &why);
 	if (cli->json) {
-		json_array_append_new(looking->results, show_json(draft, &record->verdict, now));
+		json_array_append_new(looking->results, show_json(draft, &record->verdict));
 	} else {
-		show_record(draft, &looking->filter, now);
-		show_verdict(&record->verdict, now);
+		show_record(draft, &looking->filter, record->verdict.judged);
+		show_verdict(&record->verdict);
 	}
 	status = check_filter(looking, draft);
 	draft_destroy(draft);
@@ -102,8 +101,11 @@ static void tell_status(struct looking *looking, const struct name *name, int st
 	const struct refusal *why = client_why(looking->poc);
 	bool more = why->code == status && why->message[0] != '\0';
 
-	cli_note(looking->cli, "%s: %s%s%s", place_title(name), status_text(status), more ? ": " : "",
-		 more ? why->message : "");
+	if (more && status == STATUS_CLOCK) /* its words say whose clock, or which time */
+		cli_note(looking->cli, "%s: %s", place_title(name), why->message);
+	else
+		cli_note(looking->cli, "%s: %s%s%s", place_title(name), status_text(status), more ? ": " : "",
+			 more ? why->message : "");
 }
 
 static int from_copy(struct looking *looking, const struct name *name, struct client_record *out)
@@ -142,16 +144,21 @@ static int fetch(struct looking *looking, const struct name *name, struct client
 	return offline;
 }
 
-static void tell_offline(struct looking *looking, const struct poc_verdict *verdict)
+static void tell_first(struct looking *looking, const struct poc_verdict *verdict)
 {
-	if (verdict->offline && !looking->offline_told && !looking->cli->json)
+	if (looking->told_first || looking->cli->json)
+		return;
+	looking->told_first = verdict->offline || verdict->clock_behind > 0 || verdict->clock_ahead > 0;
+	if (verdict->offline)
 		show_offline(verdict->time_ms / 1000, client_now(looking->poc));
-	looking->offline_told = looking->offline_told || verdict->offline;
+	else
+		show_clock(verdict);
 }
 
 static bool may_be_shown(int status)
 {
-	return status == 0 || status == STATUS_WITHDRAWN || status == STATUS_SUSPENDED || status == STATUS_STALE;
+	return status == 0 || status == STATUS_WITHDRAWN || status == STATUS_SUSPENDED || status == STATUS_STALE ||
+	       status == STATUS_CLOCK;
 }
 
 static int found(struct looking *looking, const struct name *name, int status, const struct client_record *record)
@@ -187,7 +194,7 @@ static int look_up(struct looking *looking, const char *text)
 	if (status != 0)
 		return status;
 	status = fetch(looking, &name, &record);
-	tell_offline(looking, &record.verdict);
+	tell_first(looking, &record.verdict);
 	if (may_be_shown(status) && record.verified.record != NULL)
 		status = found(looking, &name, status, &record);
 	else if (status == STATUS_NOT_FOUND && record.verified.absent)
@@ -249,12 +256,23 @@ int poc_cmd_lookup(struct cli *cli)
 
 /* ---- verify */
 
+/* A proof says nothing of the time before it: said once, before all records. */
+static void tell_too_early(struct looking *looking, const struct poc_verdict *verdict)
+{
+	if (verdict->clock_behind == 0 || looking->told_first || looking->cli->json)
+		return;
+	looking->told_first = true;
+	printf(tr("TOO EARLY: --at is %s before this proof, which cannot say what held then; shown as of %s\n"),
+	       span_text(verdict->clock_behind), time_text(verdict->judged));
+}
+
 static int verify_each(void *ctx, const struct client_record *record)
 {
 	struct looking *looking = ctx;
 	const struct verified_record *v = &record->verified;
 	int status = show_status(&record->verdict);
 
+	tell_too_early(looking, &record->verdict);
 	if (looking->cli->json) {
 		json_array_append_new(looking->results, json_pack("{s:s,s:o}", "place", place_text(&v->name), "verdict",
 								  v->absent ? json_pack("{s:s}", "status", "absent")
@@ -271,6 +289,8 @@ static int verify_each(void *ctx, const struct client_record *record)
 static int verified(struct looking *looking, int status, const struct client_record *record)
 {
 	const struct poc_verdict *verdict = &record->verdict;
+
+	tell_too_early(looking, verdict);
 	int printed = show_found(looking, record);
 
 	if (!looking->cli->json)

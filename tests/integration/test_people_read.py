@@ -198,13 +198,29 @@ class Exporting(unittest.TestCase):
 
     def test_verify_at(self):
         path = os.path.join(WORLD.root, "xb.proof")
+        bundle = os.path.join(WORLD.root, "at.proof")
         WORLD.poc("xa-reader", "lookup", "XB", "--save", path)
+        WORLD.poc("xa-reader", "export", bundle)
         text = WORLD.poc("xa-reader", "--offline", "verify", path).out
         self.assertTrue(text.startswith("XB technical"), text)
         self.assertRegex(text.splitlines()[-1], "^as of " + TIME + ", under T 1; later events unknown$")
         result = WORLD.poc("xa-reader", "verify", path, "--at", "2099-01-01T00:00:00Z", expect=7)
         self.assertEqual(len(result.err.splitlines()), 1, result)
         self.assertIn("STALE", result.out)
+        # ages are those at the time asked for
+        confirmed = WORLD.poc("xa-reader", "-o", "json", "verify", path).json["verdict"]["confirmed_at"]
+        at = datetime.datetime.fromisoformat(confirmed.replace("Z", "+00:00")) + datetime.timedelta(days=10)
+        out = WORLD.poc("xa-reader", "verify", path, "--at", at.strftime("%Y-%m-%dT%H:%M:%SZ"), expect=7).out
+        self.assertIn(f"confirmed {confirmed} (10 days ago)", out)
+        self.assertRegex(out, r"checkpoint .* of \S+ \((9|10) days old, STALE\)")
+        # before the proof: said first, and exit status 7
+        for file in (path, bundle):
+            result = WORLD.poc("xa-reader", "verify", file, "--at", "2020-01-01T00:00:00Z", expect=7)
+            self.assertRegex(result.out.splitlines()[0], r"^TOO EARLY: --at is \d+ days before this proof")
+            self.assertEqual(result.out.count("TOO EARLY"), 1)
+        verdict = WORLD.poc("xa-reader", "-o", "json", "verify", path, "--at", "2020-01-01T00:00:00Z", expect=7).json["verdict"]
+        self.assertEqual(verdict["judged_at"], verdict["checkpoint"]["time"])
+        self.assertGreater(verdict["clock_behind"], 86400)
         answer = WORLD.poc("xa-reader", "-o", "json", "verify", path, "--at", "2099-01-01T00:00:00Z", expect=7).json
         self.assertEqual((answer["schema"], answer["verdict"]["freshness"]), ("poc.verify/1", "stale"))
         absent = os.path.join(WORLD.root, "xz.proof")
@@ -269,6 +285,21 @@ class Offline(unittest.TestCase):
                 self.first(result, "5 h" if hours == 5 else "30 h")
                 self.assertIn("XB", result.out.splitlines()[1])  # printed all the same
                 self.assertEqual(len(result.err.splitlines()), 1 if status else 0, result)
+
+    def test_clock_before_the_copy(self):
+        for words in (["lookup", "XB"], ["--offline", "lookup", "XB"], ["search", "XB-CERT"], ["--offline", "search", "XB-CERT"]):
+            result = WORLD.poc(self.cut, *words, env=shifted(-30 * 86400), expect=7)
+            lines = result.out.splitlines()
+            self.assertRegex(lines[0], r"^OFFLINE, copy of 20\S+ \S+Z; CLOCK: this machine's clock is (29|30) days BEHIND it, and cannot be right$")
+            self.assertIn("XB", lines[1])
+            self.assertNotRegex(result.out, r"\((29|30) days")
+            self.assertEqual(len(result.err.splitlines()), 1, result)
+            self.assertIn("clock", result.err)
+        # a server is there, and the clock is wrong: search has the copy
+        result = WORLD.poc("xa-operator", "search", "XB-CERT", env=shifted(-30 * 86400), expect=7)
+        self.assertIn("BEHIND", result.out.splitlines()[0])
+        # a few minutes are nothing
+        self.first(WORLD.poc(self.cut, "lookup", "XB", env=shifted(-60)), r"\d+ s")
 
     def test_synced_in_passing_at_most_hourly(self):
         name = WORLD.variant("xa-reader", "passing", {})
