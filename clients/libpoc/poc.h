@@ -43,6 +43,7 @@ struct poc_verdict {
 	bool offline;          /* from the local copy or a file */
 	bool checkpoint_stale; /* older than max age */
 	bool trust_expired;
+	bool enrolled;      /* the state is in the register, also where NOT_FOUND says that it has no record */
 	bool replaced;      /* the state's keys were replaced by the council */
 	char signed_by[80]; /* "coordinator of BR", "editor of FR/bretagne" */
 	char signer[65];    /* key id, hex */

@@ -46,6 +46,9 @@ static int judge(const struct verified_record *record, const struct poc_verdict 
 {
 	const char *place = record->name.text + 2;
 
+	if (record->absent && record->enrolled && record->name.unit[0] == '\0')
+		return refuse(why, STATUS_NOT_FOUND, "", "%s is enrolled and has published no contacts (proven)",
+			      place);
 	if (record->absent)
 		return refuse(why, STATUS_NOT_FOUND, "", "%s is not in the directory (proven)", place);
 	if (record->suspended)
@@ -71,6 +74,7 @@ int verdict_record(const struct verified_head *head, const struct verified_recor
 	verdict_head(head, by, out);
 	out->status = record->suspended ? POC_SUSPENDED : record->withdrawn ? POC_WITHDRAWN : POC_VALID;
 	out->withheld = record->withheld;
+	out->enrolled = record->enrolled;
 	if (record->record != NULL) {
 		const Poc__Record *r = record->record->payload.record;
 		out->issued = r->issued;

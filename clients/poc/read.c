@@ -10,6 +10,7 @@
 #include "clients/cli/strings.h"
 #include "clients/poc/commands.h"
 #include "clients/poc/story_view.h"
+#include "proto/rules/register.h"
 
 enum { PROOF_FILE_MAX = 512 << 20 };
 
@@ -20,6 +21,8 @@ struct looking {
 	struct show_filter filter;
 	json_t *results;
 	bool told_first; /* the line that is said once, before all places: offline, or a wrong clock */
+	bool absent;     /* the place that was looked up last has no record: proven, */
+	bool member;     /* and its state is enrolled */
 	int worst;       /* the status to end with */
 };
 
@@ -175,14 +178,25 @@ static int found(struct looking *looking, const struct name *name, int status, c
 	return printed != 0 ? printed : verdict;
 }
 
+/* A member of the directory without contacts is something else than a stranger to it. */
+static const char *absence_text(const struct name *name, bool enrolled)
+{
+	return enrolled && name->unit[0] == '\0'
+		   ? tr("a member of the directory (enrolled) which has published no contacts")
+		   : tr("not in the directory");
+}
+
 static int absent(struct looking *looking, const struct name *name, const struct client_record *record)
 {
 	int status = save(looking, record);
 
-	return status != 0 ? status
-			   : cli_fail(looking->cli, STATUS_NOT_FOUND,
-				      tr("%s: not in the directory; its absence is proven by checkpoint %llu"),
-				      place_title(name), (unsigned long long)record->verdict.size);
+	looking->absent = true;
+	looking->member = record->verdict.enrolled;
+	return status != 0
+		   ? status
+		   : cli_fail(looking->cli, STATUS_NOT_FOUND, tr("%s: %s; its absence is proven by checkpoint %llu"),
+			      place_title(name), absence_text(name, record->verdict.enrolled),
+			      (unsigned long long)record->verdict.size);
 }
 
 static int look_up(struct looking *looking, const char *text)
@@ -212,10 +226,14 @@ static void look_up_each(struct looking *looking, const char *text)
 	size_t before = json_array_size(looking->results);
 
 	cli->failed = false;
+	looking->absent = looking->member = false;
 	keep_worst(looking, look_up(looking, text));
-	if (cli->failed && json_array_size(looking->results) == before)
-		json_array_append_new(looking->results,
-				      json_pack("{s:s,s:o}", "place", text, "error", cli_error_json(cli)));
+	if (!cli->failed || json_array_size(looking->results) != before)
+		return;
+	json_t *result = json_pack("{s:s,s:o}", "place", text, "error", cli_error_json(cli));
+	if (looking->absent)
+		json_object_set_new(result, "enrolled", json_boolean(looking->member));
+	json_array_append_new(looking->results, result);
 }
 
 /* One document: of one place its own, of several their list. */
@@ -225,8 +243,6 @@ static void print_looked_up(struct cli *cli, json_t *results)
 
 	if (cli->argc > 1)
 		cli_document(cli, "poc.lookup/1", json_pack("{s:O}", "results", results));
-	else if (json_object_get(one, "error") != NULL)
-		cli_document(cli, "poc.lookup/1", json_pack("{s:O}", "error", json_object_get(one, "error")));
 	else
 		cli_document(cli, "poc.lookup/1", json_incref(one));
 }
@@ -278,7 +294,7 @@ static int verify_each(void *ctx, const struct client_record *record)
 								  v->absent ? json_pack("{s:s}", "status", "absent")
 									    : show_verdict_json(&record->verdict)));
 	} else if (v->absent) {
-		printf(tr("%s: absent, proven\n"), place_text(&v->name));
+		printf(tr("%s: %s; proven\n"), place_text(&v->name), absence_text(&v->name, v->enrolled));
 	} else {
 		printf("%s: %s\n", place_text(&v->name), record->verdict.signed_by);
 	}
@@ -314,8 +330,9 @@ static int verify_one(struct looking *looking, const uint8_t *bytes, size_t size
 	if (may_be_shown(status) && record.verified.record != NULL)
 		status = verified(looking, status, &record);
 	else if (status == STATUS_NOT_FOUND && record.verified.absent)
-		cli_fail(looking->cli, status, tr("%s: not in the directory as of %s; proven"),
-			 place_title(&record.verified.name), time_text(record.verdict.time_ms / 1000));
+		cli_fail(looking->cli, status, tr("%s: %s as of %s; proven"), place_title(&record.verified.name),
+			 absence_text(&record.verified.name, record.verdict.enrolled),
+			 time_text(record.verdict.time_ms / 1000));
 	else if (status == STATUS_UNVERIFIED)
 		cli_fail(looking->cli, status, tr("%s does not verify: %s"), looking->cli->argv[0],
 			 client_why(looking->poc)->message);
@@ -413,6 +430,14 @@ static int tell_version(void *ctx, const struct client_version *version)
 	return 0;
 }
 
+/* By the register of the session's head. */
+static bool is_enrolled(const struct poc *poc, const struct name *name)
+{
+	const struct verified_head *head = client_head(poc);
+
+	return head != NULL && register_find(head->reg->payload.register_, name->state) != NULL;
+}
+
 int poc_cmd_history(struct cli *cli)
 {
 	struct telling telling = {.cli = cli, .versions = json_array()};
@@ -423,7 +448,8 @@ int poc_cmd_history(struct cli *cli)
 	if (status == 0 && (status = link_open(cli, true, &poc)) == 0) {
 		status = client_history(poc, &name, tell_version, &telling);
 		if (status == STATUS_NOT_FOUND)
-			cli_fail(cli, status, tr("%s: not in the directory; proven"), place_title(&name));
+			cli_fail(cli, status, tr("%s: %s; proven"), place_title(&name),
+				 absence_text(&name, is_enrolled(poc, &name)));
 		else if (status != 0)
 			link_fail(cli, poc, status);
 		else if (cli->json)

@@ -56,6 +56,24 @@ class Lookup(unittest.TestCase):
             self.assertGreater(verdict["checkpoint"]["size"], 10)
             self.assertEqual(verdict["withheld"], 1 if user == "xa-reader" else 0)
 
+    def test_member_without_record(self):
+        """Enrolled, and nothing published yet: not a stranger."""
+        folder = os.path.join(WORLD.root, "xc")
+        WORLD.poc_file(None, "-y", "state", "new", "XC", "--out", folder, "--directory", WORLD.path("directory.info"))
+        enrol = next(os.path.join(f, name) for f, _, files in os.walk(folder) for name in files if name == "XC.enrol")
+        WORLD.pocadm("-y", "-q", "state", "enrol", enrol, "--reference", "test")
+        words = "XC: a member of the directory (enrolled) which has published no contacts"
+        path = os.path.join(WORLD.root, "xc.proof")
+        WORLD.poc("xa-reader", "sync")
+        for command in (["lookup", "XC", "--save", path], ["--offline", "lookup", "XC"], ["history", "XC"], ["--offline", "verify", path]):
+            result = WORLD.poc("xa-reader", *command, expect=5)
+            self.assertIn(words, result.err)
+            self.assertIn("prove", result.err)
+        for place, enrolled in (("XC", True), ("XZ", False)):
+            answer = WORLD.poc("xa-reader", "-o", "json", "lookup", place, expect=5).json
+            self.assertEqual((answer["schema"], answer["error"]["code"], answer["enrolled"]), ("poc.lookup/1", "not-found", enrolled))
+        self.assertIn("XC/unit: not in the directory", WORLD.poc("xa-reader", "lookup", "XC/unit", expect=5).err)
+
     def test_names_in_six_languages(self):
         for names, code in ((("AE", "ARE", "ae", "United Arab Emirates", "Émirats arabes unis", "Emiratos Árabes Unidos",
                               "Объединенные Арабские Эмираты", "阿拉伯联合酋长国", "الإمارات العربية المتحدة"), "AE"),
