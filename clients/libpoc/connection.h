@@ -31,6 +31,7 @@ struct poc {
 	struct held held;
 	struct verified_head *head; /* of this session; NULL before */
 	struct verified_head *copy; /* the local copy, once loaded */
+	char copy_damage[400];      /* what is wrong with the one that is there; empty: nothing known */
 	size_t n_keys;
 	struct keys_entry *keys;
 	void (*progress)(void *ctx, uint64_t done, uint64_t all); /* NULL: nobody looks */

@@ -104,9 +104,10 @@ struct poc_facts {
 	bool trust_expired;
 	size_t states, suspended; /* in the register */
 	bool have_copy;
-	uint64_t copy_size;   /* checkpoint of the local copy */
-	int64_t copy_time_ms; /* its time */
-	int64_t copy_synced;  /* when it was last brought up to date, seconds, by the local clock */
+	uint64_t copy_size;      /* checkpoint of the local copy */
+	int64_t copy_time_ms;    /* its time */
+	const char *copy_damage; /* of one that cannot be used: which, and why; else empty */
+	int64_t copy_synced;     /* when it was last brought up to date, seconds, by the local clock */
 };
 /* Fills *out with what is known now; connects to nobody.  Always 0 but for DAMAGED. */
 int poc_facts(struct poc *poc, struct poc_facts *out);

@@ -352,7 +352,8 @@ static int envelopes_offline(struct poc *poc, struct client_envelope *out, size_
 			status = from_head(poc, poc->copy, &out[i]);
 			continue;
 		}
-		status = verify_saved_envelope(poc->copy, &out[i].name, &proven, &out[i].envelope, &poc->why);
+		status = copy_judge(
+		    poc, verify_saved_envelope(poc->copy, &out[i].name, &proven, &out[i].envelope, &poc->why));
 		out[i].absent = proven.absent;
 		out[i].value = proven.value;
 	}

@@ -555,6 +555,8 @@ static void print_status(const struct poc_facts *f, int64_t now)
 	if (f->have_copy)
 		printf(tr("local copy  of %s, synced %s ago\n"), time_text(f->copy_time_ms / 1000),
 		       span_text(now - f->copy_synced));
+	else if (f->copy_damage[0] != '\0')
+		cli_line(tr("local copy  UNUSABLE: %s"), f->copy_damage);
 	else
 		printf(tr("local copy  none: poc sync makes one\n"));
 }
@@ -562,7 +564,7 @@ static void print_status(const struct poc_facts *f, int64_t now)
 static json_t *status_json(const struct poc_facts *f)
 {
 	return json_pack(
-	    "{s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "directory", f->directory_id, "server",
+	    "{s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "directory", f->directory_id, "server",
 	    f->connected ? json_string(f->server) : json_null(), "tls_version", f->connected ? f->tls_version : "",
 	    "tls_group", f->connected ? f->tls_group : "", "state", f->state, "handle", f->handle, "roles",
 	    roles_json(f->roles), "not_after", cli_time_json(f->not_after), "checkpoint",
@@ -573,7 +575,8 @@ static json_t *status_json(const struct poc_facts *f)
 	    "copy",
 	    f->have_copy ? json_pack("{s:I,s:o,s:o}", "size", (json_int_t)f->copy_size, "time",
 				     cli_time_json(f->copy_time_ms / 1000), "synced", cli_time_json(f->copy_synced))
-			 : json_null());
+			 : json_null(),
+	    "copy_damage", f->copy_damage[0] != '\0' ? json_string(f->copy_damage) : json_null());
 }
 
 int poc_cmd_status(struct cli *cli)

@@ -58,6 +58,8 @@ static int refresh(struct searching *s)
 	    status == STATUS_UNREACHABLE || status == STATUS_TLS || status == STATUS_BEHIND || status == STATUS_CLOCK;
 	if (cli->insist || !silent)
 		return cli_refused(cli, &why);
+	if (facts.copy_damage[0] != '\0')
+		return cli_fail(cli, STATUS_UNVERIFIED, "%s", facts.copy_damage);
 	if (!facts.have_copy)
 		return cli_fail(cli, status, tr("%s%sthere is no local copy (poc sync makes one)"), why.message,
 				why.message[0] != '\0' ? "; and " : "");

@@ -304,6 +304,31 @@ class Offline(unittest.TestCase):
                 self.assertIn("XB", result.out.splitlines()[1])  # printed all the same
                 self.assertEqual(len(result.err.splitlines()), 1 if status else 0, result)
 
+    def test_damaged_copy(self):
+        """Named with its path, whatever is wrong with it, and what makes it anew."""
+        user = WORLD.variant("xa-operator", "damaged-copy", {})
+        WORLD.poc(user, "sync")
+        path = next(os.path.join(folder, name) for folder, _, files in os.walk(WORLD.path("users", "damaged-copy.state"))
+                    for name in files if name.startswith("copy"))
+        with open(path, "rb") as file:
+            good = file.read()
+        section = good.index("+999000002".encode())  # in a section: the map does not cover it, its digest does
+        for damage in (b"", good[:len(good) // 2], good[:-1], good[:200] + bytes([good[200] ^ 1]) + good[201:],
+                       good[:section] + b"-" + good[section + 1:]):
+            for words in (["lookup", "XB"], ["search", "XB-CERT"]):
+                with open(path, "wb") as file:
+                    file.write(damage)
+                result = WORLD.poc(user, "--offline", *words, expect=6)
+                self.assertEqual(result.out.replace(result.out.splitlines()[0] + "\n" if result.out.startswith("OFFLINE") else "", ""), "", result)
+                self.assertEqual(len(result.err.splitlines()), 1, result)
+                for word in (f"the local copy {path} is damaged or was altered (", "poc sync makes it anew"):
+                    self.assertIn(word, result.err)
+            WORLD.poc(user, "sync")
+            self.assertIn("XB technical", WORLD.poc(user, "--offline", "lookup", "XB").out)
+        with open(path, "wb"):
+            pass
+        self.assertIn(f"local copy  UNUSABLE: the local copy {path} is damaged", WORLD.poc(user, "--offline", "status").out)
+
     def test_clock_before_the_copy(self):
         for words in (["lookup", "XB"], ["--offline", "lookup", "XB"], ["search", "XB-CERT"], ["--offline", "search", "XB-CERT"]):
             result = WORLD.poc(self.cut, *words, env=shifted(-30 * 86400), expect=7)
