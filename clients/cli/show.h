@@ -21,7 +21,8 @@ void show_record(const struct draft *draft, const struct show_filter *filter, in
 /* The verdict in words, as of verdict->judged. */
 void show_verdict(const struct poc_verdict *verdict);
 
-/* place, record, open_now, verdict. NULL when out of memory. */
+/* place, record, open_now, remarks (what a reader of the text form is told of a POC's calls: a list of poc, code,
+ * message), verdict. NULL when out of memory. */
 json_t *show_json(const struct draft *draft, const struct poc_verdict *verdict);
 json_t *show_verdict_json(const struct poc_verdict *verdict);
 
@@ -33,6 +34,9 @@ int show_status(const struct poc_verdict *verdict);
 
 /* The channel to try first now; NULL: none that this reader may see. */
 const Poc__Channel *show_first_call(const struct draft_poc *poc, int64_t now);
+
+/* Why a POC has no channel to call now, with its web site if it has one: a buffer until the next call. */
+const char *show_no_channel(const struct draft_poc *poc);
 
 /* "OFFLINE, copy of 02:10Z, 5 h old": first line of what comes from the local copy.  now: by this machine's clock, of
  * which it says so where it is before the copy. */

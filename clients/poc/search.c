@@ -180,7 +180,7 @@ static void found(struct searching *s, const struct name *name, const struct dra
 		 : open   ? tr("open")
 			  : tr("closed"),
 		 channel != NULL ? channel->type : "", channel != NULL ? " " : "",
-		 channel != NULL ? channel->value : "");
+		 channel != NULL ? channel->value : show_no_channel(poc));
 	free(name_column);
 }
 
