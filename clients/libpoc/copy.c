@@ -157,7 +157,9 @@ int copy_walk_head(struct poc *poc, struct verified_head *head, int64_t at, enum
 	return status;
 }
 
-int client_walk(struct poc *poc, int (*each)(void *ctx, const struct client_record *record), void *ctx)
+/* state: of its units only; NULL: every record. */
+static int walk(struct poc *poc, const char *state, int (*each)(void *ctx, const struct client_record *record),
+		void *ctx)
 {
 	struct verdict_by by = {.now = connection_now_ms(poc) / 1000, .max_age = poc->max_age, .offline = true};
 	struct envelope *users;
@@ -169,12 +171,24 @@ int client_walk(struct poc *poc, int (*each)(void *ctx, const struct client_reco
 	const Poc__User *user = copy_user(poc, poc->copy, &users);
 	for (size_t i = 0; i < poc->copy->proof->n_items && status == 0; i++) {
 		struct name name;
-		if (is_record(poc->copy->proof->items[i], &name))
+		if (is_record(poc->copy->proof->items[i], &name) &&
+		    (state == NULL || (name.unit[0] != '\0' && strcmp(name.state, state) == 0)))
 			status = copy_judge(
 			    poc, walk_one(poc, poc->copy, &name, &by, class_for(user, poc, name.state), each, ctx));
 	}
 	envelope_destroy(users);
 	return status;
+}
+
+int client_walk(struct poc *poc, int (*each)(void *ctx, const struct client_record *record), void *ctx)
+{
+	return walk(poc, NULL, each, ctx);
+}
+
+int client_walk_units(struct poc *poc, const char *state, int (*each)(void *ctx, const struct client_record *record),
+		      void *ctx)
+{
+	return walk(poc, state, each, ctx);
 }
 
 int poc_export(struct poc *poc, uint8_t **bytes, size_t *size)

@@ -10,6 +10,7 @@
 #include "clients/cli/strings.h"
 #include "clients/poc/commands.h"
 #include "clients/poc/story_view.h"
+#include "clients/poc/units.h"
 #include "proto/rules/register.h"
 
 enum { PROOF_FILE_MAX = 512 << 20 };
@@ -20,10 +21,12 @@ struct looking {
 	struct poc *poc;
 	struct show_filter filter;
 	json_t *results;
-	bool told_first; /* the line that is said once, before all places: offline, or a wrong clock */
-	bool absent;     /* the place that was looked up last has no record: proven, */
-	bool member;     /* and its state is enrolled */
-	int worst;       /* the status to end with */
+	struct units *units; /* of the state that a bundle's walk is at; NULL: nothing to compare */
+	json_t *remarks;     /* on a bundle's units */
+	bool told_first;     /* the line that is said once, before all places: offline, or a wrong clock */
+	bool absent;         /* the place that was looked up last has no record: proven, */
+	bool member;         /* and its state is enrolled */
+	int worst;           /* the status to end with */
 };
 
 static void keep_worst(struct looking *looking, int status)
@@ -164,6 +167,40 @@ static bool may_be_shown(int status)
 	       status == STATUS_CLOCK;
 }
 
+static void tell_lines(const json_t *remarks)
+{
+	for (size_t i = 0; i < json_array_size(remarks); i++)
+		cli_line("%s", json_string_value(json_object_get(json_array_get(remarks, i), "message")));
+}
+
+/* What is wrong with units, as lines or in the last result's remarks.  Takes remarks. */
+static void tell_units(struct looking *looking, json_t *remarks)
+{
+	json_t *result = json_array_get(looking->results, json_array_size(looking->results) - 1);
+
+	if (looking->cli->json)
+		json_array_extend(json_object_get(result, "remarks"), remarks);
+	else
+		tell_lines(remarks);
+	json_decref(remarks);
+}
+
+/* A unit against its state's list; a state's list, where it was asked for, against the local copy. */
+static void check_units(struct looking *looking, const struct name *name, const struct client_record *record)
+{
+	const enum client_mode mode = record->verdict.offline ? CLIENT_OFFLINE : CLIENT_ONLINE;
+	const char *section = looking->filter.section;
+	json_t *remarks = json_array();
+
+	if (name->unit[0] != '\0' && units_listed(looking->poc, mode, name) == 0)
+		units_remark(remarks, name->state, name->unit, false);
+	if (name->unit[0] == '\0' && section != NULL && strcmp(section, "units") == 0 &&
+	    !units_compare(looking->poc, record, remarks))
+		cli_note(looking->cli,
+			 tr("whether the units have records is not checked: that takes the local copy (poc sync)"));
+	tell_units(looking, remarks);
+}
+
 static int found(struct looking *looking, const struct name *name, int status, const struct client_record *record)
 {
 	int verdict = status != 0 ? status : show_status(&record->verdict);
@@ -175,6 +212,8 @@ static int found(struct looking *looking, const struct name *name, int status, c
 		cli_fail(looking->cli, verdict, tr("%s: withdrawn by its state (proven)"), place_title(name));
 	else if (printed == 0 && verdict != 0)
 		tell_status(looking, name, verdict);
+	if (printed == 0 && verdict != STATUS_WITHDRAWN)
+		check_units(looking, name, record);
 	return printed != 0 ? printed : verdict;
 }
 
@@ -192,10 +231,13 @@ static int absent(struct looking *looking, const struct name *name, const struct
 
 	looking->absent = true;
 	looking->member = record->verdict.enrolled;
+	const enum client_mode mode = record->verdict.offline ? CLIENT_OFFLINE : CLIENT_ONLINE;
+	const bool listed = name->unit[0] != '\0' && units_listed(looking->poc, mode, name) == 1;
 	return status != 0
 		   ? status
-		   : cli_fail(looking->cli, STATUS_NOT_FOUND, tr("%s: %s; its absence is proven by checkpoint %llu"),
+		   : cli_fail(looking->cli, STATUS_NOT_FOUND, tr("%s: %s%s; its absence is proven by checkpoint %llu"),
 			      place_title(name), absence_text(name, record->verdict.enrolled),
+			      listed ? tr(", though its state lists it as a unit") : "",
 			      (unsigned long long)record->verdict.size);
 }
 
@@ -282,6 +324,13 @@ static void tell_too_early(struct looking *looking, const struct poc_verdict *ve
 	       span_text(verdict->clock_behind), time_text(verdict->judged));
 }
 
+/* A bundle's remarks on units stand together, at the end. */
+static void end_units(struct looking *looking)
+{
+	units_end(looking->units, looking->remarks);
+	looking->units = NULL;
+}
+
 static int verify_each(void *ctx, const struct client_record *record)
 {
 	struct looking *looking = ctx;
@@ -289,6 +338,10 @@ static int verify_each(void *ctx, const struct client_record *record)
 	int status = show_status(&record->verdict);
 
 	tell_too_early(looking, &record->verdict);
+	if (v->name.unit[0] == '\0') { /* a state's units stand behind it */
+		end_units(looking);
+		looking->units = units_begin(record);
+	}
 	if (looking->cli->json) {
 		json_array_append_new(looking->results, json_pack("{s:s,s:o}", "place", place_text(&v->name), "verdict",
 								  v->absent ? json_pack("{s:s}", "status", "absent")
@@ -298,6 +351,7 @@ static int verify_each(void *ctx, const struct client_record *record)
 	} else {
 		printf("%s: %s\n", place_text(&v->name), record->verdict.signed_by);
 	}
+	units_see(looking->units, record, looking->remarks);
 	keep_worst(looking, v->absent ? STATUS_NOT_FOUND : status);
 	return 0;
 }
@@ -380,7 +434,9 @@ int poc_cmd_verify(struct cli *cli)
 	cli->collecting = true;
 	status = verify_one(&looking, (const uint8_t *)bytes, size, at);
 	if (status == STATUS_USAGE) { /* more than one record: a bundle */
+		looking.remarks = json_array();
 		status = client_verify_walk(looking.poc, (const uint8_t *)bytes, size, at, verify_each, &looking);
+		end_units(&looking);
 		if (status != 0)
 			link_fail(cli, looking.poc, status);
 		else
@@ -390,8 +446,12 @@ int poc_cmd_verify(struct cli *cli)
 		cli_document(cli, "poc.verify/1", json_pack("{s:o}", "error", cli_error_json(cli)));
 	else if (cli->json)
 		cli_document(cli, "poc.verify/1",
-			     json_array_size(looking.results) == 1 ? json_incref(json_array_get(looking.results, 0))
-								   : json_pack("{s:O}", "results", looking.results));
+			     json_array_size(looking.results) == 1
+				 ? json_incref(json_array_get(looking.results, 0))
+				 : json_pack("{s:O,s:O*}", "results", looking.results, "remarks", looking.remarks));
+	else
+		tell_lines(looking.remarks);
+	json_decref(looking.remarks);
 	json_decref(looking.results);
 	free(bytes);
 	link_close(cli, looking.poc);

@@ -246,6 +246,44 @@ class Exporting(unittest.TestCase):
         self.assertIn("XZ: not in the directory as of", WORLD.poc("xb-reader", "verify", absent, expect=5).err)
 
 
+class Units(unittest.TestCase):
+    """A unit that is listed and absent, and one that is there and not listed."""
+    @classmethod
+    def setUpClass(cls):
+        for place in ("AE/energy", "AE/rogue"):
+            publish("ae-coordinator", place, [{"id": "t", "kind": "technical", "sections": office([place])}])
+        path = os.path.join(WORLD.root, "ae.json")
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump({"schema": "poc.record/1", "place": "AE", "pocs": [{"id": "t", "kind": "technical", "sections": office(["AE"])}],
+                       "sections": [{"name": "units", "content": {"units": ["bank", "energy"]}}]}, out)
+        WORLD.poc("ae-coordinator", "-y", "-q", "publish", path)
+        WORLD.poc("xa-reader", "sync")
+
+    def test_lookup(self):
+        absent, unlisted = "AE lists the unit bank, which has no record here\n", "AE does not list the unit rogue, which has a record\n"
+        for mode in (["--offline"], ["--online"]):
+            with self.subTest(mode):
+                text = WORLD.poc("xa-reader", *mode, "lookup", "AE", "--section", "units").out
+                self.assertTrue(text.endswith(unlisted + absent), text)
+                self.assertNotIn("unit energy,", text)
+                remarks = WORLD.poc("xa-reader", "-o", "json", *mode, "lookup", "AE", "--section", "units").json["remarks"]
+                self.assertEqual([(r["unit"], r["code"]) for r in remarks], [("rogue", "unit-unlisted"), ("bank", "unit-absent")])
+                self.assertTrue(WORLD.poc("xa-reader", *mode, "lookup", "AE/rogue").out.endswith(unlisted))
+                self.assertNotIn("list the unit", WORLD.poc("xa-reader", *mode, "lookup", "AE/energy").out)
+                self.assertIn("though its state lists it as a unit", WORLD.poc("xa-reader", *mode, "lookup", "AE/bank", expect=5).err)
+        self.assertNotIn("though", WORLD.poc("xa-reader", "lookup", "AE/none", expect=5).err)
+        user = WORLD.variant("xa-reader", "no-copy", {})
+        self.assertIn("not checked", WORLD.poc(user, "lookup", "AE", "--section", "units").err)
+
+    def test_bundle(self):
+        path = os.path.join(WORLD.root, "units.proof")
+        WORLD.poc("xa-reader", "--offline", "export", path)
+        lines = WORLD.poc("xb-reader", "verify", path).out.splitlines()
+        self.assertEqual(lines[-2:], ["AE does not list the unit rogue, which has a record", "AE lists the unit bank, which has no record here"])
+        remarks = WORLD.poc("xb-reader", "-o", "json", "verify", path).json["remarks"]
+        self.assertEqual([r["code"] for r in remarks], ["unit-unlisted", "unit-absent"])
+
+
 class Offline(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
