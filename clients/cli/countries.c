@@ -62,11 +62,25 @@ char *country_key_of(const char *text)
 	return (char *)folded;
 }
 
-const struct country *country_find(const char *text)
+size_t country_candidates(const char *text, const struct country *out[COUNTRIES_ALIKE])
 {
 	char *key = country_key_of(text);
-	const struct country_key *found =
+	const struct country_key *end = country_keys + country_key_count;
+	const struct country_key *at =
 	    key ? bsearch(key, country_keys, country_key_count, sizeof country_keys[0], compare_key) : NULL;
+	size_t n = 0;
+
+	while (at && at > country_keys && strcmp(at[-1].key, key) == 0)
+		at--;
+	for (; at && at < end && n < COUNTRIES_ALIKE && strcmp(at->key, key) == 0; at++)
+		out[n++] = country_by_code(at->code);
 	free(key);
-	return found ? country_by_code(found->code) : NULL;
+	return n;
+}
+
+const struct country *country_find(const char *text)
+{
+	const struct country *found[COUNTRIES_ALIKE];
+
+	return country_candidates(text, found) == 1 ? found[0] : NULL;
 }

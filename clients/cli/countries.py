@@ -14,13 +14,20 @@ ALIASES = {
     "GB": ["UK", "United Kingdom", "Great Britain", "Britain", "Royaume-Uni", "Reino Unido", "Великобритания",
            "英国", "بريطانيا"],
     "GR": ["EL", "Greece", "Hellas"], "US": ["USA", "United States", "États-Unis", "Estados Unidos", "США", "美国"],
-    "RU": ["Russia", "Russie", "Rusia", "Россия"], "KR": ["South Korea", "Korea", "Corée du Sud", "Corea del Sur"],
+    "RU": ["Russia", "Russie", "Rusia", "Россия"], "KR": ["South Korea", "Corée du Sud", "Corea del Sur"],
     "KP": ["North Korea"], "IR": ["Iran"], "SY": ["Syria"], "LA": ["Laos"], "VN": ["Vietnam"], "BO": ["Bolivia"],
     "VE": ["Venezuela"], "TZ": ["Tanzania"], "MD": ["Moldova"], "MK": ["Macedonia"], "CZ": ["Czech Republic"],
     "CI": ["Ivory Coast"], "CV": ["Cape Verde"], "SZ": ["Swaziland"], "MM": ["Burma"], "TL": ["East Timor"],
     "TR": ["Turkey"], "NL": ["Holland", "The Netherlands"], "PS": ["Palestine"], "VA": ["Vatican", "Holy See"],
     "CD": ["DR Congo", "Congo-Kinshasa"], "CG": ["Congo-Brazzaville"], "BN": ["Brunei"], "FM": ["Micronesia"],
     "HK": ["Hong Kong"], "MO": ["Macao", "Macau"],
+}
+# Names of which people mean one of several, and mostly do not notice that there are others.
+SHARED = {
+    "CD CG": ["Congo", "The Congo", "le Congo", "el Congo", "Конго", "刚果", "الكونغو"],
+    "KP KR": ["Korea", "Corée", "Corea", "Корея", "كوريا"],
+    "VG VI": ["Virgin Islands", "The Virgin Islands", "îles Vierges", "les îles Vierges", "islas Vírgenes",
+              "las Islas Vírgenes", "Виргинские острова", "维尔京群岛", "جزر فرجن"],
 }
 # Of countries with several zones, those where one of them is meant unless something else is said.
 MAIN_ZONES = {"DE": "Europe/Berlin", "ES": "Europe/Madrid", "PT": "Europe/Lisbon", "CN": "Asia/Shanghai",
@@ -70,14 +77,18 @@ def main():
         # A member's name wins over the same name of a territory.
         for name in names + ALIASES.get(code, []) + [code, row["ISO3166-1-Alpha-3"]]:
             for form in spellings(name or ""):
-                if key(form) and (key(form) not in keys or (member and keys[key(form)] not in members)):
-                    keys[key(form)] = code
+                holders = keys.get(key(form), [])
+                known = any(holder in members for holder in holders)
+                if key(form) and code not in holders and not known:
+                    keys[key(form)] = [code] if member else holders + [code]
         for name in ALIASES.get(code, []):
-            keys[key(name)] = code
+            keys[key(name)] = [code]
         short[code] = next(n for n in (row["CLDR display name"], row["official_name_en"]) if n)
     short.update(GB="United Kingdom", US="United States")
+    for codes, names in SHARED.items():
+        keys.update({key(name): codes.split() for name in names})
     for code, row in countries.items():
-        keys[key(code)] = code
+        keys[key(code)] = [code]
     print("/* Made by countries.py; not edited by hand. */")
     print('#include "clients/cli/countries_table.h"\n\n/* clang-format off */')
     print("const struct country country_table[] = {")
@@ -90,7 +101,8 @@ def main():
     print("};\nconst size_t country_count = sizeof country_table / sizeof country_table[0];\n")
     print("const struct country_key country_keys[] = {")
     for name in sorted(keys, key=lambda k: k.encode()):
-        print("\t{%s, %s}," % (c_string(name), c_string(keys[name])))
+        for code in sorted(keys[name]):
+            print("\t{%s, %s}," % (c_string(name), c_string(code)))
     print("};\nconst size_t country_key_count = sizeof country_keys / sizeof country_keys[0];")
 
 

@@ -19,7 +19,7 @@ struct country_key {
 
 extern const struct country country_table[]; /* ascending by code */
 extern const size_t country_count;
-extern const struct country_key country_keys[]; /* ascending by bytes of the key */
+extern const struct country_key country_keys[]; /* ascending by bytes of the key; a name of several stands for each */
 extern const size_t country_key_count;
 
 #endif

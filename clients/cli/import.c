@@ -366,7 +366,11 @@ static void add_state(struct row *row, const char *text)
 	const struct country *country = country_find(text);
 	const char *code = country ? country->code : strlen(text) == 2 && state_is_fictional(text) ? text : NULL;
 
-	if (!code)
+	const struct country *alike[COUNTRIES_ALIKE];
+
+	if (!code && country_candidates(text, alike) > 1)
+		remark(row, "\"%.40s\" can mean several states: %s or %s", text, alike[0]->code, alike[1]->code);
+	else if (!code)
 		remark(row, "\"%.40s\" is no state's code or name", text);
 	else if (row->n_states == STATES_A_ROW)
 		remark(row, "more than %d countries: %s left out", STATES_A_ROW, code);

@@ -152,6 +152,11 @@ int make_current(struct cli *cli, struct poc *poc, const struct name *name, stru
 	int status = client_lookup(poc, CLIENT_ONLINE, name, sections, 1, out);
 
 	*exists = out->verified.record != NULL;
+	if (out->verdict.clock_behind > 0)
+		return cli_fail(
+		    cli, STATUS_CLOCK,
+		    tr("this machine's clock is %s behind the directory's checkpoint: nothing is signed by it"),
+		    span_text(out->verdict.clock_behind));
 	if (status == STATUS_NOT_FOUND || status == STATUS_WITHDRAWN || status == STATUS_STALE)
 		return 0;
 	return status == 0 ? 0 : link_fail(cli, poc, status);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clients/cli/countries.h"
 #include "clients/cli/strings.h"
 
 static bool reserved(const char *text)
@@ -19,6 +18,19 @@ static bool reserved(const char *text)
 	if ((text[0] == 'A' || text[0] == 'a') && (text[1] == 'S' || text[1] == 's') && isdigit((unsigned char)text[2]))
 		return true;
 	return strchr(head, '.') != NULL;
+}
+
+int place_country(struct cli *cli, const char *text, const struct country **out)
+{
+	const struct country *found[COUNTRIES_ALIKE];
+	size_t n = country_candidates(text, found), used = 0;
+	char list[400] = "";
+
+	*out = n == 1 ? found[0] : NULL;
+	for (size_t i = 0; n > 1 && i < n && used < sizeof list; i++)
+		used += (size_t)snprintf(list + used, sizeof list - used, "%s%s (%s)", i > 0 ? tr(" or ") : "",
+					 found[i]->code, found[i]->name);
+	return n <= 1 ? 0 : cli_fail(cli, STATUS_USAGE, tr("\"%s\" can mean several states: say %s"), text, list);
 }
 
 int place_read(struct cli *cli, const char *text, struct name *out)
@@ -36,7 +48,10 @@ int place_read(struct cli *cli, const char *text, struct name *out)
 		code[0] = (char)toupper((unsigned char)head[0]);
 		code[1] = (char)toupper((unsigned char)head[1]);
 	}
-	const struct country *country = country_find(head);
+	const struct country *country;
+	int status = place_country(cli, head, &country);
+	if (status != 0)
+		return status;
 	if (country != NULL)
 		snprintf(code, sizeof code, "%s", country->code); /* UK is GB */
 	if (code[0] == '\0' || !name_make(NAME_RECORD, code, slash != NULL ? slash + 1 : NULL, out))

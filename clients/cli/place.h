@@ -3,10 +3,15 @@
 #define CLIENTS_CLI_PLACE_H
 
 #include "clients/cli/command.h"
+#include "clients/cli/countries.h"
 #include "proto/rules/names.h"
 
 /* *out: the record's name.  NOT_FOUND or USAGE, printed. */
 int place_read(struct cli *cli, const char *text, struct name *out);
+
+/* *out: the country of a code or name; NULL where it is none.  A name of several is refused, with their codes: USAGE,
+ * printed. */
+int place_country(struct cli *cli, const char *text, const struct country **out);
 
 /* Short English name of a state; its code if it has none. */
 const char *place_state_name(const char *code);

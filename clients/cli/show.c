@@ -8,6 +8,7 @@
 #include "clients/cli/escape.h"
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
+#include "clients/libpoc/verdict.h"
 #include "proto/rules/rules.h"
 
 /* Colour on a terminal only, and not against NO_COLOR. */
@@ -51,14 +52,28 @@ const char *show_poc_name(const struct draft_poc *poc)
 	return poc->id;
 }
 
+/* What is to be said of hours in a zone that this machine's database lacks. */
+static const char *zone_text(const Poc__Hours *hours)
+{
+	static char text[140];
+
+	snprintf(text, sizeof text, tr("hours unknown: this machine does not know the time zone %.64s"), hours->zone);
+	return text;
+}
+
+/* NULL and *out: open or closed.  Else why that cannot be told. */
+static const char *hours_text(const Poc__Hours *hours, int64_t now, struct opening *out)
+{
+	if (hours != NULL && !hours_at(hours, now, out))
+		return zone_text(hours);
+	return hours == NULL || !out->known ? tr("hours not given") : NULL;
+}
+
 int show_open_now(const struct draft_poc *poc, int64_t now)
 {
 	struct opening opening;
-	const Poc__Hours *hours = poc_hours(poc);
 
-	if (hours == NULL || !hours_at(hours, now, &opening) || !opening.known)
-		return -1;
-	return opening.open;
+	return hours_text(poc_hours(poc), now, &opening) == NULL ? opening.open : -1;
 }
 
 static void join(char *out, size_t size, char *const *words, size_t n)
@@ -91,8 +106,9 @@ static void print_opening(const Poc__Hours *hours, int64_t now)
 	struct opening opening;
 	char until[32] = "";
 
-	if (hours == NULL || !hours_at(hours, now, &opening) || !opening.known) {
-		printf("%s", tr("hours not given"));
+	const char *unknown = hours_text(hours, now, &opening);
+	if (unknown != NULL) {
+		printf("%s", unknown);
 		return;
 	}
 	clock_text(until, hours, &opening);
@@ -172,11 +188,33 @@ const Poc__Channel *show_first_call(const struct draft_poc *poc, int64_t now)
 	return collect(poc, &all, now, calls) > 0 ? calls[0].channel : NULL;
 }
 
-static void print_call(size_t number, const struct call *call)
+const char *show_no_channel(const struct draft_poc *poc)
+{
+	static char text[600];
+	const char *site = NULL;
+	bool withheld = false, later = false;
+
+	for (size_t i = 0; i < poc->n_sections; i++) {
+		const Poc__Content *content = poc->sections[i].content;
+		withheld = withheld || content == NULL;
+		later = later || (content != NULL && content->n_channels > 0);
+		if (site == NULL && content != NULL && content->n_websites > 0)
+			site = content->websites[0];
+	}
+	snprintf(text, sizeof text, "%s%s%.500s",
+		 withheld ? tr("no channel that this reader may see")
+		 : later  ? tr("NO CHANNEL is valid now")
+			  : tr("NO CHANNEL is given"),
+		 site != NULL ? tr("; web site ") : "", site != NULL ? site : "");
+	return text;
+}
+
+static void print_call(size_t number, const struct call *call, int64_t now)
 {
 	const Poc__Channel *c = call->channel;
 	char languages[128], extra[400] = "";
 	const char *note = best_text(c->notes, c->n_notes);
+	struct opening opening;
 
 	bool always = c->hours != NULL && c->hours->always;
 	join(languages, sizeof languages, c->languages, c->n_languages);
@@ -184,6 +222,8 @@ static void print_call(size_t number, const struct call *call)
 		 note != NULL && always ? " " : "", always ? "24/7" : "", languages[0] != '\0' ? "   " : "", languages,
 		 call->rank == 2 ? tr("   (closed now)") : "");
 	cli_line(tr("call %zu  %-6s %s%s"), number, c->type, c->value, extra);
+	if (c->hours != NULL && !hours_at(c->hours, now, &opening))
+		cli_line("        %-6s %s", "", zone_text(c->hours));
 }
 
 static void print_next_changes(const struct draft_poc *poc, int64_t now)
@@ -406,9 +446,9 @@ static void print_calls(const struct draft *draft, const struct draft_poc *poc, 
 	print_header(draft, poc, now);
 	size_t n = collect(poc, filter, now, calls);
 	for (size_t i = 0; i < n; i++)
-		print_call(i + 1, &calls[i]);
-	if (n == 0)
-		puts(tr("no channel that this reader may see"));
+		print_call(i + 1, &calls[i], now);
+	if (n == 0 && filter->section == NULL)
+		cli_line("%s", show_no_channel(poc));
 	print_next_changes(poc, now);
 }
 
@@ -437,6 +477,17 @@ void show_record(const struct draft *draft, const struct show_filter *filter, in
 	}
 }
 
+void show_clock(const struct poc_verdict *v)
+{
+	if (v->clock_behind > 0)
+		printf(tr("CLOCK: this machine's clock is %s BEHIND the verified checkpoint; below it is taken to be "
+			  "%s\n"),
+		       span_text(v->clock_behind), time_text(v->judged));
+	else if (v->clock_ahead > 0)
+		printf(tr("CLOCK: this machine's clock is %s AHEAD of the server's: one of them is wrong\n"),
+		       span_text(v->clock_ahead));
+}
+
 void show_offline(int64_t copy_time, int64_t now)
 {
 	time_t at = (time_t)copy_time;
@@ -444,8 +495,12 @@ void show_offline(int64_t copy_time, int64_t now)
 	char clock[24] = "";
 
 	if (gmtime_r(&at, &tm) != NULL)
-		strftime(clock, sizeof clock, now - copy_time < 86400 ? "%H:%MZ" : "%Y-%m-%d %H:%MZ", &tm);
-	printf(tr("OFFLINE, copy of %s, %s old\n"), clock, span_text(now - copy_time));
+		strftime(clock, sizeof clock, llabs(now - copy_time) < 86400 ? "%H:%MZ" : "%Y-%m-%d %H:%MZ", &tm);
+	if (copy_time - now > CLOCK_TOLERANCE)
+		printf(tr("OFFLINE, copy of %s; CLOCK: this machine's clock is %s BEHIND it, and cannot be right\n"),
+		       clock, span_text(copy_time - now));
+	else
+		printf(tr("OFFLINE, copy of %s, %s old\n"), clock, span_text(now > copy_time ? now - copy_time : 0));
 }
 
 /* ---- Verdict */
@@ -464,8 +519,9 @@ static const char *status_word(const struct poc_verdict *v)
  * new (docs/protocol.md section 16). */
 enum { CHECKPOINT_LATE = 15 * 60 };
 
-void show_verdict(const struct poc_verdict *v, int64_t now)
+void show_verdict(const struct poc_verdict *v)
 {
+	const int64_t now = v->judged;
 	int64_t time = v->time_ms / 1000;
 	const bool late = !v->offline && now - time > CHECKPOINT_LATE;
 
@@ -500,25 +556,57 @@ void show_verdict(const struct poc_verdict *v, int64_t now)
 
 json_t *show_verdict_json(const struct poc_verdict *v)
 {
-	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:b,s:i,s:{s:s,s:I,s:o,s:i,s:b}}", "status", status_word(v), "freshness",
-			 freshness_word(v), "signed_by", v->signed_by, "confirmed_at", cli_time_json(v->confirmed),
-			 "answered_at", cli_time_json(v->answered), "offline", (int)v->offline, "withheld",
-			 (int)v->withheld, "checkpoint", "origin", v->origin, "size", (json_int_t)v->size, "time",
-			 cli_time_json(v->time_ms / 1000), "cosigners", (int)v->cosigners, "stale",
-			 (int)v->checkpoint_stale);
+	return json_pack(
+	    "{s:s,s:s,s:s,s:o,s:o,s:b,s:i,s:o,s:I,s:I,s:{s:s,s:I,s:o,s:i,s:b}}", "status", status_word(v), "freshness",
+	    freshness_word(v), "signed_by", v->signed_by, "confirmed_at", cli_time_json(v->confirmed), "answered_at",
+	    cli_time_json(v->answered), "offline", (int)v->offline, "withheld", (int)v->withheld, "judged_at",
+	    cli_time_json(v->judged), "clock_behind", (json_int_t)v->clock_behind, "clock_ahead",
+	    (json_int_t)v->clock_ahead, "checkpoint", "origin", v->origin, "size", (json_int_t)v->size, "time",
+	    cli_time_json(v->time_ms / 1000), "cosigners", (int)v->cosigners, "stale", (int)v->checkpoint_stale);
 }
 
-json_t *show_json(const struct draft *draft, const struct poc_verdict *verdict, int64_t now)
+static void add_remark(json_t *list, const char *poc, const char *channel, const char *code, const char *message)
 {
-	json_t *open = json_null();
+	json_t *remark = json_pack("{s:s,s:s,s:s}", "poc", poc, "code", code, "message", message);
+
+	if (channel != NULL)
+		json_object_set_new(remark, "channel", json_string(channel));
+	json_array_append_new(list, remark);
+}
+
+/* What the text form says in words of a POC's calls, for programs. */
+static void add_remarks(json_t *list, const struct draft_poc *poc, int64_t now)
+{
+	const struct show_filter all = {0};
+	const Poc__Hours *hours = poc_hours(poc);
+	struct call calls[CALLS_MAX];
+	struct opening opening;
+	size_t n = collect(poc, &all, now, calls);
+
+	if (n == 0)
+		add_remark(list, poc->id, NULL, "no-channel", show_no_channel(poc));
+	if (hours != NULL && !hours_at(hours, now, &opening))
+		add_remark(list, poc->id, NULL, "unknown-zone", zone_text(hours));
+	for (size_t i = 0; i < n; i++) {
+		hours = calls[i].channel->hours;
+		if (hours != NULL && !hours_at(hours, now, &opening))
+			add_remark(list, poc->id, calls[i].channel->id, "unknown-zone", zone_text(hours));
+	}
+}
+
+json_t *show_json(const struct draft *draft, const struct poc_verdict *verdict)
+{
+	json_t *open = json_null(), *remarks = json_array();
+	const int64_t now = verdict->judged;
 
 	for (size_t i = 0; i < draft->n_pocs; i++) {
 		int state = show_open_now(&draft->pocs[i], now);
 		if (state >= 0 && !json_is_true(open))
 			open = state != 0 ? json_true() : json_false();
+		add_remarks(remarks, &draft->pocs[i], now);
 	}
-	return json_pack("{s:s,s:o,s:o,s:o}", "place", place_text(&draft->name), "record", draft_to_json(draft),
-			 "open_now", open, "verdict", show_verdict_json(verdict));
+	return json_pack("{s:s,s:o,s:o,s:o,s:o}", "place", place_text(&draft->name), "record", draft_to_json(draft),
+			 "open_now", open, "remarks", remarks, "verdict", show_verdict_json(verdict));
 }
 
 int show_status(const struct poc_verdict *v)
@@ -527,10 +615,14 @@ int show_status(const struct poc_verdict *v)
 		return STATUS_WITHDRAWN;
 	if (v->status == POC_SUSPENDED)
 		return STATUS_SUSPENDED;
+	if (v->clock_behind > 0)
+		return STATUS_CLOCK;
 	return v->freshness == 2 || v->checkpoint_stale || v->trust_expired ? STATUS_STALE : 0;
 }
 
 /* ---- Whom a notice reaches */
+
+enum { REACH_TEXT = 140 };
 
 static const struct draft_poc *first_of_kind(const struct draft *draft, Poc__PocKind kind)
 {
@@ -542,24 +634,25 @@ static const struct draft_poc *first_of_kind(const struct draft *draft, Poc__Poc
 }
 
 /* "open until 18:00", "closed, opens in 5 h 20"; *open: 1, 0, or -1 where no hours are given. */
-static void reach_text(const struct draft_poc *poc, int64_t now, char out[120], int *open)
+static void reach_text(const struct draft_poc *poc, int64_t now, char out[REACH_TEXT], int *open)
 {
 	struct opening opening;
 	const Poc__Hours *hours = poc_hours(poc);
+	const char *unknown = hours_text(hours, now, &opening);
 	char until[32];
 
 	*open = -1;
-	snprintf(out, 120, "%s", tr("hours not given"));
-	if (hours == NULL || !hours_at(hours, now, &opening) || !opening.known)
+	snprintf(out, REACH_TEXT, "%s", unknown != NULL ? unknown : "");
+	if (unknown != NULL)
 		return;
 	*open = opening.open;
 	if (opening.changes_at == 0) {
-		snprintf(out, 120, "%s", opening.open ? tr("open 24/7") : tr("closed"));
+		snprintf(out, REACH_TEXT, "%s", opening.open ? tr("open 24/7") : tr("closed"));
 	} else if (opening.open) {
 		clock_text(until, hours, &opening);
-		snprintf(out, 120, tr("open until %s there"), until);
+		snprintf(out, REACH_TEXT, tr("open until %s there"), until);
 	} else {
-		snprintf(out, 120, tr("closed, opens in %s"), span_text(opening.changes_at - now));
+		snprintf(out, REACH_TEXT, tr("closed, opens in %s"), span_text(opening.changes_at - now));
 	}
 }
 
@@ -568,7 +661,7 @@ bool show_reach(const struct draft *draft, Poc__PocKind kind, int64_t now)
 	const struct show_filter all = {0};
 	const struct draft_poc *poc = first_of_kind(draft, kind);
 	struct call calls[CALLS_MAX];
-	char opening[120], call[700] = "";
+	char opening[REACH_TEXT], call[700] = "";
 	int open;
 
 	if (poc == NULL)
@@ -577,6 +670,8 @@ bool show_reach(const struct draft *draft, Poc__PocKind kind, int64_t now)
 	if (collect(poc, &all, now, calls) > 0)
 		snprintf(call, sizeof call, "; %s %s %.500s", tr("call"), calls[0].channel->type,
 			 calls[0].channel->value);
+	else
+		snprintf(call, sizeof call, "; %.600s", show_no_channel(poc));
 	cli_line("%s %s  %s  %s%s", place_text(&draft->name), poc_kind_name(kind), show_poc_name(poc), opening, call);
 	return true;
 }
@@ -586,7 +681,7 @@ json_t *show_reach_json(const struct draft *draft, Poc__PocKind kind, int64_t no
 	const struct show_filter all = {0};
 	const struct draft_poc *poc = first_of_kind(draft, kind);
 	struct call calls[CALLS_MAX];
-	char opening[120];
+	char opening[REACH_TEXT];
 	int open;
 
 	if (poc == NULL)

@@ -3,13 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clients/libpoc/verdict.h"
 #include "proto/proof/merkle.h"
 #include "proto/wire/prescan.h"
 
-enum {
-	FUTURE_MAX_MS = 300 * 1000, /* what a checkpoint may lie ahead of the local clock */
-	STORE_TRIES = 20
-};
+enum { FUTURE_MAX_MS = CLOCK_TOLERANCE * 1000, STORE_TRIES = 20 };
 
 void advance_request(const struct poc *poc, Poc__GetHead *request)
 {
@@ -203,14 +201,19 @@ static int store_head(struct poc *poc, const struct verified_head *head)
 static int take_head(struct poc *poc, const Poc__HeadAnswer *answer, struct verified_head *head)
 {
 	const struct held_head old = {poc->held.size, poc->held.root};
-	int status = check_clock(poc, head);
+	int clock = check_clock(poc, head);
 
-	if (status != 0)
-		return status;
+	if (clock != 0 && !poc->any_clock)
+		return clock;
 	if (!poc->held.empty && head->checkpoint.size < old.size)
 		return refuse(&poc->why, STATUS_UNVERIFIED, "checkpoint", "the server hides that its head is older");
 	if (!poc->held.empty && !consistent(&old, head, &answer->consistency))
 		return contradicts(poc, head);
+	if (clock != 0) {
+		/* to hold it could shut this client out until that time comes */
+		poc->why = (struct refusal){0};
+		return 0;
+	}
 	if (!poc->held.empty && head->checkpoint.size == old.size)
 		return 0;
 	return store_head(poc, head);
@@ -248,7 +251,8 @@ int advance_note_key(struct poc *poc, const char *state, uint64_t seq, const str
 	for (int i = 0; i < STORE_TRIES; i++) {
 		bool changed;
 		int status = held_note_key(&poc->held, state, seq, value, &changed, &poc->why);
-		if (status != 0 || !changed || poc->folder == NULL)
+		/* empty still: no head could be held, by this clock, so nothing is stored */
+		if (status != 0 || !changed || poc->folder == NULL || poc->held.empty)
 			return status;
 		status = held_store(poc->folder, &poc->pins.directory, &poc->held, &poc->why);
 		if (status != STATUS_CONFLICT)

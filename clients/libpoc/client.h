@@ -65,6 +65,10 @@ int client_verify_walk(struct poc *poc, const uint8_t *bytes, size_t size, int64
 /* The same over the local copy.  UNREACHABLE when there is none.  A record that does not verify ends the walk. */
 int client_walk(struct poc *poc, int (*each)(void *ctx, const struct client_record *record), void *ctx);
 
+/* The same over the records of a state's units in the local copy. */
+int client_walk_units(struct poc *poc, const char *state, int (*each)(void *ctx, const struct client_record *record),
+		      void *ctx);
+
 /* ---- Envelopes: T, S, K, U (for R use client_lookup) */
 struct client_envelope {
 	struct name name;

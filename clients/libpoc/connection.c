@@ -90,6 +90,8 @@ static int greet(struct poc *poc)
 	if (status == 0) {
 		snprintf(poc->software, sizeof poc->software, "%s", answer->hello->software);
 		snprintf(poc->claimed_handle, sizeof poc->claimed_handle, "%s", answer->hello->handle);
+		int64_t server_ms = answer->hello->server_time_ms;
+		poc->clock_ahead = server_ms > 0 ? (connection_now_ms(poc) - server_ms) / 1000 : 0;
 		poc->greeted = true;
 	}
 	message_free(answer);

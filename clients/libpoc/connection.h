@@ -31,6 +31,7 @@ struct poc {
 	struct held held;
 	struct verified_head *head; /* of this session; NULL before */
 	struct verified_head *copy; /* the local copy, once loaded */
+	char copy_damage[400];      /* what is wrong with the one that is there; empty: nothing known */
 	size_t n_keys;
 	struct keys_entry *keys;
 	void (*progress)(void *ctx, uint64_t done, uint64_t all); /* NULL: nobody looks */
@@ -40,6 +41,8 @@ struct poc {
 	int64_t deadline; /* of the call under way */
 	bool accepted;    /* the server may be asked more than T, S, K, U/@directory */
 	bool greeted;
+	bool any_clock;       /* the call under way only reads: a head ahead of our clock is used, but not held */
+	int64_t clock_ahead;  /* seconds that our clock is ahead of the server's, as it says; 0: it does not say */
 	unsigned connections; /* made so far: tells a new one from the one before */
 	char software[65];
 	char claimed_handle[UNIT_MAX_LENGTH + 1]; /* as the server says */

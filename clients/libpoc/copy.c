@@ -42,6 +42,21 @@ static int read_copy(struct poc *poc, uint8_t **bytes, size_t *size)
 	return status;
 }
 
+int copy_judge(struct poc *poc, int status)
+{
+	char name[FILE_NAME_MAX], what[160];
+
+	if (status != STATUS_UNVERIFIED || poc->folder == NULL)
+		return status;
+	file_name(poc, name);
+	snprintf(what, sizeof what, "%.159s", poc->why.message);
+	refuse(&poc->why, STATUS_UNVERIFIED, "",
+	       "the local copy %.170s/%s is damaged or was altered (%s); poc sync makes it anew", poc->folder, name,
+	       what);
+	snprintf(poc->copy_damage, sizeof poc->copy_damage, "%s", poc->why.message);
+	return status;
+}
+
 int copy_load(struct poc *poc)
 {
 	uint8_t *bytes;
@@ -49,6 +64,7 @@ int copy_load(struct poc *poc)
 
 	if (poc->copy != NULL)
 		return 0;
+	poc->copy_damage[0] = '\0';
 	int status = read_copy(poc, &bytes, &size);
 	if (status != 0)
 		return status;
@@ -57,9 +73,9 @@ int copy_load(struct poc *poc)
 	if (status == 0 && !poc->copy->proof->complete) {
 		verified_head_unref(poc->copy);
 		poc->copy = NULL;
-		status = refuse(&poc->why, STATUS_UNVERIFIED, "state.dir", "the local copy is not a complete proof");
+		status = refuse(&poc->why, STATUS_UNVERIFIED, "state.dir", "it is not a complete proof");
 	}
-	return status;
+	return copy_judge(poc, status);
 }
 
 int64_t copy_synced(const struct poc *poc)
@@ -94,7 +110,7 @@ static enum reader_class class_for(const Poc__User *user, const struct poc *poc,
 
 int copy_lookup(struct poc *poc, const struct name *name, struct client_record *out)
 {
-	struct verdict_by by = {connection_now_ms(poc) / 1000, poc->max_age, true};
+	struct verdict_by by = {.now = connection_now_ms(poc) / 1000, .max_age = poc->max_age, .offline = true};
 	struct envelope *users;
 	int status = copy_load(poc);
 
@@ -104,7 +120,7 @@ int copy_lookup(struct poc *poc, const struct name *name, struct client_record *
 	status = verify_saved_record(poc->copy, name, class_for(user, poc, name->state), &out->verified, &poc->why);
 	envelope_destroy(users);
 	if (status != 0)
-		return status;
+		return copy_judge(poc, status);
 	return verdict_record(poc->copy, &out->verified, &by, &out->verdict, &poc->why);
 }
 
@@ -130,7 +146,7 @@ static bool is_record(const Poc__Item *item, struct name *name)
 int copy_walk_head(struct poc *poc, struct verified_head *head, int64_t at, enum reader_class reader,
 		   int (*each)(void *ctx, const struct client_record *record), void *ctx)
 {
-	struct verdict_by by = {at != 0 ? at : head->time_ms / 1000, poc->max_age, true};
+	struct verdict_by by = verdict_saved(head, at, poc->max_age);
 	int status = 0;
 
 	for (size_t i = 0; i < head->proof->n_items && status == 0; i++) {
@@ -141,9 +157,11 @@ int copy_walk_head(struct poc *poc, struct verified_head *head, int64_t at, enum
 	return status;
 }
 
-int client_walk(struct poc *poc, int (*each)(void *ctx, const struct client_record *record), void *ctx)
+/* state: of its units only; NULL: every record. */
+static int walk(struct poc *poc, const char *state, int (*each)(void *ctx, const struct client_record *record),
+		void *ctx)
 {
-	struct verdict_by by = {connection_now_ms(poc) / 1000, poc->max_age, true};
+	struct verdict_by by = {.now = connection_now_ms(poc) / 1000, .max_age = poc->max_age, .offline = true};
 	struct envelope *users;
 
 	connection_begin(poc);
@@ -153,11 +171,24 @@ int client_walk(struct poc *poc, int (*each)(void *ctx, const struct client_reco
 	const Poc__User *user = copy_user(poc, poc->copy, &users);
 	for (size_t i = 0; i < poc->copy->proof->n_items && status == 0; i++) {
 		struct name name;
-		if (is_record(poc->copy->proof->items[i], &name))
-			status = walk_one(poc, poc->copy, &name, &by, class_for(user, poc, name.state), each, ctx);
+		if (is_record(poc->copy->proof->items[i], &name) &&
+		    (state == NULL || (name.unit[0] != '\0' && strcmp(name.state, state) == 0)))
+			status = copy_judge(
+			    poc, walk_one(poc, poc->copy, &name, &by, class_for(user, poc, name.state), each, ctx));
 	}
 	envelope_destroy(users);
 	return status;
+}
+
+int client_walk(struct poc *poc, int (*each)(void *ctx, const struct client_record *record), void *ctx)
+{
+	return walk(poc, NULL, each, ctx);
+}
+
+int client_walk_units(struct poc *poc, const char *state, int (*each)(void *ctx, const struct client_record *record),
+		      void *ctx)
+{
+	return walk(poc, state, each, ctx);
 }
 
 int poc_export(struct poc *poc, uint8_t **bytes, size_t *size)

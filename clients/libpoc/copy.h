@@ -10,6 +10,10 @@
  * when it does not verify. */
 int copy_load(struct poc *poc);
 
+/* Of a failed reading of the copy: UNVERIFIED is told as what it is here, a damaged file: which, and what mends it. Any
+ * other status, 0 as well, is passed on. */
+int copy_judge(struct poc *poc, int status);
+
 /* When the copy was last brought up to date: seconds, by the local clock; 0: never. */
 int64_t copy_synced(const struct poc *poc);
 

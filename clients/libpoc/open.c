@@ -195,7 +195,7 @@ const char *poc_handle(const struct poc *poc)
 
 static void head_facts(const struct poc *poc, const struct verified_head *head, struct poc_facts *out)
 {
-	struct verdict_by by = {connection_now_ms(poc) / 1000, poc->max_age, false};
+	struct verdict_by by = {.now = connection_now_ms(poc) / 1000, .max_age = poc->max_age};
 	const struct envelope *trust = verified_head_trust(head);
 	struct poc_verdict verdict;
 
@@ -259,7 +259,8 @@ static void session_facts(const struct poc *poc, struct poc_facts *out)
 
 int poc_facts(struct poc *poc, struct poc_facts *out)
 {
-	*out = (struct poc_facts){.server = "", .tls_version = "", .tls_group = "", .software = "", .handle = ""};
+	*out = (struct poc_facts){
+	    .server = "", .tls_version = "", .tls_group = "", .software = "", .handle = "", .copy_damage = ""};
 	poc->why = (struct refusal){0};
 	out->state = poc->user_state;
 	hash_to_hex(&poc->pins.directory, out->directory_id);
@@ -280,6 +281,7 @@ int poc_facts(struct poc *poc, struct poc_facts *out)
 		out->copy_time_ms = poc->copy->time_ms;
 		out->copy_synced = copy_synced(poc);
 	}
+	out->copy_damage = poc->copy_damage;
 	poc->why = (struct refusal){0};
 	return 0;
 }

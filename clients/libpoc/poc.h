@@ -43,6 +43,7 @@ struct poc_verdict {
 	bool offline;          /* from the local copy or a file */
 	bool checkpoint_stale; /* older than max age */
 	bool trust_expired;
+	bool enrolled;      /* the state is in the register, also where NOT_FOUND says that it has no record */
 	bool replaced;      /* the state's keys were replaced by the council */
 	char signed_by[80]; /* "coordinator of BR", "editor of FR/bretagne" */
 	char signer[65];    /* key id, hex */
@@ -54,6 +55,13 @@ struct poc_verdict {
 	unsigned cosigners, quorum, auditors;
 	uint64_t trust_seq;
 	size_t withheld; /* sections that this reader is not entitled to */
+	int64_t judged;  /* seconds: the time that all of this is judged at; never before the checkpoint's */
+	/* Seconds by which the checkpoint lies ahead of this machine's clock (of the time asked for, of a saved file):
+	 * that time cannot be right.  0 also for up to five minutes of a clock. */
+	int64_t clock_behind;
+	/* Seconds by which this machine's clock is ahead of the server's, more than five minutes, else 0: by the
+	 * server's word alone, so no verdict rests on it. */
+	int64_t clock_ahead;
 };
 
 /* An error in words; valid until the next call. Never NULL. */
@@ -96,9 +104,10 @@ struct poc_facts {
 	bool trust_expired;
 	size_t states, suspended; /* in the register */
 	bool have_copy;
-	uint64_t copy_size;   /* checkpoint of the local copy */
-	int64_t copy_time_ms; /* its time */
-	int64_t copy_synced;  /* when it was last brought up to date, seconds, by the local clock */
+	uint64_t copy_size;      /* checkpoint of the local copy */
+	int64_t copy_time_ms;    /* its time */
+	const char *copy_damage; /* of one that cannot be used: which, and why; else empty */
+	int64_t copy_synced;     /* when it was last brought up to date, seconds, by the local clock */
 };
 /* Fills *out with what is known now; connects to nobody.  Always 0 but for DAMAGED. */
 int poc_facts(struct poc *poc, struct poc_facts *out);
@@ -113,8 +122,8 @@ struct poc_record {
 };
 void poc_record_finish(struct poc_record *record);
 
-/* Looks a place up: NOT_FOUND after a verified absence proof.  WITHDRAWN, SUSPENDED, STALE: *out is filled all the
- * same. */
+/* Looks a place up: NOT_FOUND after a verified absence proof.  WITHDRAWN, SUSPENDED, STALE, CLOCK: *out is filled all
+ * the same. */
 int poc_lookup(struct poc *poc, const char *place, struct poc_record *out);
 
 /* The same from the local copy, without network.  UNREACHABLE when there is no copy. */

@@ -35,7 +35,7 @@ static int to_json(struct poc *poc, const struct verified_record *record, char *
 static bool has_facts(int status)
 {
 	return status == 0 || status == STATUS_NOT_FOUND || status == STATUS_WITHDRAWN || status == STATUS_SUSPENDED ||
-	       status == STATUS_STALE;
+	       status == STATUS_STALE || status == STATUS_CLOCK;
 }
 
 /* Moves what was found into the public form. */

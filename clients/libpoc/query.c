@@ -93,7 +93,8 @@ static int save_answer(struct poc *poc, const struct looking *l, struct client_r
 static int take_answers(struct poc *poc, struct looking *l, struct client_record *out)
 {
 	struct verified_item proven;
-	struct verdict_by by = {connection_now_ms(poc) / 1000, poc->max_age, false};
+	struct verdict_by by = {
+	    .now = connection_now_ms(poc) / 1000, .max_age = poc->max_age, .clock_ahead = poc->clock_ahead};
 	int status = check_extra(poc, l);
 
 	if (status == 0)
@@ -126,7 +127,10 @@ static int lookup_online(struct poc *poc, const struct name *name, const char *c
 	l.facts.n_asked = n_sections;
 	l.question = (struct question){.place = name->text + 2, .names = sections, .n_names = n_sections};
 	l.unit_users = name->unit[0] != '\0' ? &unit_users : NULL;
+	/* whom to call is told also to somebody whose clock is wrong: the verdict says so */
+	poc->any_clock = true;
 	int status = session_ask(poc, &l.question, 1);
+	poc->any_clock = false;
 	if (status == 0)
 		status = take_answers(poc, &l, out);
 	session_free_answers(&l.question, 1);
@@ -182,7 +186,7 @@ static int verify_bytes(struct poc *poc, const uint8_t *bytes, size_t size, stru
 static int saved_record(struct poc *poc, struct verified_head *head, const struct name *name, int64_t at,
 			struct client_record *out)
 {
-	struct verdict_by by = {at != 0 ? at : head->time_ms / 1000, poc->max_age, true};
+	struct verdict_by by = verdict_saved(head, at, poc->max_age);
 	int status = verify_saved_record(head, name, READER_PLAIN, &out->verified, &poc->why);
 
 	return status != 0 ? status : verdict_record(head, &out->verified, &by, &out->verdict, &poc->why);
@@ -348,7 +352,8 @@ static int envelopes_offline(struct poc *poc, struct client_envelope *out, size_
 			status = from_head(poc, poc->copy, &out[i]);
 			continue;
 		}
-		status = verify_saved_envelope(poc->copy, &out[i].name, &proven, &out[i].envelope, &poc->why);
+		status = copy_judge(
+		    poc, verify_saved_envelope(poc->copy, &out[i].name, &proven, &out[i].envelope, &poc->why));
 		out[i].absent = proven.absent;
 		out[i].value = proven.value;
 	}

@@ -5,12 +5,31 @@
 
 #include "proto/rules/record.h"
 
+struct verdict_by verdict_saved(const struct verified_head *head, int64_t at, int64_t max_age)
+{
+	return (struct verdict_by){
+	    .now = at != 0 ? at : head->time_ms / 1000, .max_age = max_age, .offline = true, .chosen = at != 0};
+}
+
+/* A time before the checkpoint's cannot be now: then the checkpoint's is the best that is known. */
+static void judge_clock(const struct verified_head *head, const struct verdict_by *by, struct poc_verdict *out)
+{
+	int64_t leaf_ms = (int64_t)head->leaf.time_ms;
+	int64_t newest = (leaf_ms > head->time_ms ? leaf_ms : head->time_ms) / 1000;
+	int64_t behind = newest - by->now;
+
+	out->judged = behind > 0 ? newest : by->now;
+	out->clock_behind = behind > (by->chosen ? 0 : CLOCK_TOLERANCE) ? behind : 0;
+	out->clock_ahead = out->clock_behind == 0 && by->clock_ahead > CLOCK_TOLERANCE ? by->clock_ahead : 0;
+}
+
 void verdict_head(const struct verified_head *head, const struct verdict_by *by, struct poc_verdict *out)
 {
 	const struct envelope *trust = verified_head_trust(head);
 	int64_t max_age = by->max_age != 0 ? by->max_age : (int64_t)trust->payload.trust->max_age;
 
 	*out = (struct poc_verdict){.offline = by->offline};
+	judge_clock(head, by, out);
 	snprintf(out->origin, sizeof out->origin, "%s", head->checkpoint.origin);
 	out->size = head->checkpoint.size;
 	out->time_ms = head->time_ms;
@@ -18,20 +37,28 @@ void verdict_head(const struct verified_head *head, const struct verdict_by *by,
 	out->quorum = head->quorum;
 	out->auditors = head->auditors;
 	out->trust_seq = trust->seq;
-	out->trust_expired = by->now >= trust->payload.trust->expires;
-	out->checkpoint_stale = by->now - head->time_ms / 1000 > max_age;
+	out->trust_expired = out->judged >= trust->payload.trust->expires;
+	out->checkpoint_stale = out->judged - head->time_ms / 1000 > max_age;
 }
 
-static int judge(const struct verified_record *record, const struct poc_verdict *verdict, struct refusal *why)
+static int judge(const struct verified_record *record, const struct poc_verdict *verdict, bool chosen,
+		 struct refusal *why)
 {
 	const char *place = record->name.text + 2;
 
+	if (record->absent && record->enrolled && record->name.unit[0] == '\0')
+		return refuse(why, STATUS_NOT_FOUND, "", "%s is enrolled and has published no contacts (proven)",
+			      place);
 	if (record->absent)
 		return refuse(why, STATUS_NOT_FOUND, "", "%s is not in the directory (proven)", place);
 	if (record->suspended)
 		return refuse(why, STATUS_SUSPENDED, "", "%s is suspended", record->name.state);
 	if (record->withdrawn)
 		return refuse(why, STATUS_WITHDRAWN, "", "%s has withdrawn its record", place);
+	if (verdict->clock_behind > 0)
+		return refuse(why, STATUS_CLOCK, "", "%s",
+			      chosen ? "the time asked for is before the proof's own"
+				     : "this machine's clock is before the verified checkpoint");
 	if (verdict->checkpoint_stale)
 		return refuse(why, STATUS_STALE, "", "the checkpoint is older than allowed");
 	if (verdict->trust_expired)
@@ -47,15 +74,16 @@ int verdict_record(const struct verified_head *head, const struct verified_recor
 	verdict_head(head, by, out);
 	out->status = record->suspended ? POC_SUSPENDED : record->withdrawn ? POC_WITHDRAWN : POC_VALID;
 	out->withheld = record->withheld;
+	out->enrolled = record->enrolled;
 	if (record->record != NULL) {
 		const Poc__Record *r = record->record->payload.record;
 		out->issued = r->issued;
 		out->confirmed = r->confirmed;
 		out->expires = r->expires;
-		out->freshness = (int)record_freshness(r, by->now);
+		out->freshness = (int)record_freshness(r, out->judged);
 		snprintf(out->signed_by, sizeof out->signed_by, "%s", record->signed_by);
 		out->replaced = record->replaced;
 		hash_to_hex(&record->signer, out->signer);
 	}
-	return judge(record, out, why);
+	return judge(record, out, by->chosen, why);
 }

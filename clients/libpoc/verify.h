@@ -40,6 +40,7 @@ int verify_users(const struct verified_head *head, const struct envelope *keys, 
 /* A record under a head.  absent, suspended, withdrawn, replaced are facts, not failures. */
 struct verified_record {
 	struct name name;
+	bool enrolled;           /* S lists the state, whether or not it has this record */
 	bool absent;             /* proven: never registered */
 	bool withdrawn;          /* proven: withdrawn by its state */
 	bool suspended;          /* its state is, in S or by a replacement that is not complete */

@@ -10,6 +10,8 @@
 #include "clients/cli/strings.h"
 #include "clients/poc/commands.h"
 #include "clients/poc/story_view.h"
+#include "clients/poc/units.h"
+#include "proto/rules/register.h"
 
 enum { PROOF_FILE_MAX = 512 << 20 };
 
@@ -19,8 +21,12 @@ struct looking {
 	struct poc *poc;
 	struct show_filter filter;
 	json_t *results;
-	bool offline_told;
-	int worst; /* the status to end with */
+	struct units *units; /* of the state that a bundle's walk is at; NULL: nothing to compare */
+	json_t *remarks;     /* on a bundle's units */
+	bool told_first;     /* the line that is said once, before all places: offline, or a wrong clock */
+	bool absent;         /* the place that was looked up last has no record: proven, */
+	bool member;         /* and its state is enrolled */
+	int worst;           /* the status to end with */
 };
 
 static void keep_worst(struct looking *looking, int status)
@@ -79,17 +85,16 @@ static int show_found(struct looking *looking, const struct client_record *recor
 	struct cli *cli = looking->cli;
 	struct draft *draft;
 	struct refusal why = {0};
-	int64_t now = client_now(looking->poc);
 	const struct verified_record *v = &record->verified;
 	int status = draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, &why);
 
 	if (status != 0)
 		return cli_refused(cli, &why);
 	if (cli->json) {
-		json_array_append_new(looking->results, show_json(draft, &record->verdict, now));
+		json_array_append_new(looking->results, show_json(draft, &record->verdict));
 	} else {
-		show_record(draft, &looking->filter, now);
-		show_verdict(&record->verdict, now);
+		show_record(draft, &looking->filter, record->verdict.judged);
+		show_verdict(&record->verdict);
 	}
 	status = check_filter(looking, draft);
 	draft_destroy(draft);
@@ -102,8 +107,11 @@ static void tell_status(struct looking *looking, const struct name *name, int st
 	const struct refusal *why = client_why(looking->poc);
 	bool more = why->code == status && why->message[0] != '\0';
 
-	cli_note(looking->cli, "%s: %s%s%s", place_title(name), status_text(status), more ? ": " : "",
-		 more ? why->message : "");
+	if (more && status == STATUS_CLOCK) /* its words say whose clock, or which time */
+		cli_note(looking->cli, "%s: %s", place_title(name), why->message);
+	else
+		cli_note(looking->cli, "%s: %s%s%s", place_title(name), status_text(status), more ? ": " : "",
+			 more ? why->message : "");
 }
 
 static int from_copy(struct looking *looking, const struct name *name, struct client_record *out)
@@ -142,16 +150,55 @@ static int fetch(struct looking *looking, const struct name *name, struct client
 	return offline;
 }
 
-static void tell_offline(struct looking *looking, const struct poc_verdict *verdict)
+static void tell_first(struct looking *looking, const struct poc_verdict *verdict)
 {
-	if (verdict->offline && !looking->offline_told && !looking->cli->json)
+	if (looking->told_first || looking->cli->json)
+		return;
+	looking->told_first = verdict->offline || verdict->clock_behind > 0 || verdict->clock_ahead > 0;
+	if (verdict->offline)
 		show_offline(verdict->time_ms / 1000, client_now(looking->poc));
-	looking->offline_told = looking->offline_told || verdict->offline;
+	else
+		show_clock(verdict);
 }
 
 static bool may_be_shown(int status)
 {
-	return status == 0 || status == STATUS_WITHDRAWN || status == STATUS_SUSPENDED || status == STATUS_STALE;
+	return status == 0 || status == STATUS_WITHDRAWN || status == STATUS_SUSPENDED || status == STATUS_STALE ||
+	       status == STATUS_CLOCK;
+}
+
+static void tell_lines(const json_t *remarks)
+{
+	for (size_t i = 0; i < json_array_size(remarks); i++)
+		cli_line("%s", json_string_value(json_object_get(json_array_get(remarks, i), "message")));
+}
+
+/* What is wrong with units, as lines or in the last result's remarks.  Takes remarks. */
+static void tell_units(struct looking *looking, json_t *remarks)
+{
+	json_t *result = json_array_get(looking->results, json_array_size(looking->results) - 1);
+
+	if (looking->cli->json)
+		json_array_extend(json_object_get(result, "remarks"), remarks);
+	else
+		tell_lines(remarks);
+	json_decref(remarks);
+}
+
+/* A unit against its state's list; a state's list, where it was asked for, against the local copy. */
+static void check_units(struct looking *looking, const struct name *name, const struct client_record *record)
+{
+	const enum client_mode mode = record->verdict.offline ? CLIENT_OFFLINE : CLIENT_ONLINE;
+	const char *section = looking->filter.section;
+	json_t *remarks = json_array();
+
+	if (name->unit[0] != '\0' && units_listed(looking->poc, mode, name) == 0)
+		units_remark(remarks, name->state, name->unit, false);
+	if (name->unit[0] == '\0' && section != NULL && strcmp(section, "units") == 0 &&
+	    !units_compare(looking->poc, record, remarks))
+		cli_note(looking->cli,
+			 tr("whether the units have records is not checked: that takes the local copy (poc sync)"));
+	tell_units(looking, remarks);
 }
 
 static int found(struct looking *looking, const struct name *name, int status, const struct client_record *record)
@@ -165,17 +212,33 @@ static int found(struct looking *looking, const struct name *name, int status, c
 		cli_fail(looking->cli, verdict, tr("%s: withdrawn by its state (proven)"), place_title(name));
 	else if (printed == 0 && verdict != 0)
 		tell_status(looking, name, verdict);
+	if (printed == 0 && verdict != STATUS_WITHDRAWN)
+		check_units(looking, name, record);
 	return printed != 0 ? printed : verdict;
+}
+
+/* A member of the directory without contacts is something else than a stranger to it. */
+static const char *absence_text(const struct name *name, bool enrolled)
+{
+	return enrolled && name->unit[0] == '\0'
+		   ? tr("a member of the directory (enrolled) which has published no contacts")
+		   : tr("not in the directory");
 }
 
 static int absent(struct looking *looking, const struct name *name, const struct client_record *record)
 {
 	int status = save(looking, record);
 
-	return status != 0 ? status
-			   : cli_fail(looking->cli, STATUS_NOT_FOUND,
-				      tr("%s: not in the directory; its absence is proven by checkpoint %llu"),
-				      place_title(name), (unsigned long long)record->verdict.size);
+	looking->absent = true;
+	looking->member = record->verdict.enrolled;
+	const enum client_mode mode = record->verdict.offline ? CLIENT_OFFLINE : CLIENT_ONLINE;
+	const bool listed = name->unit[0] != '\0' && units_listed(looking->poc, mode, name) == 1;
+	return status != 0
+		   ? status
+		   : cli_fail(looking->cli, STATUS_NOT_FOUND, tr("%s: %s%s; its absence is proven by checkpoint %llu"),
+			      place_title(name), absence_text(name, record->verdict.enrolled),
+			      listed ? tr(", though its state lists it as a unit") : "",
+			      (unsigned long long)record->verdict.size);
 }
 
 static int look_up(struct looking *looking, const char *text)
@@ -187,7 +250,7 @@ static int look_up(struct looking *looking, const char *text)
 	if (status != 0)
 		return status;
 	status = fetch(looking, &name, &record);
-	tell_offline(looking, &record.verdict);
+	tell_first(looking, &record.verdict);
 	if (may_be_shown(status) && record.verified.record != NULL)
 		status = found(looking, &name, status, &record);
 	else if (status == STATUS_NOT_FOUND && record.verified.absent)
@@ -205,10 +268,14 @@ static void look_up_each(struct looking *looking, const char *text)
 	size_t before = json_array_size(looking->results);
 
 	cli->failed = false;
+	looking->absent = looking->member = false;
 	keep_worst(looking, look_up(looking, text));
-	if (cli->failed && json_array_size(looking->results) == before)
-		json_array_append_new(looking->results,
-				      json_pack("{s:s,s:o}", "place", text, "error", cli_error_json(cli)));
+	if (!cli->failed || json_array_size(looking->results) != before)
+		return;
+	json_t *result = json_pack("{s:s,s:o}", "place", text, "error", cli_error_json(cli));
+	if (looking->absent)
+		json_object_set_new(result, "enrolled", json_boolean(looking->member));
+	json_array_append_new(looking->results, result);
 }
 
 /* One document: of one place its own, of several their list. */
@@ -218,8 +285,6 @@ static void print_looked_up(struct cli *cli, json_t *results)
 
 	if (cli->argc > 1)
 		cli_document(cli, "poc.lookup/1", json_pack("{s:O}", "results", results));
-	else if (json_object_get(one, "error") != NULL)
-		cli_document(cli, "poc.lookup/1", json_pack("{s:O}", "error", json_object_get(one, "error")));
 	else
 		cli_document(cli, "poc.lookup/1", json_incref(one));
 }
@@ -249,21 +314,44 @@ int poc_cmd_lookup(struct cli *cli)
 
 /* ---- verify */
 
+/* A proof says nothing of the time before it: said once, before all records. */
+static void tell_too_early(struct looking *looking, const struct poc_verdict *verdict)
+{
+	if (verdict->clock_behind == 0 || looking->told_first || looking->cli->json)
+		return;
+	looking->told_first = true;
+	printf(tr("TOO EARLY: --at is %s before this proof, which cannot say what held then; shown as of %s\n"),
+	       span_text(verdict->clock_behind), time_text(verdict->judged));
+}
+
+/* A bundle's remarks on units stand together, at the end. */
+static void end_units(struct looking *looking)
+{
+	units_end(looking->units, looking->remarks);
+	looking->units = NULL;
+}
+
 static int verify_each(void *ctx, const struct client_record *record)
 {
 	struct looking *looking = ctx;
 	const struct verified_record *v = &record->verified;
 	int status = show_status(&record->verdict);
 
+	tell_too_early(looking, &record->verdict);
+	if (v->name.unit[0] == '\0') { /* a state's units stand behind it */
+		end_units(looking);
+		looking->units = units_begin(record);
+	}
 	if (looking->cli->json) {
 		json_array_append_new(looking->results, json_pack("{s:s,s:o}", "place", place_text(&v->name), "verdict",
 								  v->absent ? json_pack("{s:s}", "status", "absent")
 									    : show_verdict_json(&record->verdict)));
 	} else if (v->absent) {
-		printf(tr("%s: absent, proven\n"), place_text(&v->name));
+		printf(tr("%s: %s; proven\n"), place_text(&v->name), absence_text(&v->name, v->enrolled));
 	} else {
 		printf("%s: %s\n", place_text(&v->name), record->verdict.signed_by);
 	}
+	units_see(looking->units, record, looking->remarks);
 	keep_worst(looking, v->absent ? STATUS_NOT_FOUND : status);
 	return 0;
 }
@@ -271,6 +359,8 @@ static int verify_each(void *ctx, const struct client_record *record)
 static int verified(struct looking *looking, int status, const struct client_record *record)
 {
 	const struct poc_verdict *verdict = &record->verdict;
+
+	tell_too_early(looking, verdict);
 	int printed = show_found(looking, record);
 
 	if (!looking->cli->json)
@@ -294,8 +384,9 @@ static int verify_one(struct looking *looking, const uint8_t *bytes, size_t size
 	if (may_be_shown(status) && record.verified.record != NULL)
 		status = verified(looking, status, &record);
 	else if (status == STATUS_NOT_FOUND && record.verified.absent)
-		cli_fail(looking->cli, status, tr("%s: not in the directory as of %s; proven"),
-			 place_title(&record.verified.name), time_text(record.verdict.time_ms / 1000));
+		cli_fail(looking->cli, status, tr("%s: %s as of %s; proven"), place_title(&record.verified.name),
+			 absence_text(&record.verified.name, record.verdict.enrolled),
+			 time_text(record.verdict.time_ms / 1000));
 	else if (status == STATUS_UNVERIFIED)
 		cli_fail(looking->cli, status, tr("%s does not verify: %s"), looking->cli->argv[0],
 			 client_why(looking->poc)->message);
@@ -343,7 +434,9 @@ int poc_cmd_verify(struct cli *cli)
 	cli->collecting = true;
 	status = verify_one(&looking, (const uint8_t *)bytes, size, at);
 	if (status == STATUS_USAGE) { /* more than one record: a bundle */
+		looking.remarks = json_array();
 		status = client_verify_walk(looking.poc, (const uint8_t *)bytes, size, at, verify_each, &looking);
+		end_units(&looking);
 		if (status != 0)
 			link_fail(cli, looking.poc, status);
 		else
@@ -353,8 +446,12 @@ int poc_cmd_verify(struct cli *cli)
 		cli_document(cli, "poc.verify/1", json_pack("{s:o}", "error", cli_error_json(cli)));
 	else if (cli->json)
 		cli_document(cli, "poc.verify/1",
-			     json_array_size(looking.results) == 1 ? json_incref(json_array_get(looking.results, 0))
-								   : json_pack("{s:O}", "results", looking.results));
+			     json_array_size(looking.results) == 1
+				 ? json_incref(json_array_get(looking.results, 0))
+				 : json_pack("{s:O,s:O*}", "results", looking.results, "remarks", looking.remarks));
+	else
+		tell_lines(looking.remarks);
+	json_decref(looking.remarks);
 	json_decref(looking.results);
 	free(bytes);
 	link_close(cli, looking.poc);
@@ -393,6 +490,14 @@ static int tell_version(void *ctx, const struct client_version *version)
 	return 0;
 }
 
+/* By the register of the session's head. */
+static bool is_enrolled(const struct poc *poc, const struct name *name)
+{
+	const struct verified_head *head = client_head(poc);
+
+	return head != NULL && register_find(head->reg->payload.register_, name->state) != NULL;
+}
+
 int poc_cmd_history(struct cli *cli)
 {
 	struct telling telling = {.cli = cli, .versions = json_array()};
@@ -403,7 +508,8 @@ int poc_cmd_history(struct cli *cli)
 	if (status == 0 && (status = link_open(cli, true, &poc)) == 0) {
 		status = client_history(poc, &name, tell_version, &telling);
 		if (status == STATUS_NOT_FOUND)
-			cli_fail(cli, status, tr("%s: not in the directory; proven"), place_title(&name));
+			cli_fail(cli, status, tr("%s: %s; proven"), place_title(&name),
+				 absence_text(&name, is_enrolled(poc, &name)));
 		else if (status != 0)
 			link_fail(cli, poc, status);
 		else if (cli->json)
@@ -509,6 +615,8 @@ static void print_status(const struct poc_facts *f, int64_t now)
 	if (f->have_copy)
 		printf(tr("local copy  of %s, synced %s ago\n"), time_text(f->copy_time_ms / 1000),
 		       span_text(now - f->copy_synced));
+	else if (f->copy_damage[0] != '\0')
+		cli_line(tr("local copy  UNUSABLE: %s"), f->copy_damage);
 	else
 		printf(tr("local copy  none: poc sync makes one\n"));
 }
@@ -516,7 +624,7 @@ static void print_status(const struct poc_facts *f, int64_t now)
 static json_t *status_json(const struct poc_facts *f)
 {
 	return json_pack(
-	    "{s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "directory", f->directory_id, "server",
+	    "{s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "directory", f->directory_id, "server",
 	    f->connected ? json_string(f->server) : json_null(), "tls_version", f->connected ? f->tls_version : "",
 	    "tls_group", f->connected ? f->tls_group : "", "state", f->state, "handle", f->handle, "roles",
 	    roles_json(f->roles), "not_after", cli_time_json(f->not_after), "checkpoint",
@@ -527,7 +635,8 @@ static json_t *status_json(const struct poc_facts *f)
 	    "copy",
 	    f->have_copy ? json_pack("{s:I,s:o,s:o}", "size", (json_int_t)f->copy_size, "time",
 				     cli_time_json(f->copy_time_ms / 1000), "synced", cli_time_json(f->copy_synced))
-			 : json_null());
+			 : json_null(),
+	    "copy_damage", f->copy_damage[0] != '\0' ? json_string(f->copy_damage) : json_null());
 }
 
 int poc_cmd_status(struct cli *cli)

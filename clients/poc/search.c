@@ -22,6 +22,8 @@ struct searching {
 	bool open_now;
 	bool tells_offline; /* on stdout; an export's stdout is the file */
 	bool offline, stale;
+	bool clock;  /* this machine's clock is before the copy */
+	int64_t now; /* seconds: what the record at hand is judged at */
 	json_t *found;
 	FILE *csv;
 };
@@ -52,15 +54,29 @@ static int refresh(struct searching *s)
 		status = poc_sync(s->poc, NULL, NULL);
 		return status == 0 ? 0 : link_fail(cli, s->poc, status);
 	}
-	bool silent = status == STATUS_UNREACHABLE || status == STATUS_TLS || status == STATUS_BEHIND;
+	bool silent =
+	    status == STATUS_UNREACHABLE || status == STATUS_TLS || status == STATUS_BEHIND || status == STATUS_CLOCK;
 	if (cli->insist || !silent)
 		return cli_refused(cli, &why);
+	if (facts.copy_damage[0] != '\0')
+		return cli_fail(cli, STATUS_UNVERIFIED, "%s", facts.copy_damage);
 	if (!facts.have_copy)
 		return cli_fail(cli, status, tr("%s%sthere is no local copy (poc sync makes one)"), why.message,
 				why.message[0] != '\0' ? "; and " : "");
 	tell_offline(s, &facts);
 	s->stale = status == STATUS_BEHIND;
+	s->clock = status == STATUS_CLOCK;
 	return 0;
+}
+
+/* What is shown all the same, and may be wrong. */
+static int judge_copy(const struct searching *s)
+{
+	if (s->clock)
+		cli_note(s->cli, tr("this machine's clock is before the directory's checkpoint"));
+	else if (s->stale)
+		cli_note(s->cli, tr("the local copy is stale"));
+	return s->clock ? STATUS_CLOCK : s->stale ? STATUS_STALE : 0;
 }
 
 static bool contains(const char *text, const char *folded)
@@ -138,13 +154,13 @@ static bool matches(const struct searching *s, const struct name *name, const st
 		language = language || speaks(c, s->language);
 		member = member || member_of(c, s->member);
 	}
-	return text && language && member && (!s->open_now || show_open_now(poc, client_now(s->poc)) == 1);
+	return text && language && member && (!s->open_now || show_open_now(poc, s->now) == 1);
 }
 
 static void found(struct searching *s, const struct name *name, const struct draft_poc *poc)
 {
-	const Poc__Channel *channel = show_first_call(poc, client_now(s->poc));
-	int open = show_open_now(poc, client_now(s->poc));
+	const Poc__Channel *channel = show_first_call(poc, s->now);
+	int open = show_open_now(poc, s->now);
 
 	if (s->cli->json) {
 		json_array_append_new(
@@ -164,7 +180,7 @@ static void found(struct searching *s, const struct name *name, const struct dra
 		 : open   ? tr("open")
 			  : tr("closed"),
 		 channel != NULL ? channel->type : "", channel != NULL ? " " : "",
-		 channel != NULL ? channel->value : "");
+		 channel != NULL ? channel->value : show_no_channel(poc));
 	free(name_column);
 }
 
@@ -174,7 +190,9 @@ static int search_record(void *ctx, const struct client_record *record)
 	const struct verified_record *v = &record->verified;
 	struct draft *draft;
 
+	s->now = record->verdict.judged;
 	s->stale = s->stale || record->verdict.checkpoint_stale;
+	s->clock = s->clock || record->verdict.clock_behind > 0;
 	if (v->record == NULL || v->withdrawn || v->suspended ||
 	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) != 0)
 		return 0;
@@ -212,10 +230,8 @@ int poc_cmd_search(struct cli *cli)
 		    json_pack("{s:O,s:b,s:b}", "found", s.found, "offline", (int)s.offline, "stale", (int)s.stale));
 	else if (status == 0 && json_array_size(s.found) == 0)
 		cli_note(cli, tr("nothing found"));
-	if (status == 0 && s.stale) {
-		cli_note(cli, tr("the local copy is stale"));
-		status = STATUS_STALE;
-	}
+	if (status == 0)
+		status = judge_copy(&s);
 	json_decref(s.found);
 	free(s.text);
 	link_close(cli, s.poc);
@@ -270,11 +286,12 @@ static int export_record(void *ctx, const struct client_record *record)
 	struct draft *draft;
 
 	s->stale = s->stale || record->verdict.checkpoint_stale;
+	s->clock = s->clock || record->verdict.clock_behind > 0;
 	if (v->record == NULL ||
 	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) != 0)
 		return 0;
 	if (s->csv == NULL) {
-		json_array_append_new(s->found, show_json(draft, &record->verdict, client_now(s->poc)));
+		json_array_append_new(s->found, show_json(draft, &record->verdict));
 	} else {
 		for (size_t i = 0; i < draft->n_pocs; i++) {
 			for (size_t j = 0; j < draft->pocs[i].n_sections; j++) {
@@ -352,10 +369,8 @@ int poc_cmd_export(struct cli *cli)
 	} else if (status == 0) {
 		fwrite(bytes, 1, size, stdout);
 	}
-	if (status == 0 && s.stale) {
-		cli_note(cli, tr("the local copy is stale"));
-		status = STATUS_STALE;
-	}
+	if (status == 0)
+		status = judge_copy(&s);
 	free(bytes);
 	json_decref(s.found);
 	link_close(cli, s.poc);

@@ -6,8 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clients/cli/countries.h"
 #include "clients/cli/person.h"
+#include "clients/cli/place.h"
 #include "clients/cli/reading.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/enrolment.h"
@@ -71,7 +71,10 @@ static int read_options(struct founding *f)
 {
 	struct cli *cli = f->cli;
 	uint64_t number = 1;
-	const struct country *country = country_find(cli->argv[0]);
+	const struct country *country;
+	int status = place_country(cli, cli->argv[0], &country);
+	if (status != 0)
+		return status;
 	const char *code = country != NULL ? country->code : cli->argv[0];
 
 	if (!state_code_valid(code))

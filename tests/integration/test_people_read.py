@@ -56,6 +56,24 @@ class Lookup(unittest.TestCase):
             self.assertGreater(verdict["checkpoint"]["size"], 10)
             self.assertEqual(verdict["withheld"], 1 if user == "xa-reader" else 0)
 
+    def test_member_without_record(self):
+        """Enrolled, and nothing published yet: not a stranger."""
+        folder = os.path.join(WORLD.root, "xc")
+        WORLD.poc_file(None, "-y", "state", "new", "XC", "--out", folder, "--directory", WORLD.path("directory.info"))
+        enrol = next(os.path.join(f, name) for f, _, files in os.walk(folder) for name in files if name == "XC.enrol")
+        WORLD.pocadm("-y", "-q", "state", "enrol", enrol, "--reference", "test")
+        words = "XC: a member of the directory (enrolled) which has published no contacts"
+        path = os.path.join(WORLD.root, "xc.proof")
+        WORLD.poc("xa-reader", "sync")
+        for command in (["lookup", "XC", "--save", path], ["--offline", "lookup", "XC"], ["history", "XC"], ["--offline", "verify", path]):
+            result = WORLD.poc("xa-reader", *command, expect=5)
+            self.assertIn(words, result.err)
+            self.assertIn("prove", result.err)
+        for place, enrolled in (("XC", True), ("XZ", False)):
+            answer = WORLD.poc("xa-reader", "-o", "json", "lookup", place, expect=5).json
+            self.assertEqual((answer["schema"], answer["error"]["code"], answer["enrolled"]), ("poc.lookup/1", "not-found", enrolled))
+        self.assertIn("XC/unit: not in the directory", WORLD.poc("xa-reader", "lookup", "XC/unit", expect=5).err)
+
     def test_names_in_six_languages(self):
         for names, code in ((("AE", "ARE", "ae", "United Arab Emirates", "Émirats arabes unis", "Emiratos Árabes Unidos",
                               "Объединенные Арабские Эмираты", "阿拉伯联合酋长国", "الإمارات العربية المتحدة"), "AE"),
@@ -198,18 +216,72 @@ class Exporting(unittest.TestCase):
 
     def test_verify_at(self):
         path = os.path.join(WORLD.root, "xb.proof")
+        bundle = os.path.join(WORLD.root, "at.proof")
         WORLD.poc("xa-reader", "lookup", "XB", "--save", path)
+        WORLD.poc("xa-reader", "export", bundle)
         text = WORLD.poc("xa-reader", "--offline", "verify", path).out
         self.assertTrue(text.startswith("XB technical"), text)
         self.assertRegex(text.splitlines()[-1], "^as of " + TIME + ", under T 1; later events unknown$")
         result = WORLD.poc("xa-reader", "verify", path, "--at", "2099-01-01T00:00:00Z", expect=7)
         self.assertEqual(len(result.err.splitlines()), 1, result)
         self.assertIn("STALE", result.out)
+        # ages are those at the time asked for
+        confirmed = WORLD.poc("xa-reader", "-o", "json", "verify", path).json["verdict"]["confirmed_at"]
+        at = datetime.datetime.fromisoformat(confirmed.replace("Z", "+00:00")) + datetime.timedelta(days=10)
+        out = WORLD.poc("xa-reader", "verify", path, "--at", at.strftime("%Y-%m-%dT%H:%M:%SZ"), expect=7).out
+        self.assertIn(f"confirmed {confirmed} (10 days ago)", out)
+        self.assertRegex(out, r"checkpoint .* of \S+ \((9|10) days old, STALE\)")
+        # before the proof: said first, and exit status 7
+        for file in (path, bundle):
+            result = WORLD.poc("xa-reader", "verify", file, "--at", "2020-01-01T00:00:00Z", expect=7)
+            self.assertRegex(result.out.splitlines()[0], r"^TOO EARLY: --at is \d+ days before this proof")
+            self.assertEqual(result.out.count("TOO EARLY"), 1)
+        verdict = WORLD.poc("xa-reader", "-o", "json", "verify", path, "--at", "2020-01-01T00:00:00Z", expect=7).json["verdict"]
+        self.assertEqual(verdict["judged_at"], verdict["checkpoint"]["time"])
+        self.assertGreater(verdict["clock_behind"], 86400)
         answer = WORLD.poc("xa-reader", "-o", "json", "verify", path, "--at", "2099-01-01T00:00:00Z", expect=7).json
         self.assertEqual((answer["schema"], answer["verdict"]["freshness"]), ("poc.verify/1", "stale"))
         absent = os.path.join(WORLD.root, "xz.proof")
         WORLD.poc("xa-reader", "lookup", "XZ", "--save", absent, expect=5)
         self.assertIn("XZ: not in the directory as of", WORLD.poc("xb-reader", "verify", absent, expect=5).err)
+
+
+class Units(unittest.TestCase):
+    """A unit that is listed and absent, and one that is there and not listed."""
+    @classmethod
+    def setUpClass(cls):
+        for place in ("AE/energy", "AE/rogue"):
+            publish("ae-coordinator", place, [{"id": "t", "kind": "technical", "sections": office([place])}])
+        path = os.path.join(WORLD.root, "ae.json")
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump({"schema": "poc.record/1", "place": "AE", "pocs": [{"id": "t", "kind": "technical", "sections": office(["AE"])}],
+                       "sections": [{"name": "units", "content": {"units": ["bank", "energy"]}}]}, out)
+        WORLD.poc("ae-coordinator", "-y", "-q", "publish", path)
+        WORLD.poc("xa-reader", "sync")
+
+    def test_lookup(self):
+        absent, unlisted = "AE lists the unit bank, which has no record here\n", "AE does not list the unit rogue, which has a record\n"
+        for mode in (["--offline"], ["--online"]):
+            with self.subTest(mode):
+                text = WORLD.poc("xa-reader", *mode, "lookup", "AE", "--section", "units").out
+                self.assertTrue(text.endswith(unlisted + absent), text)
+                self.assertNotIn("unit energy,", text)
+                remarks = WORLD.poc("xa-reader", "-o", "json", *mode, "lookup", "AE", "--section", "units").json["remarks"]
+                self.assertEqual([(r["unit"], r["code"]) for r in remarks], [("rogue", "unit-unlisted"), ("bank", "unit-absent")])
+                self.assertTrue(WORLD.poc("xa-reader", *mode, "lookup", "AE/rogue").out.endswith(unlisted))
+                self.assertNotIn("list the unit", WORLD.poc("xa-reader", *mode, "lookup", "AE/energy").out)
+                self.assertIn("though its state lists it as a unit", WORLD.poc("xa-reader", *mode, "lookup", "AE/bank", expect=5).err)
+        self.assertNotIn("though", WORLD.poc("xa-reader", "lookup", "AE/none", expect=5).err)
+        user = WORLD.variant("xa-reader", "no-copy", {})
+        self.assertIn("not checked", WORLD.poc(user, "lookup", "AE", "--section", "units").err)
+
+    def test_bundle(self):
+        path = os.path.join(WORLD.root, "units.proof")
+        WORLD.poc("xa-reader", "--offline", "export", path)
+        lines = WORLD.poc("xb-reader", "verify", path).out.splitlines()
+        self.assertEqual(lines[-2:], ["AE does not list the unit rogue, which has a record", "AE lists the unit bank, which has no record here"])
+        remarks = WORLD.poc("xb-reader", "-o", "json", "verify", path).json["remarks"]
+        self.assertEqual([r["code"] for r in remarks], ["unit-unlisted", "unit-absent"])
 
 
 class Offline(unittest.TestCase):
@@ -269,6 +341,46 @@ class Offline(unittest.TestCase):
                 self.first(result, "5 h" if hours == 5 else "30 h")
                 self.assertIn("XB", result.out.splitlines()[1])  # printed all the same
                 self.assertEqual(len(result.err.splitlines()), 1 if status else 0, result)
+
+    def test_damaged_copy(self):
+        """Named with its path, whatever is wrong with it, and what makes it anew."""
+        user = WORLD.variant("xa-operator", "damaged-copy", {})
+        WORLD.poc(user, "sync")
+        path = next(os.path.join(folder, name) for folder, _, files in os.walk(WORLD.path("users", "damaged-copy.state"))
+                    for name in files if name.startswith("copy"))
+        with open(path, "rb") as file:
+            good = file.read()
+        section = good.index("+999000002".encode())  # in a section: the map does not cover it, its digest does
+        for damage in (b"", good[:len(good) // 2], good[:-1], good[:200] + bytes([good[200] ^ 1]) + good[201:],
+                       good[:section] + b"-" + good[section + 1:]):
+            for words in (["lookup", "XB"], ["search", "XB-CERT"]):
+                with open(path, "wb") as file:
+                    file.write(damage)
+                result = WORLD.poc(user, "--offline", *words, expect=6)
+                self.assertEqual(result.out.replace(result.out.splitlines()[0] + "\n" if result.out.startswith("OFFLINE") else "", ""), "", result)
+                self.assertEqual(len(result.err.splitlines()), 1, result)
+                for word in (f"the local copy {path} is damaged or was altered (", "poc sync makes it anew"):
+                    self.assertIn(word, result.err)
+            WORLD.poc(user, "sync")
+            self.assertIn("XB technical", WORLD.poc(user, "--offline", "lookup", "XB").out)
+        with open(path, "wb"):
+            pass
+        self.assertIn(f"local copy  UNUSABLE: the local copy {path} is damaged", WORLD.poc(user, "--offline", "status").out)
+
+    def test_clock_before_the_copy(self):
+        for words in (["lookup", "XB"], ["--offline", "lookup", "XB"], ["search", "XB-CERT"], ["--offline", "search", "XB-CERT"]):
+            result = WORLD.poc(self.cut, *words, env=shifted(-30 * 86400), expect=7)
+            lines = result.out.splitlines()
+            self.assertRegex(lines[0], r"^OFFLINE, copy of 20\S+ \S+Z; CLOCK: this machine's clock is (29|30) days BEHIND it, and cannot be right$")
+            self.assertIn("XB", lines[1])
+            self.assertNotRegex(result.out, r"\((29|30) days")
+            self.assertEqual(len(result.err.splitlines()), 1, result)
+            self.assertIn("clock", result.err)
+        # a server is there, and the clock is wrong: search has the copy
+        result = WORLD.poc("xa-operator", "search", "XB-CERT", env=shifted(-30 * 86400), expect=7)
+        self.assertIn("BEHIND", result.out.splitlines()[0])
+        # a few minutes are nothing
+        self.first(WORLD.poc(self.cut, "lookup", "XB", env=shifted(-60)), r"\d+ s")
 
     def test_synced_in_passing_at_most_hourly(self):
         name = WORLD.variant("xa-reader", "passing", {})

@@ -408,6 +408,14 @@ static void test_clock(void **context)
 	c.options.now = START - 3600;
 	struct poc *poc = open_client(&c);
 	gives(poc, poc_connect(poc), STATUS_CLOCK, "future");
+	/* who only reads is answered, and told */
+	gives(poc, poc_lookup(poc, "XB", &record), STATUS_CLOCK, "clock is before");
+	assert_non_null(record.record_json);
+	assert_in_range(record.verdict.clock_behind, 3600, 3700);
+	assert_in_range(record.verdict.judged, START, START + 100);
+	assert_int_equal(record.verdict.freshness, 0);
+	poc_record_finish(&record);
+	gives(poc, poc_sync(poc, NULL, NULL), STATUS_CLOCK, "future"); /* and nothing of it is kept */
 	poc_close(poc);
 	c.options.now = START + 86400 + 7200;
 	poc = open_client(&c);

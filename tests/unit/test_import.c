@@ -491,6 +491,16 @@ static void test_countries(void **state)
 		    {"cote d ivoire", "CI"},
 		    {"T\xc3\xbcrkiye", "TR"},
 		    {"Etats-Unis", "US"},
+		    {"Korea", NULL}, /* of two states */
+		    {"CONGO", NULL},
+		    {"Cor\xc3\xa9"
+		     "e",
+		     NULL},
+		    {"Republic of Korea", "KR"},
+		    {"North Korea", "KP"},
+		    {"Congo-Brazzaville", "CG"},
+		    {"Saint-Martin", NULL},
+		    {"Guinea", "GN"},
 		    {"EU", NULL},
 		    {"00", NULL},
 		    {"", NULL},
