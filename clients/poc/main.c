@@ -51,6 +51,11 @@ static const struct flag invite_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag remove_flags[] = {
+    {"myself", 0, NULL, "drop oneself too"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct flag key_new_flags[] = {
     {"type", 0, "ed25519|p256|p384", "kind of key (default: ed25519)"},
     {"holder", 0, "desk|archive", "a reading key, which U is to list: published by the coordinator"},
@@ -71,7 +76,8 @@ static const struct command user_commands[] = {
     {"invite", "HANDLE --role ROLE", "write an invitation: no secrets in it", 1, 1, invite_flags, poc_cmd_user_invite,
      NULL},
     {"add", "FILE.request...", "show the check codes, ask, publish", 1, -1, NULL, poc_cmd_user_add, NULL},
-    {"remove", "HANDLE...", "drop users: their sessions end within a second", 1, -1, NULL, poc_cmd_user_remove, NULL},
+    {"remove", "HANDLE...", "drop users: their sessions end within a second", 1, -1, remove_flags, poc_cmd_user_remove,
+     NULL},
     {"list", "[STATE]", "the users of a state, as published", 0, 1, NULL, poc_cmd_user_list, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

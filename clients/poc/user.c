@@ -311,8 +311,17 @@ static bool fill_reading_key(Poc__Users *users, const struct person *person)
 						   kinds, n, person->not_after);
 }
 
-static int add_request(struct cli *cli, struct make_users *users, const char *path)
+/* A change of the state's users that is being put together. */
+struct changing {
+	struct cli *cli;
+	struct poc *poc;
+	struct make_users users;
+};
+
+static int add_request(struct changing *c, const char *path)
 {
+	struct cli *cli = c->cli;
+	Poc__Users *users = c->users.users;
 	struct person person;
 	bool known = false;
 	int status = person_read(cli, path, true, &person);
@@ -321,59 +330,100 @@ static int add_request(struct cli *cli, struct make_users *users, const char *pa
 		return status;
 	if (strcmp(person.directory_id, cli->conf.id) != 0 || strcmp(person.state, cli->conf.state) != 0)
 		return cli_fail(cli, STATUS_DENIED, tr("%s: a request for another state or directory"), path);
-	for (size_t i = users->users->n_users; i-- > 0;) {
-		if (strcmp(users->users->users[i]->handle, person.handle) != 0)
+	for (size_t i = users->n_users; i-- > 0;) {
+		if (strcmp(users->users[i]->handle, person.handle) != 0)
 			continue;
 		known = true;
-		drop_user(users->users, i);
+		drop_user(users, i);
 	}
-	reading_drop(users->users, person.handle);
-	Poc__User *user = append_user(users->users);
-	if (user == NULL || !fill_user(user, &person) || !fill_reading_key(users->users, &person))
+	reading_drop(users, person.handle);
+	Poc__User *user = append_user(users);
+	if (user == NULL || !fill_user(user, &person) || !fill_reading_key(users, &person))
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	if (!cli->json)
 		show_request(&person, known);
 	return 0;
 }
 
-static int remove_handle(struct cli *cli, struct make_users *users, const char *handle)
+/* Whoever drops the own entry cannot undo it: an explicit flag says that no slip of the hand did it. */
+static int check_oneself(const struct changing *c, const char *handle)
 {
-	for (size_t i = 0; i < users->users->n_users; i++) {
-		if (strcmp(users->users->users[i]->handle, handle) == 0) {
-			drop_user(users->users, i);
-			reading_drop(users->users, handle);
-			if (!cli->json)
-				cli_line(tr("%s/%s will be dropped; its sessions end within a second"), cli->conf.state,
-					 handle);
-			return 0;
-		}
-	}
-	return cli_fail(cli, STATUS_NOT_FOUND, tr("%s has no user %s"), cli->conf.state, handle);
+	struct cli *cli = c->cli;
+
+	if (cli_has(cli, "myself") || strcmp(poc_handle(c->poc), handle) != 0)
+		return 0;
+	return cli_fail(cli, STATUS_USAGE, tr("%s/%s is you, who could not come back by yourself: --myself means it"),
+			cli->conf.state, handle);
 }
 
-static int change_users(struct cli *cli, int (*change)(struct cli *, struct make_users *, const char *),
-			const char *question, const char *command)
+static int remove_handle(struct changing *c, const char *handle)
+{
+	Poc__Users *users = c->users.users;
+	const char *state = c->cli->conf.state;
+	int status = check_oneself(c, handle);
+
+	for (size_t i = 0; i < users->n_users && status == 0; i++) {
+		if (strcmp(users->users[i]->handle, handle) != 0)
+			continue;
+		drop_user(users, i);
+		reading_drop(users, handle);
+		if (!c->cli->json)
+			cli_line(tr("%s/%s will be dropped; its sessions end within a second"), state, handle);
+		return 0;
+	}
+	return status != 0 ? status : cli_fail(c->cli, STATUS_NOT_FOUND, tr("%s has no user %s"), state, handle);
+}
+
+static bool has_coordinator(const Poc__Users *users, int64_t now)
+{
+	for (size_t i = 0; i < users->n_users; i++) {
+		const Poc__User *user = users->users[i];
+		if (user_has_role(user, POC__ROLE__ROLE_COORDINATOR) && !user_expired(user, now))
+			return true;
+	}
+	return false;
+}
+
+typedef int (*users_change)(struct changing *c, const char *argument);
+
+/* One change for each argument.  Without a coordinator nobody of the state could publish or let anybody in, so the last
+ * one stays, whether it would be dropped or added anew with lesser roles. */
+static int apply_changes(struct changing *c, users_change change)
+{
+	struct cli *cli = c->cli;
+	int64_t now = client_now(c->poc);
+	bool had = has_coordinator(c->users.users, now);
+	int status = 0;
+
+	for (int i = 0; i < cli->argc && status == 0; i++)
+		status = change(c, cli->argv[i]);
+	if (status == 0 && had && !has_coordinator(c->users.users, now))
+		status = cli_fail(cli, STATUS_DENIED,
+				  tr("%s would be left without a coordinator: add another one first"), cli->conf.state);
+	return status;
+}
+
+static int change_users(struct cli *cli, users_change change, const char *question, const char *command)
 {
 	struct link_keys keys = {0};
-	struct poc *poc = NULL;
-	struct make_users users = {0};
+	struct changing c = {.cli = cli};
 	struct make_group group = {0};
 	int status = link_keys_open(cli, &cli->conf.coordinator, "coordinator", &keys);
 
 	if (status == 0)
-		status = link_open(cli, true, &poc);
+		status = link_open(cli, true, &c.poc);
 	if (status == 0)
-		status = make_users_open(cli, poc, cli->conf.state, &users);
-	for (int i = 0; i < cli->argc && status == 0; i++)
-		status = change(cli, &users, cli->argv[i]);
+		status = make_users_open(cli, c.poc, cli->conf.state, &c.users);
 	if (status == 0)
-		status = make_users_sign(cli, poc, &users, &keys, &group);
+		status = apply_changes(&c, change);
 	if (status == 0)
-		status = make_finish(cli, poc, &group, question, command, NULL);
+		status = make_users_sign(cli, c.poc, &c.users, &keys, &group);
+	if (status == 0)
+		status = make_finish(cli, c.poc, &group, question, command, NULL);
 	make_group_finish(&group);
-	make_users_close(&users);
+	make_users_close(&c.users);
 	link_keys_close(&keys);
-	link_close(cli, poc);
+	link_close(cli, c.poc);
 	return status;
 }
 
@@ -524,8 +574,9 @@ static int read_holder(struct cli *cli, Poc__Holder *holder, struct person *kind
 }
 
 /* change_users gives the file's name, which is the key's. */
-static int add_reading_key(struct cli *cli, struct make_users *users, const char *path)
+static int add_reading_key(struct changing *c, const char *path)
 {
+	struct cli *cli = c->cli;
 	struct person kinds = {0};
 	struct public_key key;
 	char fingerprint[40];
@@ -536,7 +587,7 @@ static int add_reading_key(struct cli *cli, struct make_users *users, const char
 		status = make_key_file(cli, KEY_P384, &key);
 	if (status != 0)
 		return status;
-	if (!reading_add(users->users, &key, holder, "", kinds.kinds, kinds.n_kinds, kinds.not_after))
+	if (!reading_add(c->users.users, &key, holder, "", kinds.kinds, kinds.n_kinds, kinds.not_after))
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	public_key_fingerprint(&key.id, fingerprint);
 	if (!cli->json)

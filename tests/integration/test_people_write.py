@@ -89,6 +89,28 @@ class Joining(Writes):
         self.one_line(result, "XA has no user nobody")
         WORLD.poc("xa-reader", "lookup", "XB")
 
+    def test_nobody_locks_the_state_out(self):
+        before = len(WORLD.poc("xa-coordinator", "-o", "json", "user", "list").json["users"])
+        result = WORLD.poc("xa-coordinator", "-y", "user", "remove", "coordinator", expect=2)
+        self.one_line(result, "XA/coordinator is you", "--myself")
+        result = WORLD.poc("xa-coordinator", "-y", "-q", "user", "remove", "--myself", "coordinator", expect=4)
+        self.one_line(result, "XA would be left without a coordinator")
+        # nor by a request that makes a mere reader of the last one
+        WORLD.poc("xa-coordinator", "user", "invite", "coordinator", "--role", "reader", "--out", self.path("lesser.invite"))
+        WORLD.poc_file(self.path("lesser.conf"), "setup", self.path("lesser.invite"))
+        result = WORLD.poc("xa-coordinator", "-y", "-q", "user", "add", self.path("lesser.request"), expect=4)
+        self.one_line(result, "XA would be left without a coordinator")
+        # one whose time is over is none
+        self.join("late", "--role", "coordinator", "--not-after", "2001-01-01")
+        WORLD.poc("xa-coordinator", "-y", "user", "remove", "--myself", "coordinator", expect=4)
+        home, _ = self.join("second", "--role", "coordinator")
+        with open(os.path.join(home["XDG_CONFIG_HOME"], "poc", "poc.conf"), "a", encoding="ascii") as conf:
+            conf.write(f"[coordinator]\nkey = {WORLD.path('states', 'XA-signing.key')}\n")
+        # with a second one, who may leave again by an explicit word
+        WORLD.poc_file(None, "-y", "user", "remove", "second", env=home, expect=2)
+        WORLD.poc_file(None, "-y", "user", "remove", "late", "second", "--myself", env=home)
+        self.assertEqual(len(WORLD.poc("xa-coordinator", "-o", "json", "user", "list").json["users"]), before)
+
     def test_request_of_another_state(self):
         WORLD.poc("xb-coordinator", "user", "invite", "duty-5", "--role", "reader", "--out", self.path("duty-5.invite"))
         WORLD.poc_file(self.path("duty-5.conf"), "setup", self.path("duty-5.invite"))
