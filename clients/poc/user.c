@@ -283,12 +283,18 @@ static void drop_user(Poc__Users *users, size_t i)
 	memmove(users->users + i, users->users + i + 1, (--users->n_users - i) * sizeof *users->users);
 }
 
-static void show_request(const struct person *person, bool known)
+/* known: the entry under this handle as it is now, or NULL. */
+static void show_request(const struct person *person, const Poc__User *known)
 {
 	char code[40];
+	bool same_key = known != NULL && known->spki.len == person->key.spki_size &&
+			memcmp(known->spki.data, person->key.spki, person->key.spki_size) == 0;
 
 	person_code(person, code);
-	cli_line("%s/%s%s", person->state, person->handle, known ? tr(": a new key for a user that is listed") : "");
+	cli_line("%s/%s%s", person->state, person->handle,
+		 known == NULL ? ""
+		 : same_key    ? tr(": listed already with this key; now as follows")
+			       : tr(": a new key for a user that is listed"));
 	for (size_t i = 0; i < person->n_roles; i++)
 		cli_line(tr("  role        %s"), role_name(person->roles[i]));
 	for (size_t i = 0; i < person->n_kinds; i++)
@@ -316,30 +322,76 @@ struct changing {
 	struct cli *cli;
 	struct poc *poc;
 	struct make_users users;
+	size_t changes; /* 0: nothing is to be published */
 };
+
+static bool same_message(const void *a, const void *b)
+{
+	uint8_t *packed_a = NULL, *packed_b = NULL;
+	size_t size_a, size_b;
+	bool same = message_encode(a, &packed_a, &size_a) == 0 && message_encode(b, &packed_b, &size_b) == 0 &&
+		    size_a == size_b && memcmp(packed_a, packed_b, size_a) == 0;
+
+	free(packed_a);
+	free(packed_b);
+	return same;
+}
+
+static const Poc__ReadingKey *own_reading_key(const Poc__Users *users, const char *handle)
+{
+	for (size_t i = 0; i < users->n_reading_keys; i++) {
+		if (strcmp(users->reading_keys[i]->handle, handle) == 0)
+			return users->reading_keys[i];
+	}
+	return NULL;
+}
+
+/* Whether two U have the same entry and the same reading key under a handle. */
+static bool same_user(const Poc__Users *a, const Poc__Users *b, const char *handle)
+{
+	const Poc__User *user_a = users_find_handle(a, handle), *user_b = users_find_handle(b, handle);
+	const Poc__ReadingKey *key_a = own_reading_key(a, handle), *key_b = own_reading_key(b, handle);
+
+	return user_a != NULL && user_b != NULL && same_message(user_a, user_b) &&
+	       (key_a == NULL || key_b == NULL ? key_a == key_b : same_message(key_a, key_b));
+}
+
+static int read_request(struct cli *cli, const char *path, struct person *person)
+{
+	int status = person_read(cli, path, true, person);
+
+	if (status == 0 &&
+	    (strcmp(person->directory_id, cli->conf.id) != 0 || strcmp(person->state, cli->conf.state) != 0))
+		return cli_fail(cli, STATUS_DENIED, tr("%s: a request for another state or directory"), path);
+	return status;
+}
 
 static int add_request(struct changing *c, const char *path)
 {
 	struct cli *cli = c->cli;
 	Poc__Users *users = c->users.users;
 	struct person person;
-	bool known = false;
-	int status = person_read(cli, path, true, &person);
+	int status = read_request(cli, path, &person);
 
 	if (status != 0)
 		return status;
-	if (strcmp(person.directory_id, cli->conf.id) != 0 || strcmp(person.state, cli->conf.state) != 0)
-		return cli_fail(cli, STATUS_DENIED, tr("%s: a request for another state or directory"), path);
+	const Poc__Users *current = c->users.current.envelope->payload.users;
+	const Poc__User *known = users_find_handle(current, person.handle);
 	for (size_t i = users->n_users; i-- > 0;) {
-		if (strcmp(users->users[i]->handle, person.handle) != 0)
-			continue;
-		known = true;
-		drop_user(users, i);
+		if (strcmp(users->users[i]->handle, person.handle) == 0)
+			drop_user(users, i);
 	}
 	reading_drop(users, person.handle);
 	Poc__User *user = append_user(users);
 	if (user == NULL || !fill_user(user, &person) || !fill_reading_key(users, &person))
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	if (same_user(current, users, person.handle)) {
+		if (!cli->json)
+			cli_note(cli, tr("%s/%s is listed already, just so: nothing to do"), person.state,
+				 person.handle);
+		return 0;
+	}
+	c->changes++;
 	if (!cli->json)
 		show_request(&person, known);
 	return 0;
@@ -367,6 +419,7 @@ static int remove_handle(struct changing *c, const char *handle)
 			continue;
 		drop_user(users, i);
 		reading_drop(users, handle);
+		c->changes++;
 		if (!c->cli->json)
 			cli_line(tr("%s/%s will be dropped; its sessions end within a second"), state, handle);
 		return 0;
@@ -416,7 +469,7 @@ static int change_users(struct cli *cli, users_change change, const char *questi
 		status = make_users_open(cli, c.poc, cli->conf.state, &c.users);
 	if (status == 0)
 		status = apply_changes(&c, change);
-	if (status == 0)
+	if (status == 0 && c.changes > 0)
 		status = make_users_sign(cli, c.poc, &c.users, &keys, &group);
 	if (status == 0)
 		status = make_finish(cli, c.poc, &group, question, command, NULL);
@@ -589,6 +642,7 @@ static int add_reading_key(struct changing *c, const char *path)
 		return status;
 	if (!reading_add(c->users.users, &key, holder, "", kinds.kinds, kinds.n_kinds, kinds.not_after))
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	c->changes++;
 	public_key_fingerprint(&key.id, fingerprint);
 	if (!cli->json)
 		cli_line(tr("%s  %s, to be named in [notices] reading_key of those who read with it"), fingerprint,

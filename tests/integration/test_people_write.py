@@ -111,6 +111,20 @@ class Joining(Writes):
         WORLD.poc_file(None, "-y", "user", "remove", "late", "second", "--myself", env=home)
         self.assertEqual(len(WORLD.poc("xa-coordinator", "-o", "json", "user", "list").json["users"]), before)
 
+    def test_the_same_request_twice(self):
+        self.join("duty-8", "--role", "operator")
+        again = WORLD.poc("xa-coordinator", "-o", "json", "user", "add", self.path("duty-8.request")).json
+        self.assertEqual(again["results"], [])
+        result = WORLD.poc("xa-coordinator", "user", "add", self.path("duty-8.request"))  # and so does not ask
+        self.one_line(result, "XA/duty-8 is listed already, just so: nothing to do")
+        self.assertEqual(result.out, "")
+        # the same key with a longer time is a change, and no new key
+        with open(self.path("duty-8.request"), encoding="ascii") as file:
+            text = file.read()
+        result = WORLD.poc("xa-coordinator", "-n", "user", "add", self.write("longer.request", text + "not_after = 4070908800\n"))
+        self.assertIn("XA/duty-8: listed already with this key; now as follows", result.out)
+        self.assertIn("until       2099-01-01", result.out)
+
     def test_request_of_another_state(self):
         WORLD.poc("xb-coordinator", "user", "invite", "duty-5", "--role", "reader", "--out", self.path("duty-5.invite"))
         WORLD.poc_file(self.path("duty-5.conf"), "setup", self.path("duty-5.invite"))
