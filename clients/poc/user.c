@@ -650,25 +650,40 @@ static int add_reading_key(struct changing *c, const char *path)
 	return 0;
 }
 
+/* What --type says; a reading key is P-384, and nothing else. */
+static int read_type(struct cli *cli, enum key_algorithm *out)
+{
+	const bool reads = cli_has(cli, "holder");
+	const char *type = cli_has(cli, "type") ? cli_value(cli, "type") : reads ? "p384" : "ed25519";
+
+	*out = strcmp(type, "ed25519") == 0 ? KEY_ED25519
+	       : strcmp(type, "p256") == 0  ? KEY_P256
+	       : strcmp(type, "p384") == 0  ? KEY_P384
+					    : KEY_UNKNOWN;
+	if (*out == KEY_UNKNOWN)
+		return cli_fail(cli, STATUS_USAGE, tr("--type is ed25519, p256 or p384"));
+	if (reads && *out != KEY_P384)
+		return cli_fail(cli, STATUS_USAGE, tr("a reading key is a P-384 key: --type %s goes without --holder"),
+				type);
+	return 0;
+}
+
 int poc_cmd_key_new(struct cli *cli)
 {
-	const char *type = cli_has(cli, "type") ? cli_value(cli, "type") : "ed25519";
-	enum key_algorithm algorithm = strcmp(type, "ed25519") == 0 ? KEY_ED25519
-				       : strcmp(type, "p256") == 0  ? KEY_P256
-				       : strcmp(type, "p384") == 0  ? KEY_P384
-								    : KEY_UNKNOWN;
+	enum key_algorithm algorithm;
 	struct public_key key;
 	char fingerprint[40];
+	int status = read_type(cli, &algorithm);
 
+	if (status != 0)
+		return status;
 	if (cli->dry_run) {
 		cli_note(cli, tr("dry run: %s would be made"), cli->argv[0]);
 		return 0;
 	}
 	if (cli_has(cli, "holder"))
 		return change_users(cli, add_reading_key, tr("Sign and publish?"), "key-new");
-	if (algorithm == KEY_UNKNOWN)
-		return cli_fail(cli, STATUS_USAGE, tr("--type is ed25519, p256 or p384"));
-	int status = make_key_file(cli, algorithm, &key);
+	status = make_key_file(cli, algorithm, &key);
 	if (status != 0)
 		return status;
 	public_key_fingerprint(&key.id, fingerprint);

@@ -125,6 +125,13 @@ class Joining(Writes):
         self.assertIn("XA/duty-8: listed already with this key; now as follows", result.out)
         self.assertIn("until       2099-01-01", result.out)
 
+    def test_key_new_takes_its_type_at_its_word(self):
+        for words, expect in ((["--type", "rsa"], "ed25519, p256 or p384"),
+                              (["--type", "ed25519", "--holder", "desk", "--kind", "technical"], "a reading key is a P-384 key")):
+            for dry in ([], ["-n"]):
+                self.one_line(WORLD.poc("xa-coordinator", *dry, "-y", "key", "new", *words, self.path("typed.key"), expect=2), expect)
+        self.assertFalse(os.path.exists(self.path("typed.key")))
+
     def test_request_of_another_state(self):
         WORLD.poc("xb-coordinator", "user", "invite", "duty-5", "--role", "reader", "--out", self.path("duty-5.invite"))
         WORLD.poc_file(self.path("duty-5.conf"), "setup", self.path("duty-5.invite"))
