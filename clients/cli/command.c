@@ -648,8 +648,12 @@ int cli_edit(struct cli *cli, const char *path)
 
 	if (editor == NULL || editor[0] == '\0')
 		editor = getenv("EDITOR");
-	if (editor == NULL || editor[0] == '\0')
+	if (editor == NULL || editor[0] == '\0') {
+		if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+			return cli_fail(cli, STATUS_USAGE,
+					tr("no terminal to edit on, and neither VISUAL nor EDITOR names an editor"));
 		editor = "vi";
+	}
 	if (asprintf(&line, "%s \"$1\"", editor) < 0)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	pid_t child = fork();

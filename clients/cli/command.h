@@ -99,7 +99,7 @@ char *cli_read_file(const char *path, size_t max, size_t *size, struct refusal *
 int cli_write_file(const char *path, const void *bytes, size_t size, unsigned mode, bool must_not_exist,
 		   struct refusal *why);
 
-/* Opens $VISUAL, $EDITOR or vi on a file.  0 or a status. */
+/* Opens $VISUAL or $EDITOR on a file, or vi on a terminal.  0 or a status, printed: USAGE where there is no editor. */
 int cli_edit(struct cli *cli, const char *path);
 
 /* First line of a passphrase file, or NULL if the configuration has none; static buffer. *failed is set on error. */

@@ -86,7 +86,7 @@ static int add_register(struct cli *cli, struct poc *poc, const struct link_keys
 		qsort(entries, reg.n_entries, sizeof *entries, by_state);
 		status = envelope_make(&reg.base, keys->keys, keys->n, &bytes, &size, &why);
 	}
-	if (status == 0 && make_group_add(group, bytes, size, NULL) != 0)
+	if (status == 0 && make_group_add(group, &current->name, bytes, size, NULL) != 0)
 		status = refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
 	free(fresh);
 	free(entries);
@@ -100,8 +100,9 @@ static int add_copy(struct cli *cli, struct make_group *group, const struct enve
 	if (bytes == NULL)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	memcpy(bytes, e->bytes, e->size);
-	return make_group_add(group, bytes, e->size, NULL) == 0 ? 0
-								: cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	return make_group_add(group, &e->name, bytes, e->size, NULL) == 0
+		   ? 0
+		   : cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 }
 
 int pocadm_cmd_state_enrol(struct cli *cli)

@@ -179,6 +179,70 @@ class Publishing(Writes):
         record["pocs"][0]["sections"][0]["content"]["descriptions"] = [{"lang": "en", "text": text}]
         return record
 
+    def fresh(self, record, place):
+        """A record made of another: neither base nor digests."""
+        record = {**json.loads(json.dumps(record)), "place": place}
+        record.pop("based_on")
+        for section in [s for poc in record["pocs"] for s in poc["sections"]] + record.get("sections", []):
+            section.pop("digest")
+        return record
+
+    def test_stale_draft(self):
+        """A colleague published since the draft was made: nothing of that is lost unseen."""
+        stale = self.write("stale.json", self.changed("From the old one"))
+        base = WORLD.record("xa-coordinator", "XA")["based_on"]
+        self.assertEqual(base["seq"], self.seq())
+        WORLD.poc("xa-coordinator", "-y", "publish", self.write("colleague.json", self.changed("By a colleague")))
+        for words in (["publish", stale], ["-n", "publish", stale]):
+            result = WORLD.poc("xa-coordinator", "-y", *words, expect=1)
+            self.one_line(result, f"XA was changed meanwhile: version {base['seq'] + 1} is current, signed by the coordinator of XA, 20",
+                          f"the draft was made from version {base['seq']}.", "poc edit XA", "poc publish --replace")
+        self.assertEqual(WORLD.poc("xa-coordinator", "-y", "-o", "json", "publish", stale, expect=1).json["error"]["code"], "conflict")
+        self.assertIn("By a colleague", WORLD.poc("xb-reader", "lookup", "XA").out)
+        # another version of that very number, as after a restore
+        other = json.loads(json.dumps(self.changed("x")))
+        other["based_on"]["value"] = "ab" * 32
+        self.one_line(WORLD.poc("xa-coordinator", "-y", "publish", self.write("other.json", other), expect=1),
+                      f"made from another version {base['seq'] + 1}.")
+        for seq, words in ((0, "there was none when the draft was made"), (99, "made from version 99")):
+            other["based_on"] = {"seq": seq, **({"value": "ab" * 32} if seq else {})}
+            self.one_line(WORLD.poc("xa-coordinator", "-y", "publish", self.write("other.json", other), expect=1), words)
+        other["place"] = "XA/nowhere"
+        self.one_line(WORLD.poc("xa-coordinator", "-y", "publish", self.write("other.json", other), expect=1),
+                      "XA/nowhere has no record", "version 99")
+        WORLD.poc("xa-coordinator", "-y", "publish", "--replace", stale)
+        self.assertIn("From the old one", WORLD.poc("xb-reader", "lookup", "XA").out)
+        # an exported document says it too, and a draft that says nothing is said to
+        export = WORLD.poc("xa-coordinator", "-o", "json", "export").json["records"]
+        self.assertIn({"seq": self.seq(), "value": WORLD.record("xa-coordinator", "XA")["based_on"]["value"]},
+                      [record["record"]["based_on"] for record in export])
+        blind = self.write("blind.json", self.fresh(self.changed("Blind"), "XA"))
+        result = WORLD.poc("xa-coordinator", "-n", "publish", blind)
+        self.assertIn(f"does not say which version it was made from; it replaces version {self.seq()}", result.err)
+
+    def test_what_a_draft_says_counts(self):
+        digest = self.changed("Digest")
+        digest["pocs"][0]["sections"][0]["digest"] = "00" * 32
+        result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", self.write("digest.json", digest), expect=1)
+        self.one_line(result, "XA: pocs[0].sections[0].digest: is not that of the current record")
+        digest["pocs"][0]["id"] = "new"
+        result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", self.write("digest.json", digest), expect=1)
+        self.one_line(result, "XA: pocs[0].sections[0].digest: is of no section of the current record")
+        whole = {"record": self.changed("x"), "colour": "blue"}
+        self.one_line(WORLD.poc("xa-coordinator", "-y", "publish", self.write("whole.json", whole), expect=1), "whole.json: colour: unknown key")
+        # an expiry alone is a change, and the wrong one is refused
+        record = WORLD.record("xa-coordinator", "XA")
+        record["expires"] = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() + 30 * 86400))
+        path = self.write("expires.json", record)
+        self.assertIn(f'XA + expires: "{record["expires"]}"', WORLD.poc("xa-coordinator", "-n", "publish", path).out)
+        WORLD.poc("xa-coordinator", "-y", "publish", path)
+        self.assertEqual(WORLD.record("xb-reader", "XA")["expires"], record["expires"])
+        self.assertEqual(WORLD.poc("xa-coordinator", "-o", "json", "publish", path).json["unchanged"], ["XA"])
+        record = WORLD.record("xa-coordinator", "XA")
+        record["expires"] = "2001-01-01T00:00:00Z"
+        result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", self.write("expires.json", record), expect=1)
+        self.one_line(result, "XA: expires: must lie ahead")
+
     def test_publish_shows_asks_and_proves(self):
         before = self.seq()
         path = self.write("new.json", self.changed("Published once"))
@@ -215,17 +279,15 @@ class Publishing(Writes):
     def test_bundle_is_all_or_nothing(self):
         before = self.seq()
         good = self.write("good.json", self.changed("One of a bundle"))
-        unit = self.changed("A unit")
-        unit["place"] = "XA/south"
+        unit = self.fresh(self.changed("A unit"), "XA/south")
         bad = json.loads(json.dumps(unit))
         bad["pocs"][0]["sections"][0]["content"]["channels"][0]["value"] = "none"
         result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", good, self.write("unit.json", bad), expect=1)
         self.one_line(result, "unit.json", "channels[0]")
         self.assertEqual(self.seq(), before)
         WORLD.poc("xb-reader", "lookup", "XA/south", expect=5)
-        # refused by the directory, not by the program: the same name twice
         result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", good, good, expect=1)
-        self.one_line(result)
+        self.one_line(result, "XA: two drafts of one place")
         self.assertEqual(self.seq(), before)
         done = WORLD.poc("xa-coordinator", "-y", "-o", "json", "publish", good, self.write("unit.json", unit)).json
         self.assertEqual([r["name"] for r in done["results"]], ["R/XA", "R/XA/south"])
@@ -241,7 +303,7 @@ class Publishing(Writes):
         after = WORLD.record("xa-coordinator", "XA")
         self.assertGreater(after["confirmed"], before["confirmed"])
         for record in (before, after):
-            for member in ("confirmed", "expires"):
+            for member in ("confirmed", "expires", "based_on"):
                 record.pop(member)
         self.assertEqual(before, after)
         self.assertEqual(WORLD.poc("xa-coordinator", "-o", "json", "history", "XA").json["versions"][-1]["change"], "confirmed")
@@ -270,7 +332,8 @@ class Publishing(Writes):
         self.assertEqual([v["change"] for v in WORLD.poc("xa-reader", "-o", "json", "history", "AD").json["versions"]],
                          ["published", "published", "published", "withdrawn"])
         self.assertNotIn("AD ", WORLD.poc("xa-reader", "search", "Andorra").out)
-        WORLD.poc("ad-coordinator", "-y", "publish", self.path("ad.json"))  # and back again
+        self.one_line(WORLD.poc("ad-coordinator", "-y", "publish", self.path("ad.json"), expect=1), "AD was changed meanwhile")
+        WORLD.poc("ad-coordinator", "-y", "publish", "--replace", self.path("ad.json"))  # and back again
         WORLD.poc("xa-reader", "lookup", "AD", "--kind", "diplomatic")
 
 
@@ -356,10 +419,36 @@ class Editing(Writes):
     def test_giving_up(self):
         before = self.seq()
         self.one_line(self.edit(': >"$1"', "-y", expect=1), "empty: nothing was changed")
-        result = self.edit("exit 3", "-y", expect=1)
+        self.one_line(self.edit("exit 3", "-y", expect=1), "the editor")  # nothing was written, nothing is kept
+        result = self.edit('sed -i "s/Ministry of Foreign/Lost Ministry of Foreign/" "$1"; exit 3', "-y", expect=1)
         self.assertIn("the editor", result.err.splitlines()[0])
+        with open(self.kept(result), encoding="utf-8") as file:
+            self.assertIn("Lost Ministry", file.read())
+        os.unlink(self.kept(result))
+        result = self.edit('sed -i "s/Ministry of Foreign/Tried Ministry of Foreign/" "$1"', "-n")
         os.unlink(self.kept(result))
         self.assertEqual(self.seq(), before)
+        leftovers = [f for _, _, files in os.walk(WORLD.path("users")) for f in files if f.startswith("edit-")]
+        self.assertEqual(leftovers, [])
+
+    def test_no_editor(self):
+        for words in (["edit"], ["edit", self.write("any.json", "{}")]):
+            result = WORLD.poc("xa-coordinator", *words, env={"EDITOR": "", "VISUAL": ""}, expect=2)
+            self.one_line(result, "no terminal", "EDITOR")
+
+    def test_edit_a_file(self):
+        before = self.seq()
+        record = WORLD.record("xa-coordinator", "XA")
+        path = self.write("draft.json", json.dumps(record, indent=1))
+        env = {"EDITOR": self.editor("editor", 'sed -i "s/Ministry of Foreign Affairs/The Ministry of Foreign Affairs/" "$1"'), "VISUAL": ""}
+        result = WORLD.poc("xa-coordinator", "-y", "edit", path, env=env)
+        self.assertIn("The Ministry of Foreign", result.out)
+        self.assertEqual(self.seq(), before + 1)
+        env["EDITOR"] = self.editor("editor", 'sed -i "s/The Ministry/Ministry/" "$1"; exit 1')
+        self.one_line(WORLD.poc("xa-coordinator", "-y", "edit", path, env=env, expect=1), "the editor")
+        with open(path, encoding="utf-8") as file:
+            self.assertNotIn("The Ministry", file.read())
+        self.one_line(WORLD.poc("xa-coordinator", "-y", "publish", path, expect=1), "XA was changed meanwhile")
 
     def test_mistakes_are_named_and_kept(self):
         before = self.seq()
@@ -386,7 +475,7 @@ class Editing(Writes):
         publish = f'"{os.environ["POCD_BUILD"]}/clients/poc" -c "{WORLD.conf("xa-coordinator")}" -y -q publish "{path}"'
         before = self.seq()
         result = self.edit(f'{publish} && sed -i "s/Ministry of Foreign Affairs/Foreign Office/" "$1"', "-y", expect=1)
-        self.assertIn("XA was changed by another meanwhile", result.err.splitlines()[0])
+        self.assertIn("XA was changed meanwhile: ", result.err.splitlines()[0])
         self.assertEqual(self.seq(), before + 1)
         kept = self.kept(result)
         with open(kept, encoding="utf-8") as file:
