@@ -7,6 +7,7 @@
 #include "clients/libpoc/content.h"
 #include "proto/rules/rules.h"
 #include "proto/rules/users.h"
+#include "proto/rules/zone.h"
 #include "proto/wire/prescan.h"
 
 #define SCHEMA "poc.record/1"
@@ -624,6 +625,70 @@ int draft_check(const struct draft *draft, struct refusal *why)
 		return refuse(why, STATUS_TOO_LARGE, "pocs", "the sections have %zu bytes together, at most %d", total,
 			      SECTIONS_TOTAL_MAX);
 	return 0;
+}
+
+static int check_zone(const Poc__Hours *hours, const char *path, const char *key, struct refusal *why)
+{
+	char field[240];
+
+	if (!hours || zone_known(hours->zone))
+		return 0;
+	snprintf(field, sizeof field, "%s%shours.zone", path, key);
+	return refuse(why, STATUS_INVALID, field,
+		      "\"%.64s\" is no time zone that this machine knows (IANA, like Europe/Paris)", hours->zone);
+}
+
+static int check_zones(const Poc__Content *content, const char *path, struct refusal *why)
+{
+	char key[80];
+	int status = check_zone(content->hours, path, "", why);
+
+	for (size_t i = 0; !status && i < content->n_channels; i++) {
+		snprintf(key, sizeof key, "channels[%zu].", i);
+		status = check_zone(content->channels[i]->hours, path, key, why);
+	}
+	for (size_t i = 0; i < content->n_persons; i++)
+		for (size_t j = 0; !status && j < content->persons[i]->n_channels; j++) {
+			snprintf(key, sizeof key, "persons[%zu].channels[%zu].", i, j);
+			status = check_zone(content->persons[i]->channels[j]->hours, path, key, why);
+		}
+	return status;
+}
+
+static bool reaches(const Poc__Content *content)
+{
+	bool any = content->n_channels + content->n_websites > 0;
+
+	for (size_t i = 0; i < content->n_persons; i++)
+		any = any || content->persons[i]->n_channels > 0;
+	return any;
+}
+
+static int check_use_of_poc(const struct draft_poc *poc, size_t at, struct refusal *why)
+{
+	bool reached = false;
+	char path[80];
+	int status = 0;
+
+	for (size_t i = 0; !status && i < poc->n_sections; i++) {
+		const Poc__Content *content = poc->sections[i].content;
+		reached = reached || !content || reaches(content);
+		snprintf(path, sizeof path, "pocs[%zu].sections[%zu].content.", at, i);
+		if (content)
+			status = check_zones(content, path, why);
+	}
+	snprintf(path, sizeof path, "pocs[%zu].", at);
+	return status || reached ? status
+				 : bad(why, path, "channels", "nobody could reach it: give a channel or a web site");
+}
+
+int draft_check_use(const struct draft *draft, struct refusal *why)
+{
+	int status = 0;
+
+	for (size_t i = 0; !status && i < draft->n_pocs; i++)
+		status = check_use_of_poc(&draft->pocs[i], i, why);
+	return status;
 }
 
 /* ---- Build --------------------------------------------------------------------------------------------------------

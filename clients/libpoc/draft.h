@@ -72,6 +72,10 @@ int draft_from_json(const json_t *json, struct draft **out, struct refusal *why)
 /* Checks the whole draft by the rules of record and section. */
 int draft_check(const struct draft *draft, struct refusal *why);
 
+/* Checks what the rules leave open and a person who publishes would rather know: that each POC can be reached (a
+ * channel or a web site, at hand or withheld) and that this machine knows the time zones.  INVALID, with the field. */
+int draft_check_use(const struct draft *draft, struct refusal *why);
+
 /* Makes the record payload and its section bytes.  A section whose content equals that of prev (the current record with
  * its section bytes, NULL: none) keeps its old bytes and digest, so that nothing changes that did not change.  A digest
  * that the draft gives and that is not the present one of that section is refused.  head is

@@ -344,7 +344,8 @@ struct draft *publish_read(struct cli *cli, const char *path)
 		cli_fail(cli, STATUS_INVALID, tr("%s, line %d: %s"), path, error.line, error.text);
 		return NULL;
 	}
-	if (draft_from_json(json, &draft, &why) != 0 || draft_check(draft, &why) != 0) {
+	if (draft_from_json(json, &draft, &why) != 0 || draft_check(draft, &why) != 0 ||
+	    draft_check_use(draft, &why) != 0) {
 		cli_fail(cli, why.code, "%s: %s%s%s", path, why.field, why.field[0] != '\0' ? ": " : "", why.message);
 		draft_destroy(draft);
 		draft = NULL;

@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from harness import SLOW, World, main
+from harness import POC, SLOW, World, main, run
 
 import wire
 
@@ -242,6 +242,30 @@ class Publishing(Writes):
         record["expires"] = "2001-01-01T00:00:00Z"
         result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", self.write("expires.json", record), expect=1)
         self.one_line(result, "XA: expires: must lie ahead")
+
+    def test_useless_drafts(self):
+        """What the rules allow and nobody could use is told before it is signed."""
+        record = self.changed("Useless")
+        office = record["pocs"][0]["sections"][0]["content"]
+        office["hours"]["zone"] = "Europe/Pariss"
+        path = self.write("zone.json", record)
+        result = WORLD.poc("xa-coordinator", "-n", "publish", path, expect=1)
+        self.one_line(result, "zone.json: pocs[0].sections[0].content.hours.zone", '"Europe/Pariss"')
+        # a machine without a database of zones cannot tell, and takes any
+        blind = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs none /usr/share/zoneinfo && exec "$@"', "sh"]
+        if run(*blind, "true", expect=None).status == 0:
+            run(*blind, POC, "-c", WORLD.conf("xa-coordinator"), "-n", "publish", path, env=WORLD.env)
+        record = self.changed("Useless")
+        for section in record["pocs"][1]["sections"]:
+            section["content"].pop("channels")
+        result = WORLD.poc("xa-coordinator", "-n", "publish", self.write("mute.json", record), expect=1)
+        self.one_line(result, "mute.json: pocs[1].channels", "nobody could reach it")
+        for section in record["pocs"][1]["sections"]:
+            section["content"]["websites"] = ["https://mfa.example"]
+        WORLD.poc("xa-coordinator", "-n", "publish", self.write("mute.json", record))
+        record["pocs"][0]["sections"][0]["content"]["descriptions"] = [{"lang": "ru", "text": "Описание"}]
+        result = WORLD.poc("xa-coordinator", "-n", "publish", self.write("script.json", record), expect=1)
+        self.one_line(result, "descriptions", "Latin script")
 
     def test_publish_shows_asks_and_proves(self):
         before = self.seq()

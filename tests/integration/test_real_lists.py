@@ -107,6 +107,22 @@ class Lists(unittest.TestCase):
         self.assertEqual([(c["value"], c["source"], c["source_date"]) for c in channels],
                          [("new@cert.br", "b", "2024-01-01"), ("old@cert.br", "a", "2020-01-01")])
 
+    def test_other_scripts(self):
+        """A list in another script costs no team its draft, nor what else is known of it."""
+        path = os.path.join(self.folder.name, "list.csv")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write("country,team,mailbox,description,constituency\nRU,Центр,x@y.example,Описание,Страна\nBG,CERT BG,a@bg.example,Описание,All\n")
+        out = os.path.join(self.folder.name, "d")
+        report = run(POCADM, "-o", "json", "import", path, "--out", out).json
+        self.assertEqual([row["outcome"] for row in report["rows"]], ["incomplete", "imported"])
+        self.assertIn("Latin script", report["rows"][0]["reason"])
+        with open(os.path.join(out, "RU.json"), encoding="utf-8") as file:
+            content = json.load(file)["pocs"][0]["sections"][0]["content"]
+        self.assertEqual([text["text"] for text in content["names"]], ["Центр", "x@y.example"])
+        self.assertEqual(content["incomplete"], ["name"])
+        for texts in (content["descriptions"], content["constituency"]["descriptions"]):
+            self.assertEqual([text["lang"] for text in texts], ["und", "en"])
+
     def test_nothing_usable_is_an_error(self):
         result = run(POCADM, "import", os.path.join(CONTACTS, "csirt_regions_france.csv"), "--out", self.folder.name + "/x", expect=1)
         self.assertEqual(len([line for line in result.out.splitlines() if "no country: say which with --state" in line]), 15)

@@ -175,6 +175,12 @@ static void test_check(void **state)
 		 "}]"),
 	     "pocs[0].sections[0].content.persons[1].id"},
 	    {"{'place':'BR','pocs':[{'id':'a','kind':'technical'}]}", "pocs[0].sections"},
+	    {POC("'names':[{'lang':'ru','text':'\\u0411'}]"), "pocs[0].sections[0].content.names"},
+	    {POC("'descriptions':[{'lang':'ru','text':'\\u0411'}]"), "pocs[0].sections[0].content.descriptions"},
+	    {POC("'constituency':{'descriptions':[{'lang':'ru','text':'\\u0411'}]}"),
+	     "pocs[0].sections[0].content.constituency.descriptions"},
+	    {POC("'persons':[{'id':'p','names':[{'lang':'ru','text':'\\u0411'}]}]"),
+	     "pocs[0].sections[0].content.persons[0].names"},
 	    {"{'place':'BR','pocs':[{'id':'a','kind':'coordinator'}]}", "pocs[0].kind"},
 	    {POC("'channels':[{'id':'p','type':'phone','value':'123'}]"),
 	     "pocs[0].sections[0].content.channels[0].value"},
@@ -188,6 +194,43 @@ static void test_check(void **state)
 		struct refusal why = {0};
 		assert_int_equal(draft_check(draft, &why), STATUS_INVALID);
 		if (strcmp(why.field, rows[i].field) != 0)
+			fail_msg("%s: %s", rows[i].text, why.field);
+		draft_destroy(draft);
+	}
+}
+
+#define MAIL "'id':'e','type':'email','value':'a@b.example'"
+
+/* What the rules allow and nobody could use. */
+static void test_check_use(void **state)
+{
+	static const struct {
+		const char *text, *field; /* NULL: good */
+	} rows[] = {
+	    {POC("'names':[{'lang':'en','text':'a'}]"), "pocs[0].channels"},
+	    {POC("'channels':[{" MAIL "}]"), NULL},
+	    {POC("'websites':['https://a.example']"), NULL},
+	    {POC("'persons':[{'id':'p','names':[{'lang':'en','text':'A'}],'channels':[{" MAIL "}]}]"), NULL},
+	    {"{'place':'BR','pocs':[{'id':'a','kind':'technical','sections':[{'name':'b','content':{}},{'name':'c',"
+	     "'digest':'0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef','content':null}]}]}",
+	     NULL},
+	    {POC("'channels':[{" MAIL "}],'hours':{'zone':'Europe/Paris','always':true}"), NULL},
+	    {POC("'channels':[{" MAIL "}],'hours':{'zone':'Europe/Brazil','always':true}"),
+	     "pocs[0].sections[0].content.hours.zone"},
+	    {POC("'channels':[{" MAIL ",'hours':{'zone':'Mars/Base','always':true}}]"),
+	     "pocs[0].sections[0].content.channels[0].hours.zone"},
+	    {POC("'persons':[{'id':'p','names':[{'lang':'en','text':'A'}],'channels':[{" MAIL
+		 ",'hours':{'zone':'Mars/Base','always':true}}]}]"),
+	     "pocs[0].sections[0].content.persons[0].channels[0].hours.zone"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct draft *draft = read_draft(rows[i].text);
+		struct refusal why = {0};
+		if (draft_check(draft, &why) != 0)
+			fail_msg("%s: %s", rows[i].text, why.field);
+		assert_int_equal(draft_check_use(draft, &why), rows[i].field ? STATUS_INVALID : 0);
+		if (strcmp(why.field, rows[i].field ? rows[i].field : "") != 0)
 			fail_msg("%s: %s", rows[i].text, why.field);
 		draft_destroy(draft);
 	}
@@ -348,7 +391,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_round), cmocka_unit_test(test_lookup_document), cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_check), cmocka_unit_test(test_build),           cmocka_unit_test(test_withheld),
-	    cmocka_unit_test(test_base),  cmocka_unit_test(test_times),
+	    cmocka_unit_test(test_base),  cmocka_unit_test(test_check_use),       cmocka_unit_test(test_times),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
