@@ -527,7 +527,7 @@ static void add_fact(struct import *import, struct team *team, struct row *row, 
 {
 	const size_t number = (size_t)(row - import->rows);
 	size_t count = 0;
-	bool differs = false;
+	const struct fact *other = NULL; /* the first that another row gave */
 	char date[11];
 
 	row_date(import, row, date);
@@ -540,11 +540,13 @@ static void add_fact(struct import *import, struct team *team, struct row *row, 
 			return;
 		}
 		count++;
-		differs |= fact->row != number;
+		if (!other && fact->row != number)
+			other = fact;
 	}
-	if (differs && is_exclusive(field)) {
+	if (other && is_exclusive(field)) {
 		row->conflict = true;
-		remark(row, "%s differs: %.80s", field_names[field], text);
+		remark(row, "%s differs: %.80s, line %zu has %.80s", field_names[field], text,
+		       import->rows[other->row].cells->line, other->text);
 	}
 	if (count == VALUES_A_KIND) {
 		remark(row, "more than %d values: %s %.80s left out", VALUES_A_KIND, field_names[field], text);

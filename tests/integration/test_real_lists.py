@@ -102,6 +102,7 @@ class Lists(unittest.TestCase):
         out = os.path.join(self.folder.name, "d")
         report = run(POCADM, "-o", "json", "import", path, "--out", out).json
         self.assertEqual([row["outcome"] for row in report["rows"]], ["imported", "conflict"])
+        self.assertEqual(report["rows"][1]["reason"], "mailbox differs: new@cert.br, line 2 has old@cert.br")
         with open(os.path.join(out, "BR.json"), encoding="utf-8") as file:
             channels = json.load(file)["pocs"][0]["sections"][0]["content"]["channels"]
         self.assertEqual([(c["value"], c["source"], c["source_date"]) for c in channels],
@@ -128,6 +129,29 @@ class Lists(unittest.TestCase):
         self.assertEqual(len([line for line in result.out.splitlines() if "no country: say which with --state" in line]), 15)
         self.assertIn("pocadm: no draft was made: none of the 15 rows could be used", result.err)
         self.assertFalse(os.path.exists(self.folder.name + "/x"))
+        report, _ = self.imported("csirt_regions_france.csv", expect=1)  # every row is accounted for all the same
+        self.accounted("csirt_regions_france.csv", report, {})
+        self.assertEqual((report["schema"], report["error"]["code"]), ("poc.import/1", "invalid"))
+
+    def test_edited_drafts_are_kept(self):
+        _, before = self.imported("national_teams.csv")
+        out = os.path.join(self.folder.name, "drafts-national_teams.csv")
+        self.imported("national_teams.csv")  # the same again is no loss
+        for name in ("FR.json", "GB.json"):
+            with open(os.path.join(out, name), "a", encoding="utf-8") as file:
+                file.write("\n# edited\n")
+        os.unlink(os.path.join(out, "US.json"))
+        command = [POCADM, "import", os.path.join(CONTACTS, "national_teams.csv"), "--out", out]
+        for dry in ([], ["-n"]):
+            result = run(*command, *dry, expect=1)
+            self.assertEqual(result.err.count("was edited since"), 2, result)
+            for words in (f"{out}/FR.json was edited since", f"{out}/GB.json was edited since", "nothing was written: 2 drafts", "--force"):
+                self.assertIn(words, result.err)
+        report = run(*command, "-o", "json", expect=1).json
+        self.assertEqual((report["kept"], report["error"]["code"], len(report["rows"])), ([f"{out}/FR.json", f"{out}/GB.json"], "conflict", 116))
+        self.assertFalse(os.path.exists(os.path.join(out, "US.json")))
+        _, after = self.imported("national_teams.csv", "--force")
+        self.assertEqual(after, before)
 
     def test_dry_run_writes_nothing(self):
         report, drafts = self.imported("national_teams.csv", "--dry-run")
