@@ -236,6 +236,8 @@ static int take_word(struct parsing *p, char *word)
 		snprintf(p->trail + used, sizeof p->trail - used, "%s%s", used > 0 ? " " : "", word);
 		cli->command = c;
 		p->commands = c->below;
+		used = strlen(cli->name);
+		snprintf(cli->name + used, sizeof cli->name - used, "%s%s", used > 0 ? "-" : "", word);
 		return 0;
 	}
 	return cli_fail(cli, STATUS_USAGE, tr("unknown command \"%s%s%s\"; %s --help lists them"), p->trail,
@@ -387,8 +389,11 @@ int cli_fail(struct cli *cli, int code, const char *format, ...)
 	fflush(stdout); /* what was found before comes before */
 	fprintf(stderr, "%s: %s\n", cli->program, safe != NULL ? safe : "out of memory");
 	free(safe);
-	if (cli->json && !cli->collecting)
-		print_document(json_pack("{s:o}", "error", cli_error_json(cli)));
+	if (cli->json && !cli->collecting) {
+		char schema[100];
+		snprintf(schema, sizeof schema, "poc.%s/1", cli->name[0] != '\0' ? cli->name : "error");
+		cli_document(cli, schema, json_pack("{s:o}", "error", cli_error_json(cli)));
+	}
 	return code;
 }
 

@@ -86,7 +86,7 @@ static void print_document(struct cli *cli, json_t *document, const char *comman
 {
 	char schema[64];
 
-	snprintf(schema, sizeof schema, "%s.%s/1", cli->program, command);
+	snprintf(schema, sizeof schema, "poc.%s/1", command);
 	if (document != NULL && more != NULL)
 		json_object_update(document, more);
 	cli_document(cli, schema, document);

@@ -177,7 +177,7 @@ int pocadm_cmd_state_list(struct cli *cli)
 				 e->reference, place_state_name(e->state));
 	}
 	if (status == 0 && cli->json)
-		cli_document(cli, "pocadm.state-list/1", json_pack("{s:O}", "states", list));
+		cli_document(cli, "poc.state-list/1", json_pack("{s:O}", "states", list));
 	json_decref(list);
 	client_envelopes_finish(&reg, 1);
 	link_close(cli, poc);

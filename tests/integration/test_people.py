@@ -97,8 +97,14 @@ class Usage(People):
             result = WORLD.poc("xa-reader", "-o", "json", *words, expect=status)
             self.one_line(result)
             error = result.json["error"]
+            self.assertEqual(result.json["schema"], f"poc.{next((word for word in words if word in ('lookup', 'verify', 'publish')), 'x')}/1")
             self.assertEqual((error["code"], sorted(error)), (code, ["code", "message"]))
             self.assertIn(error["message"], result.err)
+
+    def test_errors_name_their_schema(self):
+        for words, schema in ((["frob"], "poc.error/1"), (["user"], "poc.user/1"), (["user", "remove", "x"], "poc.user-remove/1")):
+            self.assertEqual(WORLD.poc("xa-reader", "-o", "json", *words, expect=None).json["schema"], schema)
+        self.assertEqual(WORLD.pocadm("-o", "json", "state", "enrol", "/none", expect=2).json["schema"], "poc.state-enrol/1")
 
     def test_options_end(self):
         self.refused(5, ['"-x" is no place'], "lookup", "--", "-x")
