@@ -827,7 +827,7 @@ static void put_channels(json_t *content, const struct team *team, enum field fi
 		const struct fact *fact = &team->facts[i];
 		if (fact->field != field)
 			continue;
-		if (field == F_PHONE && fact->text[0] != '+') {
+		if (field == F_PHONE && !e164_valid(fact->text)) {
 			put_channel(content, fact, "telephone", ++odd, "as listed; not an international number");
 			continue;
 		}

@@ -124,6 +124,17 @@ class Lists(unittest.TestCase):
         for texts in (content["descriptions"], content["constituency"]["descriptions"]):
             self.assertEqual([text["lang"] for text in texts], ["und", "en"])
 
+    def test_a_bad_number_costs_nothing_else(self):
+        path = os.path.join(self.folder.name, "list.csv")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write("country,team,mailbox,phone\nNZ,CERT NZ,info@cert.nz.example,+64 4 000\nBR,CERT.br,a@cert.br.example,+55 11 ask for the desk\n")
+        report = run(POCADM, "-o", "json", "import", path, "--out", os.path.join(self.folder.name, "d")).json
+        self.assertEqual([row["outcome"] for row in report["rows"]], ["imported", "imported"])
+        for place, number in (("NZ", "+64 4 000"), ("BR", "+55 11 ask for the desk")):
+            with open(os.path.join(self.folder.name, "d", place + ".json"), encoding="utf-8") as file:
+                channels = json.load(file)["pocs"][0]["sections"][0]["content"]["channels"]
+            self.assertEqual([(c["type"], c["value"]) for c in channels][0], ("telephone", number))
+
     def test_nothing_usable_is_an_error(self):
         result = run(POCADM, "import", os.path.join(CONTACTS, "csirt_regions_france.csv"), "--out", self.folder.name + "/x", expect=1)
         self.assertEqual(len([line for line in result.out.splitlines() if "no country: say which with --state" in line]), 15)
