@@ -80,6 +80,11 @@ static int add_register(struct cli *cli, struct poc *poc, const struct link_keys
 		fresh[i].date = cli_has(cli, "date") ? (char *)cli_value(cli, "date") : date;
 		if (register_find(old, fresh[i].state) != NULL)
 			status = refuse(&why, STATUS_CONFLICT, "", "%s is enrolled already", fresh[i].state);
+		for (size_t j = 0; status == 0 && j < i; j++) {
+			if (strcmp(fresh[j].state, fresh[i].state) == 0)
+				status =
+				    refuse(&why, STATUS_INVALID, "", "%s: two enrolments of one state", fresh[i].state);
+		}
 		entries[reg.n_entries++] = &fresh[i];
 	}
 	if (status == 0) {

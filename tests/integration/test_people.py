@@ -226,6 +226,18 @@ class Files(People):
         with open(there, encoding="ascii") as file:
             self.assertEqual(file.read(), "precious")
 
+    def test_founding_twice(self):
+        out, info = os.path.join(WORLD.root, "founding"), WORLD.path("directory.info")
+        self.refused(5, ["/none: No such file"], "state", "new", "QQ", "--out", out, "--directory", "/none")
+        self.assertFalse(os.path.exists(out))
+        WORLD.poc("xa-reader", "state", "new", "QQ", "--out", out, "--directory", info)
+        before = sorted(os.listdir(out))
+        self.refused(1, ["founding holds the keys of QQ already"], "state", "new", "QQ", "--out", out, "--authorities", "2")
+        self.assertEqual(sorted(os.listdir(out)), before)
+        enrol = os.path.join(out, "QQ.enrol")
+        result = WORLD.pocadm("-y", "-q", "state", "enrol", enrol, enrol, "--reference", "x", expect=1)
+        self.one_line(result, "QQ: two enrolments of one state", program="pocadm")
+
     def test_written_is_what_the_path_leads_to(self):
         real, link, fifo = (os.path.join(WORLD.root, name) for name in ("real.proof", "link.proof", "fifo.proof"))
         self.write("real.proof", "old")
