@@ -197,11 +197,20 @@ static int edit_record(struct cli *cli, const struct name *name)
 	return status;
 }
 
+/* Whether a file is meant and no place: one is there, or the name says so. */
 static bool is_file(const char *path)
 {
+	const char *dot = strrchr(path, '.');
 	struct stat st;
 
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+	return (stat(path, &st) == 0 && S_ISREG(st.st_mode)) || (dot != NULL && strcmp(dot, ".json") == 0);
+}
+
+static int edit_draft(struct cli *cli, const char *path)
+{
+	if (access(path, F_OK) != 0)
+		return cli_fail(cli, STATUS_NOT_FOUND, tr("%s: there is no such file"), path);
+	return edit_and_publish(cli, path, NULL);
 }
 
 int poc_cmd_edit(struct cli *cli)
@@ -212,10 +221,12 @@ int poc_cmd_edit(struct cli *cli)
 	if (cli->conf.coordinator.n + cli->conf.editor.n == 0)
 		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
 	if (cli->argc > 0 && is_file(cli->argv[0]))
-		return edit_and_publish(cli, cli->argv[0], NULL);
+		return edit_draft(cli, cli->argv[0]);
 	if (cli->argc > 0)
 		status = place_read(cli, cli->argv[0], &name);
 	else if (!name_make(NAME_RECORD, cli->conf.state, NULL, &name))
 		status = cli_fail(cli, STATUS_USAGE, tr("which place?"));
+	if (status == 0)
+		status = publish_own_place(cli, &name);
 	return status == 0 ? edit_record(cli, &name) : status;
 }

@@ -176,6 +176,20 @@ static bool read_date(const char *text, int64_t *out)
 	return true;
 }
 
+/* --not-after, if it is given: a day that is still to come. */
+static int read_not_after(struct cli *cli, int64_t *out)
+{
+	const char *date = cli_value(cli, "not-after");
+
+	if (date == NULL)
+		return 0;
+	if (!read_date(date, out))
+		return cli_fail(cli, STATUS_USAGE, tr("--not-after takes a date, YYYY-MM-DD"));
+	if (*out <= (int64_t)time(NULL))
+		return cli_fail(cli, STATUS_USAGE, tr("--not-after %s: that day has begun already (UTC)"), date);
+	return 0;
+}
+
 /* What the flags say of the user. */
 static int read_invitation(struct cli *cli, struct person *person)
 {
@@ -201,9 +215,7 @@ static int read_invitation(struct cli *cli, struct person *person)
 	}
 	if (person->n_roles == 0)
 		return cli_fail(cli, STATUS_USAGE, tr("which role? --role reader, operator, coordinator ..."));
-	if (cli_has(cli, "not-after") && !read_date(cli_value(cli, "not-after"), &person->not_after))
-		return cli_fail(cli, STATUS_USAGE, tr("--not-after takes a date, YYYY-MM-DD"));
-	return 0;
+	return read_not_after(cli, &person->not_after);
 }
 
 int poc_cmd_user_invite(struct cli *cli)
@@ -302,7 +314,8 @@ static void show_request(const struct person *person, const Poc__User *known)
 	if (person->service)
 		cli_line(tr("  a program, not a person"));
 	if (person->not_after != 0)
-		cli_line(tr("  until       %s"), time_text(person->not_after));
+		cli_line(tr("  until       %s%s"), time_text(person->not_after),
+			 person->not_after <= (int64_t)time(NULL) ? tr(", which is over already") : "");
 	if (person->has_reading)
 		cli_line(tr("  reads       notices, with a key of its own"));
 	cli_line(tr("  check code  %s"), code);
@@ -619,8 +632,9 @@ static int read_holder(struct cli *cli, Poc__Holder *holder, struct person *kind
 	}
 	if (kinds->n_kinds == 0)
 		return cli_fail(cli, STATUS_USAGE, tr("whose notices? --kind technical, diplomatic, coordinator"));
-	if (cli_has(cli, "not-after") && !read_date(cli_value(cli, "not-after"), &kinds->not_after))
-		return cli_fail(cli, STATUS_USAGE, tr("--not-after takes a date, YYYY-MM-DD"));
+	int status = read_not_after(cli, &kinds->not_after);
+	if (status != 0)
+		return status;
 	if (cli->conf.coordinator.n == 0)
 		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
 	return 0;
@@ -662,6 +676,9 @@ static int read_type(struct cli *cli, enum key_algorithm *out)
 					    : KEY_UNKNOWN;
 	if (*out == KEY_UNKNOWN)
 		return cli_fail(cli, STATUS_USAGE, tr("--type is ed25519, p256 or p384"));
+	if (!reads && (cli_has(cli, "kind") || cli_has(cli, "not-after")))
+		return cli_fail(cli, STATUS_USAGE,
+				tr("--kind and --not-after are of a reading key: --holder desk or archive"));
 	if (reads && *out != KEY_P384)
 		return cli_fail(cli, STATUS_USAGE, tr("a reading key is a P-384 key: --type %s goes without --holder"),
 				type);

@@ -192,12 +192,11 @@ static void close_publishing(struct publishing *p)
 	link_close(p->cli, p->poc);
 }
 
-static int own_place(struct publishing *p, const struct name *name)
+int publish_own_place(struct cli *cli, const struct name *name)
 {
-	if (strcmp(name->state, p->cli->conf.state) != 0)
-		return cli_fail(p->cli, STATUS_DENIED,
-				tr("%s is not a record of %s, for which this configuration speaks"), place_text(name),
-				p->cli->conf.state);
+	if (strcmp(name->state, cli->conf.state) != 0)
+		return cli_fail(cli, STATUS_DENIED, tr("%s is not a record of %s, for which this configuration speaks"),
+				place_text(name), cli->conf.state);
 	return 0;
 }
 
@@ -269,7 +268,7 @@ static int add_draft(struct publishing *p, struct draft *draft)
 {
 	struct client_record current = {0};
 	bool exists = false;
-	int status = own_place(p, &draft->name);
+	int status = publish_own_place(p->cli, &draft->name);
 
 	if (status == 0 && json_object_get(p->changes, place_text(&draft->name)) != NULL)
 		status = cli_fail(p->cli, STATUS_INVALID, tr("%s: two drafts of one place"), place_text(&draft->name));
@@ -377,8 +376,10 @@ static int add_confirmation(struct publishing *p, const struct name *name)
 {
 	struct client_record current = {0};
 	bool exists = false;
-	int status = own_place(p, name);
+	int status = publish_own_place(p->cli, name);
 
+	if (json_object_get(p->changes, place_text(name)) != NULL) /* named twice, or beside --all */
+		return 0;
 	if (status == 0)
 		status = make_current(p->cli, p->poc, name, &current, &exists);
 	if (status == 0 && !exists)
@@ -419,6 +420,8 @@ static int confirm_all(struct publishing *p)
 	if (status != 0)
 		return link_fail(p->cli, p->poc, status);
 	status = client_walk(p->poc, confirm_unit, &units);
+	if (status == 0 && p->group.n == 0 && !p->cli->json)
+		cli_note(p->cli, tr("%s has no record to confirm"), p->cli->conf.state);
 	return status == 0 ? 0 : link_fail(p->cli, p->poc, status);
 }
 
@@ -453,7 +456,7 @@ static int add_withdrawal(struct publishing *p, const struct name *name, const c
 	struct draft *draft = NULL;
 	struct refusal why = {0};
 	bool exists = false;
-	int status = own_place(p, name);
+	int status = publish_own_place(p->cli, name);
 
 	if (status == 0)
 		status = make_current(p->cli, p->poc, name, &current, &exists);
@@ -468,6 +471,11 @@ static int add_withdrawal(struct publishing *p, const struct name *name, const c
 		else if (!draft_remove_poc(draft, poc_id))
 			status = cli_fail(p->cli, STATUS_NOT_FOUND, tr("%s has no point of contact %s"),
 					  place_text(name), poc_id);
+		else if (draft->n_pocs == 0)
+			status =
+			    cli_fail(p->cli, STATUS_INVALID,
+				     tr("%s is the only point of contact of %s: poc withdraw %s withdraws the record"),
+				     poc_id, place_text(name), place_text(name));
 	} else if (status == 0) {
 		draft = draft_create();
 		status = draft == NULL ? STATUS_NO_MEMORY : 0;

@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from harness import POC, SLOW, World, main, run
+from harness import POC, SLOW, World, main, run, shifted
 
 import wire
 
@@ -22,6 +22,10 @@ def setUpModule():
 
 def tearDownModule():
     WORLD.close()
+
+
+def yesterday():
+    return time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86400))
 
 
 class Writes(unittest.TestCase):
@@ -49,9 +53,9 @@ class Writes(unittest.TestCase):
 
 
 class Joining(Writes):
-    def join(self, handle, *flags):
+    def join(self, handle, *flags, invite_env=None):
         home = {"XDG_CONFIG_HOME": self.path("home-" + handle), "XDG_STATE_HOME": self.path("state-" + handle)}
-        invited = WORLD.poc("xa-coordinator", "user", "invite", handle, *flags, cwd=WORLD.root)
+        invited = WORLD.poc("xa-coordinator", "user", "invite", handle, *flags, cwd=WORLD.root, env=invite_env)
         self.one_line(invited, f"{handle}.invite", f"poc setup {handle}.invite")
         with open(self.path(handle + ".invite"), encoding="ascii") as file:
             self.assertNotIn("PRIVATE", file.read())
@@ -83,6 +87,10 @@ class Joining(Writes):
         WORLD.poc("xa-coordinator", "user", "invite", "duty-4", "--role", "chef", expect=2)
         result = WORLD.poc("xa-coordinator", "user", "invite", "Duty Four", "--role", "reader", expect=2)
         self.one_line(result, "[a-z0-9-]")
+        for command in (["user", "invite", "duty-4", "--role", "reader"], ["key", "new", "--holder", "desk", "--kind", "technical", "x.key"]):
+            result = WORLD.poc("xa-coordinator", *command, "--not-after", "2001-01-01", expect=2)
+            self.one_line(result, "--not-after 2001-01-01: that day has begun already")
+        self.one_line(WORLD.poc("xa-coordinator", "key", "new", "--kind", "technical", self.path("x.key"), expect=2), "--holder")
         result = WORLD.poc("xa-coordinator", "user", "remove", "reader", expect=2)
         self.one_line(result, "not a terminal", "--yes")
         result = WORLD.poc("xa-coordinator", "-y", "user", "remove", "nobody", expect=5)
@@ -101,7 +109,7 @@ class Joining(Writes):
         result = WORLD.poc("xa-coordinator", "-y", "-q", "user", "add", self.path("lesser.request"), expect=4)
         self.one_line(result, "XA would be left without a coordinator")
         # one whose time is over is none
-        self.join("late", "--role", "coordinator", "--not-after", "2001-01-01")
+        self.join("late", "--role", "coordinator", "--not-after", yesterday(), invite_env=shifted(-3 * 86400))
         WORLD.poc("xa-coordinator", "-y", "user", "remove", "--myself", "coordinator", expect=4)
         home, _ = self.join("second", "--role", "coordinator")
         with open(os.path.join(home["XDG_CONFIG_HOME"], "poc", "poc.conf"), "a", encoding="ascii") as conf:
@@ -135,6 +143,11 @@ class Joining(Writes):
     def test_request_of_another_state(self):
         WORLD.poc("xb-coordinator", "user", "invite", "duty-5", "--role", "reader", "--out", self.path("duty-5.invite"))
         WORLD.poc_file(self.path("duty-5.conf"), "setup", self.path("duty-5.invite"))
+        # each of the two files in the other's place
+        result = WORLD.poc_file(self.path("duty-x.conf"), "setup", self.path("duty-5.request"), expect=1)
+        self.one_line(result, "this is a request, for the coordinator's poc user add")
+        result = WORLD.poc("xb-coordinator", "-y", "user", "add", self.path("duty-5.invite"), expect=1)
+        self.one_line(result, "this is an invitation; poc setup")
         result = WORLD.poc("xa-coordinator", "-y", "user", "add", self.path("duty-5.request"), expect=4)
         self.one_line(result, "another state")
 
@@ -169,7 +182,7 @@ class Joining(Writes):
                 self.assertEqual(WORLD.poc_file(None, "-q", "lookup", "XB", env=home).err, "")
             else:
                 self.assertEqual(result.err, "")
-        home, _ = self.join("over", "--role", "reader", "--not-after", "2001-01-01")
+        home, _ = self.join("over", "--role", "reader", "--not-after", yesterday(), invite_env=shifted(-3 * 86400))
         self.one_line(WORLD.poc_file(None, "lookup", "XB", env=home, expect=4), "its time there is over")
 
 
@@ -331,7 +344,8 @@ class Publishing(Writes):
                 record.pop(member)
         self.assertEqual(before, after)
         self.assertEqual(WORLD.poc("xa-coordinator", "-o", "json", "history", "XA").json["versions"][-1]["change"], "confirmed")
-        WORLD.poc("xa-coordinator", "-y", "confirm", "--all")
+        self.assertEqual(len(WORLD.poc("xa-coordinator", "-y", "-o", "json", "confirm", "XA", "XA").json["results"]), 1)
+        WORLD.poc("xa-coordinator", "-y", "confirm", "--all", "XA")
         result = WORLD.poc("xa-coordinator", "-y", "confirm", "XA/north", expect=5)
         self.one_line(result, "XA/north has no record to confirm")
 
@@ -345,6 +359,9 @@ class Publishing(Writes):
         result = WORLD.poc("ad-coordinator", "withdraw", "--poc", "second", expect=2)
         self.assertIn("AD, second will be withdrawn at once", result.out)
         WORLD.poc("ad-coordinator", "-y", "withdraw", "--poc", "second")
+        last = WORLD.record("ad-coordinator", "AD")["pocs"][0]["id"]
+        self.one_line(WORLD.poc("ad-coordinator", "-y", "withdraw", "--poc", last, expect=1),
+                      f"{last} is the only point of contact of AD", "poc withdraw AD")
         WORLD.poc("xa-reader", "lookup", "AD", "--kind", "diplomatic", expect=5)
         WORLD.poc("ad-coordinator", "-y", "withdraw")
         result = WORLD.poc("xa-reader", "lookup", "AD", expect=5)
@@ -353,6 +370,7 @@ class Publishing(Writes):
         self.assertEqual((answer["place"], answer["verdict"]["status"]), ("AD", "withdrawn"))
         self.one_line(WORLD.poc("ad-coordinator", "-y", "withdraw", expect=5), "AD has no record to withdraw")
         self.one_line(WORLD.poc("ad-coordinator", "-y", "confirm", expect=5), "AD is withdrawn")
+        self.one_line(WORLD.poc("ad-coordinator", "-y", "confirm", "--all"), "AD has no record to confirm")
         self.assertEqual([v["change"] for v in WORLD.poc("xa-reader", "-o", "json", "history", "AD").json["versions"]],
                          ["published", "published", "published", "withdrawn"])
         self.assertNotIn("AD ", WORLD.poc("xa-reader", "search", "Andorra").out)
@@ -459,6 +477,12 @@ class Editing(Writes):
         for words in (["edit"], ["edit", self.write("any.json", "{}")]):
             result = WORLD.poc("xa-coordinator", *words, env={"EDITOR": "", "VISUAL": ""}, expect=2)
             self.one_line(result, "no terminal", "EDITOR")
+
+    def test_edit_what_is_not_ours(self):
+        env = {"EDITOR": self.editor("editor", 'touch "$0.ran"'), "VISUAL": ""}
+        self.one_line(WORLD.poc("xa-coordinator", "edit", "XB", env=env, expect=4), "XB is not a record of XA")
+        self.one_line(WORLD.poc("xa-coordinator", "edit", "nosuch.json", env=env, expect=5), "nosuch.json: there is no such file")
+        self.assertFalse(os.path.exists(env["EDITOR"] + ".ran"))
 
     def test_edit_a_file(self):
         before = self.seq()
