@@ -236,6 +236,8 @@ static int take_word(struct parsing *p, char *word)
 		snprintf(p->trail + used, sizeof p->trail - used, "%s%s", used > 0 ? " " : "", word);
 		cli->command = c;
 		p->commands = c->below;
+		used = strlen(cli->name);
+		snprintf(cli->name + used, sizeof cli->name - used, "%s%s", used > 0 ? "-" : "", word);
 		return 0;
 	}
 	return cli_fail(cli, STATUS_USAGE, tr("unknown command \"%s%s%s\"; %s --help lists them"), p->trail,
@@ -387,8 +389,11 @@ int cli_fail(struct cli *cli, int code, const char *format, ...)
 	fflush(stdout); /* what was found before comes before */
 	fprintf(stderr, "%s: %s\n", cli->program, safe != NULL ? safe : "out of memory");
 	free(safe);
-	if (cli->json && !cli->collecting)
-		print_document(json_pack("{s:o}", "error", cli_error_json(cli)));
+	if (cli->json && !cli->collecting) {
+		char schema[100];
+		snprintf(schema, sizeof schema, "poc.%s/1", cli->name[0] != '\0' ? cli->name : "error");
+		cli_document(cli, schema, json_pack("{s:o}", "error", cli_error_json(cli)));
+	}
 	return code;
 }
 
@@ -648,8 +653,12 @@ int cli_edit(struct cli *cli, const char *path)
 
 	if (editor == NULL || editor[0] == '\0')
 		editor = getenv("EDITOR");
-	if (editor == NULL || editor[0] == '\0')
+	if (editor == NULL || editor[0] == '\0') {
+		if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+			return cli_fail(cli, STATUS_USAGE,
+					tr("no terminal to edit on, and neither VISUAL nor EDITOR names an editor"));
 		editor = "vi";
+	}
 	if (asprintf(&line, "%s \"$1\"", editor) < 0)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	pid_t child = fork();

@@ -33,6 +33,7 @@ enum { CLI_VALUES_MAX = 64 };
 struct cli {
 	const char *program;
 	const struct command *command;
+	char name[80]; /* of the command as schemas have it: "user-add"; empty before one is known */
 	/* global flags */
 	const char *config;
 	const char *servers;
@@ -64,7 +65,8 @@ const char *cli_value(const struct cli *cli, const char *name);
 bool cli_has(const struct cli *cli, const char *name);
 const char *cli_nth(const struct cli *cli, const char *name, size_t n);
 
-/* Prints the error (a line on stderr; in JSON mode also the error document on stdout), once.  Returns code. */
+/* Prints the error (a line on stderr; in JSON mode also the error document of the command's schema, poc.error/1 where
+ * no command is known, on stdout), once.  Returns code. */
 int cli_fail(struct cli *cli, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int cli_refused(struct cli *cli, const struct refusal *why);
 
@@ -99,7 +101,7 @@ char *cli_read_file(const char *path, size_t max, size_t *size, struct refusal *
 int cli_write_file(const char *path, const void *bytes, size_t size, unsigned mode, bool must_not_exist,
 		   struct refusal *why);
 
-/* Opens $VISUAL, $EDITOR or vi on a file.  0 or a status. */
+/* Opens $VISUAL or $EDITOR on a file, or vi on a terminal.  0 or a status, printed: USAGE where there is no editor. */
 int cli_edit(struct cli *cli, const char *path);
 
 /* First line of a passphrase file, or NULL if the configuration has none; static buffer. *failed is set on error. */

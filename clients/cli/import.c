@@ -531,7 +531,7 @@ static void add_fact(struct import *import, struct team *team, struct row *row, 
 {
 	const size_t number = (size_t)(row - import->rows);
 	size_t count = 0;
-	bool differs = false;
+	const struct fact *other = NULL; /* the first that another row gave */
 	char date[11];
 
 	row_date(import, row, date);
@@ -544,11 +544,13 @@ static void add_fact(struct import *import, struct team *team, struct row *row, 
 			return;
 		}
 		count++;
-		differs |= fact->row != number;
+		if (!other && fact->row != number)
+			other = fact;
 	}
-	if (differs && is_exclusive(field)) {
+	if (other && is_exclusive(field)) {
 		row->conflict = true;
-		remark(row, "%s differs: %.80s", field_names[field], text);
+		remark(row, "%s differs: %.80s, line %zu has %.80s", field_names[field], text,
+		       import->rows[other->row].cells->line, other->text);
 	}
 	if (count == VALUES_A_KIND) {
 		remark(row, "more than %d values: %s %.80s left out", VALUES_A_KIND, field_names[field], text);
@@ -765,6 +767,16 @@ static json_t *text_list(const char *text)
 	return json_pack("[{s:s, s:s}]", "lang", "und", "text", text);
 }
 
+/* The same for what must have a text in Latin script too. */
+static json_t *latin_list(const char *text, const char *latin)
+{
+	json_t *list = text_list(text);
+
+	if (!text_has_latin(text))
+		json_array_append_new(list, json_pack("{s:s, s:s}", "lang", "en", "text", latin));
+	return list;
+}
+
 static void append(json_t *object, const char *key, json_t *item)
 {
 	json_t *list = json_object_get(object, key);
@@ -786,7 +798,7 @@ static void put_texts(json_t *content, const char *key, const struct team *team,
 		 b && a != b ? b->text : "");
 	char *line = value_text(text, TEXT_POINTS);
 	if (line)
-		json_object_set_new(content, key, text_list(line));
+		json_object_set_new(content, key, latin_list(line, "(in the list in another script only)"));
 	free(line);
 }
 
@@ -819,7 +831,7 @@ static void put_channels(json_t *content, const struct team *team, enum field fi
 		const struct fact *fact = &team->facts[i];
 		if (fact->field != field)
 			continue;
-		if (field == F_PHONE && fact->text[0] != '+') {
+		if (field == F_PHONE && !e164_valid(fact->text)) {
 			put_channel(content, fact, "telephone", ++odd, "as listed; not an international number");
 			continue;
 		}
@@ -1028,15 +1040,29 @@ static void put_hours(json_t *content, const struct import *import, const struct
 static void put_incomplete(json_t *content, struct team *team)
 {
 	const bool channel = json_array_size(json_object_get(content, "channels")) > 0;
-	if (!team->name)
+	const bool latin = team->name && text_has_latin(team->name);
+	if (!latin)
 		append(content, "incomplete", json_string("name"));
 	if (!first_fact(team, F_MAILBOX))
 		append(content, "incomplete", json_string("email"));
 	if (!channel)
 		append(content, "incomplete", json_string("channels"));
-	team->missing = !channel ? "no channel at all" : !team->name ? "no name" : NULL;
+	team->missing = !channel      ? "no channel at all"
+			: !team->name ? "no name"
+			: !latin      ? "no name in Latin script"
+				      : NULL;
 	if (!first_fact(team, F_MAILBOX) && channel)
 		team->missing = team->name ? "no mailbox" : "neither name nor mailbox";
+}
+
+/* What stands for a name in Latin script where the list gives none. */
+static const char *latin_name(const struct team *team)
+{
+	const struct fact *fact = first_fact(team, F_MAILBOX);
+
+	if (!fact)
+		fact = first_fact(team, F_WEBSITE);
+	return fact ? fact->text : team->state;
 }
 
 static void make_content(struct import *import, struct team *team)
@@ -1050,7 +1076,7 @@ static void make_content(struct import *import, struct team *team)
 	team->content = content;
 	import->failed |= !content;
 	if (team->name)
-		json_object_set_new(content, "names", text_list(team->name));
+		json_object_set_new(content, "names", latin_list(team->name, latin_name(team)));
 	put_texts(content, "institutions", team, F_INSTITUTION, F_INSTITUTION);
 	put_texts(content, "descriptions", team, F_OFFICIAL, F_DESCRIPTION);
 	put_channels(content, team, F_PHONE, "phone");
@@ -1071,15 +1097,33 @@ static void make_content(struct import *import, struct team *team)
 	put_incomplete(content, team);
 }
 
-/* The content as protobuf; what an optional part does wrong by the rules is left out rather than the team. */
-static Poc__Content *pack_content(struct import *import, struct team *team)
+/* Leaves the part out that a refusal names, or where it names none the next of those that can be spared.  False if
+ * there is none. */
+static bool spare(json_t *content, const char *field, size_t *next)
 {
 	static const char *const optional[] = {"constituency", "hours",     "descriptions", "addresses", "institutions",
 					       "pgp_keys",     "languages", "memberships",  "websites",  "team_types"};
-	Poc__Content *content = NULL;
-	struct refusal why = {0};
+	const size_t n = sizeof optional / sizeof optional[0];
 
-	for (size_t i = 0;; i++) {
+	for (size_t i = 0; i < n; i++) {
+		const size_t length = strlen(optional[i]);
+		if (strncmp(field, optional[i], length) == 0 && !islower((unsigned char)field[length]) &&
+		    json_object_del(content, optional[i]) == 0)
+			return true;
+	}
+	if (*next == n)
+		return false;
+	json_object_del(content, optional[(*next)++]);
+	return true;
+}
+
+/* The content as protobuf; what an optional part does wrong by the rules is left out rather than the team. */
+static Poc__Content *pack_content(struct import *import, struct team *team)
+{
+	Poc__Content *content = NULL;
+
+	for (size_t next = 0;;) {
+		struct refusal why = {0};
 		const int status = content_from_json(team->content, "", &content, &why);
 		if (status == STATUS_NO_MEMORY)
 			import->failed = true;
@@ -1088,9 +1132,8 @@ static Poc__Content *pack_content(struct import *import, struct team *team)
 			break;
 		message_free(content);
 		content = NULL;
-		if (i == sizeof optional / sizeof optional[0] || import->failed)
+		if (import->failed || !spare(team->content, why.field, &next))
 			break;
-		json_object_del(team->content, optional[i]);
 	}
 	team->size = content ? poc__content__get_packed_size(content) : 0;
 	return content;

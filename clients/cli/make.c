@@ -11,6 +11,7 @@
 
 /* What a write of the group points at. */
 struct make_owned {
+	struct name name;
 	uint8_t *envelope;
 	struct draft_sections sections;
 	ProtobufCBinaryData *list;
@@ -44,9 +45,10 @@ static int grow(struct make_group *group)
 	return 0;
 }
 
-int make_group_add(struct make_group *group, uint8_t *envelope, size_t size, struct draft_sections *sections)
+int make_group_add(struct make_group *group, const struct name *name, uint8_t *envelope, size_t size,
+		   struct draft_sections *sections)
 {
-	struct make_owned owned = {.envelope = envelope};
+	struct make_owned owned = {.name = *name, .envelope = envelope};
 
 	if (sections != NULL)
 		owned.sections = *sections;
@@ -84,7 +86,7 @@ static void print_document(struct cli *cli, json_t *document, const char *comman
 {
 	char schema[64];
 
-	snprintf(schema, sizeof schema, "%s.%s/1", cli->program, command);
+	snprintf(schema, sizeof schema, "poc.%s/1", command);
 	if (document != NULL && more != NULL)
 		json_object_update(document, more);
 	cli_document(cli, schema, document);
@@ -120,9 +122,11 @@ static int submit(struct cli *cli, struct poc *poc, const struct make_group *gro
 		tell_results(cli, &done, command, more);
 		cli->collecting = true; /* the document is out */
 	}
-	if (status == STATUS_CONFLICT && done.current_seq > 0)
-		cli_fail(cli, status, tr("%s; the current version is %llu: look at it and try again"),
-			 client_why(poc)->message, (unsigned long long)done.current_seq);
+	if (status == STATUS_CONFLICT && done.current_seq > 0 && done.write < group->n)
+		cli_fail(cli, status,
+			 tr("%s was changed by another a moment ago; its version %llu is current now: look at it and "
+			    "try again"),
+			 group->owned[done.write].name.text, (unsigned long long)done.current_seq);
 	else if (status == STATUS_QUEUED)
 		cli_fail(cli, status, tr("stored, but not yet proven"));
 	else if (status != 0)
@@ -196,12 +200,13 @@ int make_record(struct cli *cli, struct poc *poc, const struct draft *draft, con
 		if (status != 0)
 			draft_sections_free(&sections);
 		else
-			status = make_group_add(group, bytes, size, &sections);
+			status = make_group_add(group, name, bytes, size, &sections);
 	}
 	message_free(record);
-	if (status != 0 && why.message[0] == '\0')
-		refuse(&why, status, name->text, "%s", status_text(status));
-	return status == 0 ? 0 : cli_refused(cli, &why);
+	if (status == 0)
+		return 0;
+	return cli_fail(cli, status, "%s: %s%s%s", place_text(name), why.field, why.field[0] != '\0' ? ": " : "",
+			why.message[0] != '\0' ? why.message : status_text(status));
 }
 
 /* ---- Users */
@@ -255,7 +260,7 @@ int make_users_sign(struct cli *cli, struct poc *poc, struct make_users *users, 
 	users->users->issued = client_now(poc);
 	int status = envelope_make(&users->users->base, keys->keys, keys->n, &bytes, &size, &why);
 	users->users->head = old_head;
-	if (status == 0 && make_group_add(group, bytes, size, NULL) != 0)
+	if (status == 0 && make_group_add(group, &users->name, bytes, size, NULL) != 0)
 		status = refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
 	return status == 0 ? 0 : cli_refused(cli, &why);
 }

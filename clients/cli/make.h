@@ -13,8 +13,9 @@ struct make_group {
 };
 void make_group_finish(struct make_group *group);
 
-/* Takes envelope and sections (malloc'ed).  0 or NO_MEMORY, then they are freed. */
-int make_group_add(struct make_group *group, uint8_t *envelope, size_t size, struct draft_sections *sections);
+/* Takes envelope, of that name, and sections (malloc'ed; NULL: none).  0 or NO_MEMORY, then they are freed. */
+int make_group_add(struct make_group *group, const struct name *name, uint8_t *envelope, size_t size,
+		   struct draft_sections *sections);
 
 /* Asks the question, sends the group, waits until it is proven, prints what became of it ("stored", "proven"); on
  * QUEUED says so.  A dry run ends before the question; an empty group has nothing to do.  more: further members of the

@@ -131,6 +131,10 @@ static int take(void *ctx, const char *section, const char *key, const char *val
 	struct person *p = r->person;
 	uint64_t number;
 
+	if (strcmp(r->section, "invite") == 0 && strcmp(section, "request") == 0)
+		return refuse(why, STATUS_INVALID, "", "this is a request, for the coordinator's poc user add");
+	if (strcmp(r->section, "request") == 0 && strcmp(section, "invite") == 0)
+		return refuse(why, STATUS_INVALID, "", "this is an invitation; poc setup makes a request of it");
 	if (strcmp(section, r->section) != 0)
 		return refuse(why, STATUS_INVALID, "", "expected a section [%s]", r->section);
 	if (strcmp(key, "server") == 0)

@@ -7,6 +7,7 @@
 #include "clients/libpoc/content.h"
 #include "proto/rules/rules.h"
 #include "proto/rules/users.h"
+#include "proto/rules/zone.h"
 #include "proto/wire/prescan.h"
 
 #define SCHEMA "poc.record/1"
@@ -163,6 +164,37 @@ int draft_from_record(const Poc__Record *record, const ProtobufCBinaryData *sect
 	return 0;
 }
 
+int draft_from_envelope(const struct envelope *envelope, const ProtobufCBinaryData *sections, size_t n,
+			struct draft **out, struct refusal *why)
+{
+	const int status = draft_from_record(envelope->payload.record, sections, n, out, why);
+
+	if (!status)
+		(*out)->base = (struct draft_base){true, envelope->seq, envelope->value};
+	return status;
+}
+
+static void forget_digests(struct draft_section *sections, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sections[i].has_digest = sections[i].has_digest && !sections[i].content;
+}
+
+void draft_forget_digests(struct draft *draft)
+{
+	for (size_t i = 0; i < draft->n_pocs; i++)
+		forget_digests(draft->pocs[i].sections, draft->pocs[i].n_sections);
+	forget_digests(draft->sections, draft->n_sections);
+}
+
+void draft_forget_base(struct draft *draft)
+{
+	if (draft->base.known)
+		draft->expires = 0;
+	draft->base = (struct draft_base){0};
+	draft_forget_digests(draft);
+}
+
 /* ---- To JSON ------------------------------------------------------------------------------------------------------
  */
 
@@ -227,6 +259,21 @@ static const char *place_of(const struct draft *draft)
 	return draft->name.text[0] ? draft->name.text + 2 : "";
 }
 
+static int set_base(json_t *json, const struct draft_base *base)
+{
+	char value[2 * HASH_SIZE + 1];
+
+	if (!base->known)
+		return 0;
+	json_t *object = json_pack("{s:I}", "seq", (json_int_t)base->seq);
+	hash_to_hex(&base->value, value);
+	if (base->seq > 0 && json_object_set_new(object, "value", json_string(value)) != 0) {
+		json_decref(object);
+		return -1;
+	}
+	return json_object_set_new(json, "based_on", object);
+}
+
 json_t *draft_to_json(const struct draft *draft)
 {
 	json_t *json = json_pack("{s:s, s:s}", "schema", SCHEMA, "place", place_of(draft));
@@ -236,7 +283,7 @@ json_t *draft_to_json(const struct draft *draft)
 		failed = json_object_set_new(json, "withdrawn", json_true());
 	if (!failed)
 		failed = set_time(json, "issued", draft->issued) || set_time(json, "confirmed", draft->confirmed) ||
-			 set_time(json, "expires", draft->expires);
+			 set_time(json, "expires", draft->expires) || set_base(json, &draft->base);
 	if (!failed)
 		failed = json_object_set_new(json, "pocs", pocs_to_json(draft));
 	if (!failed && draft->n_sections > 0)
@@ -394,10 +441,32 @@ static int time_of(const json_t *json, const char *key, int64_t *out, struct ref
 	return bad(why, "", key, "must be a time like 2026-11-24T12:00:00Z");
 }
 
+static int base_from_json(const json_t *json, struct draft_base *base, struct refusal *why)
+{
+	static const char *const keys[] = {"seq", "value", NULL};
+	const json_t *object = json_object_get(json, "based_on");
+
+	if (!object)
+		return 0;
+	const int status = only_keys(object, keys, "based_on.", why);
+	if (status)
+		return status;
+	const json_t *seq = json_object_get(object, "seq");
+	const char *value = json_string_value(json_object_get(object, "value"));
+	if (!json_is_integer(seq) || json_integer_value(seq) < 0)
+		return bad(why, "based_on.", "seq", "must be the number of a version, or 0 where there was none");
+	base->known = true;
+	base->seq = (uint64_t)json_integer_value(seq);
+	if (base->seq > 0 ? !value || hash_from_hex(value, &base->value) != 0
+			  : json_object_get(object, "value") != NULL)
+		return bad(why, "based_on.", "value", "must be that version's hash, 64 hexadecimal digits");
+	return 0;
+}
+
 static int fill_from_json(const json_t *json, struct draft *draft, struct refusal *why)
 {
-	static const char *const keys[] = {"schema",  "place", "withdrawn", "issued", "confirmed",
-					   "expires", "pocs",  "sections",  NULL};
+	static const char *const keys[] = {"schema",  "place",    "withdrawn", "issued",   "confirmed",
+					   "expires", "based_on", "pocs",      "sections", NULL};
 	const json_t *schema, *withdrawn;
 	int status = only_keys(json, keys, "", why);
 
@@ -416,20 +485,36 @@ static int fill_from_json(const json_t *json, struct draft *draft, struct refusa
 	if ((status = time_of(json, "issued", &draft->issued, why)) ||
 	    (status = time_of(json, "confirmed", &draft->confirmed, why)) ||
 	    (status = time_of(json, "expires", &draft->expires, why)) ||
+	    (status = base_from_json(json, &draft->base, why)) ||
 	    (status = pocs_from_json(json_object_get(json, "pocs"), draft, why)))
 		return status;
 	return sections_from_json(json_object_get(json, "sections"), true, RECORD_SECTIONS_OWN_MAX, "",
 				  &draft->sections, &draft->n_sections, why);
 }
 
+/* The record of a whole lookup document, or the document itself. */
+static int record_of(const json_t *json, const json_t **record, struct refusal *why)
+{
+	static const char *const keys[] = {"schema", "place", "record", "open_now", "verdict", NULL};
+
+	*record = json;
+	if (!json_object_get(json, "record"))
+		return 0;
+	*record = json_object_get(json, "record");
+	return only_keys(json, keys, "", why);
+}
+
 int draft_from_json(const json_t *json, struct draft **out, struct refusal *why)
 {
 	*out = NULL;
-	const json_t *inner = json_object_get(json, "record");
+	const json_t *record;
+	int status = record_of(json, &record, why);
+	if (status)
+		return status;
 	struct draft *draft = draft_create();
 	if (!draft)
 		return no_memory(why);
-	const int status = fill_from_json(inner ? inner : json, draft, why);
+	status = fill_from_json(record, draft, why);
 	if (status) {
 		draft_destroy(draft);
 		return status;
@@ -542,6 +627,70 @@ int draft_check(const struct draft *draft, struct refusal *why)
 	return 0;
 }
 
+static int check_zone(const Poc__Hours *hours, const char *path, const char *key, struct refusal *why)
+{
+	char field[240];
+
+	if (!hours || zone_known(hours->zone))
+		return 0;
+	snprintf(field, sizeof field, "%s%shours.zone", path, key);
+	return refuse(why, STATUS_INVALID, field,
+		      "\"%.64s\" is no time zone that this machine knows (IANA, like Europe/Paris)", hours->zone);
+}
+
+static int check_zones(const Poc__Content *content, const char *path, struct refusal *why)
+{
+	char key[80];
+	int status = check_zone(content->hours, path, "", why);
+
+	for (size_t i = 0; !status && i < content->n_channels; i++) {
+		snprintf(key, sizeof key, "channels[%zu].", i);
+		status = check_zone(content->channels[i]->hours, path, key, why);
+	}
+	for (size_t i = 0; i < content->n_persons; i++)
+		for (size_t j = 0; !status && j < content->persons[i]->n_channels; j++) {
+			snprintf(key, sizeof key, "persons[%zu].channels[%zu].", i, j);
+			status = check_zone(content->persons[i]->channels[j]->hours, path, key, why);
+		}
+	return status;
+}
+
+static bool reaches(const Poc__Content *content)
+{
+	bool any = content->n_channels + content->n_websites > 0;
+
+	for (size_t i = 0; i < content->n_persons; i++)
+		any = any || content->persons[i]->n_channels > 0;
+	return any;
+}
+
+static int check_use_of_poc(const struct draft_poc *poc, size_t at, struct refusal *why)
+{
+	bool reached = false;
+	char path[80];
+	int status = 0;
+
+	for (size_t i = 0; !status && i < poc->n_sections; i++) {
+		const Poc__Content *content = poc->sections[i].content;
+		reached = reached || !content || reaches(content);
+		snprintf(path, sizeof path, "pocs[%zu].sections[%zu].content.", at, i);
+		if (content)
+			status = check_zones(content, path, why);
+	}
+	snprintf(path, sizeof path, "pocs[%zu].", at);
+	return status || reached ? status
+				 : bad(why, path, "channels", "nobody could reach it: give a channel or a web site");
+}
+
+int draft_check_use(const struct draft *draft, struct refusal *why)
+{
+	int status = 0;
+
+	for (size_t i = 0; !status && i < draft->n_pocs; i++)
+		status = check_use_of_poc(&draft->pocs[i], i, why);
+	return status;
+}
+
 /* ---- Build --------------------------------------------------------------------------------------------------------
  */
 
@@ -637,9 +786,15 @@ static int build_section(struct builder *builder, const char *poc, const struct 
 	uint8_t *bytes;
 	size_t size;
 
+	const bool same_digest =
+	    old && old->digest.len == HASH_SIZE && memcmp(old->digest.data, section->digest.bytes, HASH_SIZE) == 0;
+	if (section->content && section->has_digest && !same_digest)
+		return bad(
+		    builder->why, path, "digest",
+		    old ? "is not that of the current record: made from another version? without it, the content counts"
+			: "is of no section of the current record: leave it out where the section is new");
 	if (!section->content) {
-		if (!old || old->digest.len != HASH_SIZE ||
-		    memcmp(old->digest.data, section->digest.bytes, HASH_SIZE) != 0)
+		if (!same_digest)
 			return bad(builder->why, path, "content",
 				   "is not at hand and is not that of the current record");
 		*digest = section->digest;

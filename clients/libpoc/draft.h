@@ -23,10 +23,18 @@ struct draft_poc {
 	struct draft_section *sections;
 };
 
+/* The version of the record that a draft was made from. */
+struct draft_base {
+	bool known;        /* false: the draft does not say */
+	uint64_t seq;      /* 0: from nothing, there was no record */
+	struct hash value; /* of the envelope; zeros for seq 0 */
+};
+
 struct draft {
 	struct name name; /* R/BR */
 	bool withdrawn;
 	int64_t issued, confirmed, expires; /* of a verified record; 0 in a draft: expires may be wished for */
+	struct draft_base base;
 	size_t n_pocs;
 	struct draft_poc *pocs;
 	size_t n_sections; /* of the record itself */
@@ -43,18 +51,34 @@ bool draft_remove_poc(struct draft *draft, const char *id);
 int draft_from_record(const Poc__Record *record, const ProtobufCBinaryData *sections, size_t n, struct draft **out,
 		      struct refusal *why);
 
+/* The same from a verified envelope of a record, which becomes the draft's base. */
+int draft_from_envelope(const struct envelope *envelope, const ProtobufCBinaryData *sections, size_t n,
+			struct draft **out, struct refusal *why);
+
+/* Forgets the digests of sections whose content is at hand. */
+void draft_forget_digests(struct draft *draft);
+
+/* Forgets the base, and what goes with it: those digests, and an expiry, which is that of the base. */
+void draft_forget_base(struct draft *draft);
+
 /* JSON (schema poc.record/1), owned by the caller (json_decref).  NULL when out of memory. */
 json_t *draft_to_json(const struct draft *draft);
 
 /* Reads the JSON form; also a whole lookup document ("record" inside).  Strict: an unknown key, a wrong type, a bad
- * value is refused with its path.  Applies the default labels where "tlp" is missing: persons AMBER, else GREEN. */
+ * value is refused with its path, in either.  Applies the default labels where "tlp" is missing: persons AMBER, else
+ * GREEN. */
 int draft_from_json(const json_t *json, struct draft **out, struct refusal *why);
 
 /* Checks the whole draft by the rules of record and section. */
 int draft_check(const struct draft *draft, struct refusal *why);
 
+/* Checks what the rules leave open and a person who publishes would rather know: that each POC can be reached (a
+ * channel or a web site, at hand or withheld) and that this machine knows the time zones.  INVALID, with the field. */
+int draft_check_use(const struct draft *draft, struct refusal *why);
+
 /* Makes the record payload and its section bytes.  A section whose content equals that of prev (the current record with
- * its section bytes, NULL: none) keeps its old bytes and digest, so that nothing changes that did not change.  head is
+ * its section bytes, NULL: none) keeps its old bytes and digest, so that nothing changes that did not change.  A digest
+ * that the draft gives and that is not the present one of that section is refused.  head is
  * filled in: seq, prev by the caller's values.  On 0 *record (message_free) and *sections (n of malloc'ed bytes, freed
  * with draft_sections_free) are the caller's. */
 struct draft_sections {

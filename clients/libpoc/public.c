@@ -20,8 +20,7 @@ void poc_record_finish(struct poc_record *record)
 static int to_json(struct poc *poc, const struct verified_record *record, char **json)
 {
 	struct draft *draft;
-	int status =
-	    draft_from_record(record->record->payload.record, record->sections, record->n_sections, &draft, &poc->why);
+	int status = draft_from_envelope(record->record, record->sections, record->n_sections, &draft, &poc->why);
 
 	if (status != 0)
 		return status;

@@ -1,7 +1,8 @@
-/* The own record as a commented form in $EDITOR. */
+/* The own record as a commented form in $EDITOR, or a draft's file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clients/cli/make.h"
@@ -23,12 +24,14 @@ static const char form_help[] =
     "#           \"exceptions\": [{\"date\": \"2026-12-25\", \"note\": \"holiday\"}]}  or  {\"zone\": ..., \"always\": "
     "true}\n"
     "#   languages, websites, pgp_keys, memberships, constituency, persons, addresses\n"
+    "# based_on: the version that this was made from; leave it as it is.\n"
     "# Save and leave to see what changes; an empty file gives up.\n";
 
 static const char empty_record[] =
     "{\n"
     "  \"schema\": \"poc.record/1\",\n"
     "  \"place\": \"%s\",\n"
+    "  \"based_on\": %s,\n"
     "  \"pocs\": [\n"
     "    {\"id\": \"technical-1\", \"kind\": \"technical\", \"sections\": [\n"
     "      {\"name\": \"office\", \"content\": {\n"
@@ -39,22 +42,41 @@ static const char empty_record[] =
     "  ]\n"
     "}\n";
 
+/* The record as it is; the digests of what is at hand say nothing to a person. */
+static char *record_form(const struct verified_record *v)
+{
+	struct draft *draft = NULL;
+
+	if (draft_from_envelope(v->record, v->sections, v->n_sections, &draft, NULL) != 0)
+		return NULL;
+	draft_forget_digests(draft);
+	json_t *json = draft_to_json(draft);
+	char *text = json_dumps(json, JSON_INDENT(2));
+	json_decref(json);
+	draft_destroy(draft);
+	return text;
+}
+
+/* Where there is none, or it was withdrawn. */
+static char *empty_form(const struct name *name, const struct envelope *withdrawn)
+{
+	char base[120], value[2 * HASH_SIZE + 1], *text;
+
+	snprintf(base, sizeof base, "{\"seq\": 0}");
+	if (withdrawn != NULL) {
+		hash_to_hex(&withdrawn->value, value);
+		snprintf(base, sizeof base, "{\"seq\": %llu, \"value\": \"%s\"}", (unsigned long long)withdrawn->seq,
+			 value);
+	}
+	return asprintf(&text, empty_record, place_text(name), base) < 0 ? NULL : text;
+}
+
 static char *form_of(const struct name *name, const struct client_record *current, bool exists)
 {
 	const struct verified_record *v = &current->verified;
-	struct draft *draft = NULL;
-	char *body = NULL, *form = NULL;
+	char *form = NULL, *help = NULL;
+	char *body = exists && !v->withdrawn ? record_form(v) : empty_form(name, exists ? v->record : NULL);
 
-	if (exists && !v->withdrawn &&
-	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) == 0) {
-		json_t *json = draft_to_json(draft);
-		body = json_dumps(json, JSON_INDENT(2));
-		json_decref(json);
-		draft_destroy(draft);
-	} else if (asprintf(&body, empty_record, place_text(name)) < 0) {
-		body = NULL;
-	}
-	char *help = NULL;
 	if (body != NULL && asprintf(&help, form_help, place_text(name)) >= 0 &&
 	    asprintf(&form, "%s%s\n", help, body) < 0)
 		form = NULL;
@@ -106,73 +128,105 @@ static int edit_file(struct cli *cli, const char *path, struct draft **draft)
 	return *draft != NULL ? 0 : cli->code;
 }
 
-static int edited(struct cli *cli, const char *path, const struct name *name, const struct publish_base *base)
+/* name: what the draft must be of; NULL: any place. */
+static int edit_and_publish(struct cli *cli, const char *path, const struct name *name)
 {
 	struct draft *draft;
 	int status = edit_file(cli, path, &draft);
 
 	if (draft == NULL)
 		return status;
-	if (strcmp(draft->name.text, name->text) != 0)
+	if (name != NULL && strcmp(draft->name.text, name->text) != 0)
 		status = cli_fail(cli, STATUS_INVALID, tr("the form was of %s, and is now of %s"), place_text(name),
 				  place_text(&draft->name));
 	else
-		status = publish_draft(cli, draft, base);
+		status = publish_draft(cli, draft);
 	draft_destroy(draft);
 	return status;
 }
 
-/* The place that is edited: the own state's record, unless another is named. */
-static int edit_place(struct cli *cli, struct name *name)
-{
-	if (cli->conf.coordinator.n + cli->conf.editor.n == 0)
-		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
-	if (cli->argc > 0)
-		return place_read(cli, cli->argv[0], name);
-	return name_make(NAME_RECORD, cli->conf.state, NULL, name) ? 0
-								   : cli_fail(cli, STATUS_USAGE, tr("which place?"));
-}
-
-static int read_form(struct cli *cli, const struct name *name, struct publish_base *base, char **form)
+static int read_form(struct cli *cli, const struct name *name, char **form)
 {
 	struct client_record current = {0};
 	struct poc *poc = NULL;
+	bool exists;
 	int status = link_open(cli, true, &poc);
 
 	*form = NULL;
 	if (status == 0)
-		status = make_current(cli, poc, name, &current, &base->exists);
-	if (status == 0 && base->exists)
-		base->value = current.verified.record->value;
-	if (status == 0 && (*form = form_of(name, &current, base->exists)) == NULL)
+		status = make_current(cli, poc, name, &current, &exists);
+	if (status == 0 && (*form = form_of(name, &current, exists)) == NULL)
 		status = cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	client_record_finish(&current);
 	poc_close(poc);
 	return status;
 }
 
-int poc_cmd_edit(struct cli *cli)
+/* Whether something was written that is not in the form. */
+static bool differs(const char *path, const char *form)
 {
-	struct name name;
-	struct publish_base base = {0};
+	struct refusal why;
+	size_t size;
+	char *text = cli_read_file(path, 1 << 20, &size, &why);
+	bool differs = text != NULL && strcmp(text, form) != 0;
+
+	free(text);
+	return differs && !is_empty(path);
+}
+
+static int edit_record(struct cli *cli, const struct name *name)
+{
 	struct refusal why = {0};
 	char path[CONF_PATH_MAX], *form = NULL;
-	int status = edit_place(cli, &name);
+	int status = read_form(cli, name, &form);
 
-	if (status == 0)
-		status = read_form(cli, &name, &base, &form);
 	if (status != 0)
 		return status;
 	/* below the state folder, not in /tmp: persons' details are in it */
 	snprintf(path, sizeof path, "%.3900s/edit-%d.json", cli->conf.state_dir, (int)getpid());
-	if (cli_write_file(path, form, strlen(form), 0600, true, &why) != 0)
-		status = cli_refused(cli, &why);
+	if (cli_write_file(path, form, strlen(form), 0600, true, &why) != 0) {
+		free(form);
+		return cli_refused(cli, &why);
+	}
+	status = edit_and_publish(cli, path, name);
+	if ((status != 0 || cli->dry_run) && differs(path, form))
+		cli_note(cli, tr("what you wrote is kept in %s; poc edit and poc publish take it"), path);
 	else
-		status = edited(cli, path, &name, &base);
-	free(form);
-	if (status == 0 || is_empty(path))
 		unlink(path);
-	else if (access(path, F_OK) == 0)
-		cli_note(cli, tr("what you wrote is kept in %s; poc publish takes it"), path);
+	free(form);
 	return status;
+}
+
+/* Whether a file is meant and no place: one is there, or the name says so. */
+static bool is_file(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+	struct stat st;
+
+	return (stat(path, &st) == 0 && S_ISREG(st.st_mode)) || (dot != NULL && strcmp(dot, ".json") == 0);
+}
+
+static int edit_draft(struct cli *cli, const char *path)
+{
+	if (access(path, F_OK) != 0)
+		return cli_fail(cli, STATUS_NOT_FOUND, tr("%s: there is no such file"), path);
+	return edit_and_publish(cli, path, NULL);
+}
+
+int poc_cmd_edit(struct cli *cli)
+{
+	struct name name;
+	int status = 0;
+
+	if (cli->conf.coordinator.n + cli->conf.editor.n == 0)
+		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
+	if (cli->argc > 0 && is_file(cli->argv[0]))
+		return edit_draft(cli, cli->argv[0]);
+	if (cli->argc > 0)
+		status = place_read(cli, cli->argv[0], &name);
+	else if (!name_make(NAME_RECORD, cli->conf.state, NULL, &name))
+		status = cli_fail(cli, STATUS_USAGE, tr("which place?"));
+	if (status == 0)
+		status = publish_own_place(cli, &name);
+	return status == 0 ? edit_record(cli, &name) : status;
 }

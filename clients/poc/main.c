@@ -27,6 +27,11 @@ static const struct flag export_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag publish_flags[] = {
+    {"replace", 0, NULL, "whatever version is current, though the draft was made from another"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct flag confirm_flags[] = {
     {"all", 0, NULL, "the state's record and those of all its units"},
     {NULL, 0, NULL, NULL},
@@ -51,6 +56,11 @@ static const struct flag invite_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag remove_flags[] = {
+    {"myself", 0, NULL, "drop oneself too"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct flag key_new_flags[] = {
     {"type", 0, "ed25519|p256|p384", "kind of key (default: ed25519)"},
     {"holder", 0, "desk|archive", "a reading key, which U is to list: published by the coordinator"},
@@ -71,7 +81,8 @@ static const struct command user_commands[] = {
     {"invite", "HANDLE --role ROLE", "write an invitation: no secrets in it", 1, 1, invite_flags, poc_cmd_user_invite,
      NULL},
     {"add", "FILE.request...", "show the check codes, ask, publish", 1, -1, NULL, poc_cmd_user_add, NULL},
-    {"remove", "HANDLE...", "drop users: their sessions end within a second", 1, -1, NULL, poc_cmd_user_remove, NULL},
+    {"remove", "HANDLE...", "drop users: their sessions end within a second", 1, -1, remove_flags, poc_cmd_user_remove,
+     NULL},
     {"list", "[STATE]", "the users of a state, as published", 0, 1, NULL, poc_cmd_user_list, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
@@ -98,8 +109,9 @@ static const struct command commands[] = {
     {"history", "PLACE", "every version of a record", 1, 1, NULL, poc_cmd_history, NULL},
     {"export", "[FILE]", "write the local copy", 0, 1, export_flags, poc_cmd_export, NULL},
     {"status", "", "where we stand: server, checkpoint, local copy, our own entry", 0, 0, NULL, poc_cmd_status, NULL},
-    {"edit", "[PLACE]", "own record as a form in $EDITOR, then signed and published", 0, 1, NULL, poc_cmd_edit, NULL},
-    {"publish", "FILE...", "sign and publish records (JSON)", 1, -1, NULL, poc_cmd_publish, NULL},
+    {"edit", "[PLACE|FILE]", "own record, or a draft, as a form in $EDITOR, then signed and published", 0, 1, NULL,
+     poc_cmd_edit, NULL},
+    {"publish", "FILE...", "sign and publish records (JSON)", 1, -1, publish_flags, poc_cmd_publish, NULL},
     {"confirm", "[PLACE...]", "say that a record is still correct", 0, -1, confirm_flags, poc_cmd_confirm, NULL},
     {"withdraw", "[PLACE]", "withdraw a record, at once", 0, 1, withdraw_flags, poc_cmd_withdraw, NULL},
     {"notice", NULL, "incident notices: send, list, show, ack, status ...", 0, 0, NULL, NULL, poc_notice_commands},

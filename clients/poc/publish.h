@@ -9,14 +9,11 @@
  * is none: the error is printed, cli->code says which. */
 struct draft *publish_read(struct cli *cli, const char *path);
 
-/* The version that a draft was made from. */
-struct publish_base {
-	bool exists;
-	struct hash value;
-};
+/* DENIED, printed, if the configuration speaks for another state. */
+int publish_own_place(struct cli *cli, const struct name *name);
 
-/* Shows the change, asks, signs, publishes.  base: CONFLICT if the record is no longer that version; NULL: whatever it
- * is. */
-int publish_draft(struct cli *cli, const struct draft *draft, const struct publish_base *base);
+/* Shows the change, asks, signs, publishes.  CONFLICT if the record is no longer the version that the draft was made
+ * from. */
+int publish_draft(struct cli *cli, struct draft *draft);
 
 #endif

@@ -86,7 +86,7 @@ static int show_found(struct looking *looking, const struct client_record *recor
 	struct draft *draft;
 	struct refusal why = {0};
 	const struct verified_record *v = &record->verified;
-	int status = draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, &why);
+	int status = draft_from_envelope(v->record, v->sections, v->n_sections, &draft, &why);
 
 	if (status != 0)
 		return cli_refused(cli, &why);

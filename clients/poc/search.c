@@ -287,8 +287,7 @@ static int export_record(void *ctx, const struct client_record *record)
 
 	s->stale = s->stale || record->verdict.checkpoint_stale;
 	s->clock = s->clock || record->verdict.clock_behind > 0;
-	if (v->record == NULL ||
-	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) != 0)
+	if (v->record == NULL || draft_from_envelope(v->record, v->sections, v->n_sections, &draft, NULL) != 0)
 		return 0;
 	if (s->csv == NULL) {
 		json_array_append_new(s->found, show_json(draft, &record->verdict));

@@ -89,12 +89,22 @@ static int read_options(struct founding *f)
 	    (!ini_unsigned(cli_value(cli, "threshold"), f->n_authority, &number) || number == 0))
 		return cli_fail(cli, STATUS_USAGE, tr("--threshold takes 1 to the number of authority keys"));
 	f->threshold = (unsigned)number;
-	f->folder = cli_has(cli, "out") ? cli_value(cli, "out") : code;
-	if (cli->dry_run)
-		return read_directory(f);
-	if (mkdir(f->folder, 0700) != 0 && access(f->folder, W_OK | X_OK) != 0)
-		return cli_fail(cli, STATUS_IO, tr("%s: cannot be made"), f->folder);
+	f->folder = cli_has(cli, "out") ? cli_value(cli, "out") : f->person.state;
 	return read_directory(f);
+}
+
+/* Keys of an earlier time are never mixed with new ones. */
+static int make_folder(struct founding *f)
+{
+	char path[CONF_PATH_MAX];
+
+	snprintf(path, sizeof path, "%s/%s-coordinator.conf", f->folder, f->person.state);
+	if (access(path, F_OK) == 0)
+		return cli_fail(f->cli, STATUS_CONFLICT, tr("%s holds the keys of %s already: nothing was made"),
+				f->folder, f->person.state);
+	if (!f->cli->dry_run && mkdir(f->folder, 0700) != 0 && access(f->folder, W_OK | X_OK) != 0)
+		return cli_fail(f->cli, STATUS_IO, tr("%s: cannot be made"), f->folder);
+	return 0;
 }
 
 static int make_key(struct founding *f, enum key_algorithm algorithm, const char *name, struct keystore_key **out)
@@ -281,6 +291,8 @@ int poc_cmd_state_new(struct cli *cli)
 	char fingerprint[40];
 	int status = read_options(&f);
 
+	if (status == 0)
+		status = make_folder(&f);
 	if (status == 0 && cli->dry_run) {
 		cli_note(cli, tr("dry run: keys, configuration and %s.enrol would be made in %s"), f.person.state,
 			 f.folder);

@@ -176,6 +176,20 @@ static bool read_date(const char *text, int64_t *out)
 	return true;
 }
 
+/* --not-after, if it is given: a day that is still to come. */
+static int read_not_after(struct cli *cli, int64_t *out)
+{
+	const char *date = cli_value(cli, "not-after");
+
+	if (date == NULL)
+		return 0;
+	if (!read_date(date, out))
+		return cli_fail(cli, STATUS_USAGE, tr("--not-after takes a date, YYYY-MM-DD"));
+	if (*out <= (int64_t)time(NULL))
+		return cli_fail(cli, STATUS_USAGE, tr("--not-after %s: that day has begun already (UTC)"), date);
+	return 0;
+}
+
 /* What the flags say of the user. */
 static int read_invitation(struct cli *cli, struct person *person)
 {
@@ -201,9 +215,7 @@ static int read_invitation(struct cli *cli, struct person *person)
 	}
 	if (person->n_roles == 0)
 		return cli_fail(cli, STATUS_USAGE, tr("which role? --role reader, operator, coordinator ..."));
-	if (cli_has(cli, "not-after") && !read_date(cli_value(cli, "not-after"), &person->not_after))
-		return cli_fail(cli, STATUS_USAGE, tr("--not-after takes a date, YYYY-MM-DD"));
-	return 0;
+	return read_not_after(cli, &person->not_after);
 }
 
 int poc_cmd_user_invite(struct cli *cli)
@@ -283,12 +295,18 @@ static void drop_user(Poc__Users *users, size_t i)
 	memmove(users->users + i, users->users + i + 1, (--users->n_users - i) * sizeof *users->users);
 }
 
-static void show_request(const struct person *person, bool known)
+/* known: the entry under this handle as it is now, or NULL. */
+static void show_request(const struct person *person, const Poc__User *known)
 {
 	char code[40];
+	bool same_key = known != NULL && known->spki.len == person->key.spki_size &&
+			memcmp(known->spki.data, person->key.spki, person->key.spki_size) == 0;
 
 	person_code(person, code);
-	cli_line("%s/%s%s", person->state, person->handle, known ? tr(": a new key for a user that is listed") : "");
+	cli_line("%s/%s%s", person->state, person->handle,
+		 known == NULL ? ""
+		 : same_key    ? tr(": listed already with this key; now as follows")
+			       : tr(": a new key for a user that is listed"));
 	for (size_t i = 0; i < person->n_roles; i++)
 		cli_line(tr("  role        %s"), role_name(person->roles[i]));
 	for (size_t i = 0; i < person->n_kinds; i++)
@@ -296,7 +314,8 @@ static void show_request(const struct person *person, bool known)
 	if (person->service)
 		cli_line(tr("  a program, not a person"));
 	if (person->not_after != 0)
-		cli_line(tr("  until       %s"), time_text(person->not_after));
+		cli_line(tr("  until       %s%s"), time_text(person->not_after),
+			 person->not_after <= (int64_t)time(NULL) ? tr(", which is over already") : "");
 	if (person->has_reading)
 		cli_line(tr("  reads       notices, with a key of its own"));
 	cli_line(tr("  check code  %s"), code);
@@ -311,69 +330,166 @@ static bool fill_reading_key(Poc__Users *users, const struct person *person)
 						   kinds, n, person->not_after);
 }
 
-static int add_request(struct cli *cli, struct make_users *users, const char *path)
+/* A change of the state's users that is being put together. */
+struct changing {
+	struct cli *cli;
+	struct poc *poc;
+	struct make_users users;
+	size_t changes; /* 0: nothing is to be published */
+};
+
+static bool same_message(const void *a, const void *b)
 {
+	uint8_t *packed_a = NULL, *packed_b = NULL;
+	size_t size_a, size_b;
+	bool same = message_encode(a, &packed_a, &size_a) == 0 && message_encode(b, &packed_b, &size_b) == 0 &&
+		    size_a == size_b && memcmp(packed_a, packed_b, size_a) == 0;
+
+	free(packed_a);
+	free(packed_b);
+	return same;
+}
+
+static const Poc__ReadingKey *own_reading_key(const Poc__Users *users, const char *handle)
+{
+	for (size_t i = 0; i < users->n_reading_keys; i++) {
+		if (strcmp(users->reading_keys[i]->handle, handle) == 0)
+			return users->reading_keys[i];
+	}
+	return NULL;
+}
+
+/* Whether two U have the same entry and the same reading key under a handle. */
+static bool same_user(const Poc__Users *a, const Poc__Users *b, const char *handle)
+{
+	const Poc__User *user_a = users_find_handle(a, handle), *user_b = users_find_handle(b, handle);
+	const Poc__ReadingKey *key_a = own_reading_key(a, handle), *key_b = own_reading_key(b, handle);
+
+	return user_a != NULL && user_b != NULL && same_message(user_a, user_b) &&
+	       (key_a == NULL || key_b == NULL ? key_a == key_b : same_message(key_a, key_b));
+}
+
+static int read_request(struct cli *cli, const char *path, struct person *person)
+{
+	int status = person_read(cli, path, true, person);
+
+	if (status == 0 &&
+	    (strcmp(person->directory_id, cli->conf.id) != 0 || strcmp(person->state, cli->conf.state) != 0))
+		return cli_fail(cli, STATUS_DENIED, tr("%s: a request for another state or directory"), path);
+	return status;
+}
+
+static int add_request(struct changing *c, const char *path)
+{
+	struct cli *cli = c->cli;
+	Poc__Users *users = c->users.users;
 	struct person person;
-	bool known = false;
-	int status = person_read(cli, path, true, &person);
+	int status = read_request(cli, path, &person);
 
 	if (status != 0)
 		return status;
-	if (strcmp(person.directory_id, cli->conf.id) != 0 || strcmp(person.state, cli->conf.state) != 0)
-		return cli_fail(cli, STATUS_DENIED, tr("%s: a request for another state or directory"), path);
-	for (size_t i = users->users->n_users; i-- > 0;) {
-		if (strcmp(users->users->users[i]->handle, person.handle) != 0)
-			continue;
-		known = true;
-		drop_user(users->users, i);
+	const Poc__Users *current = c->users.current.envelope->payload.users;
+	const Poc__User *known = users_find_handle(current, person.handle);
+	for (size_t i = users->n_users; i-- > 0;) {
+		if (strcmp(users->users[i]->handle, person.handle) == 0)
+			drop_user(users, i);
 	}
-	reading_drop(users->users, person.handle);
-	Poc__User *user = append_user(users->users);
-	if (user == NULL || !fill_user(user, &person) || !fill_reading_key(users->users, &person))
+	reading_drop(users, person.handle);
+	Poc__User *user = append_user(users);
+	if (user == NULL || !fill_user(user, &person) || !fill_reading_key(users, &person))
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	if (same_user(current, users, person.handle)) {
+		if (!cli->json)
+			cli_note(cli, tr("%s/%s is listed already, just so: nothing to do"), person.state,
+				 person.handle);
+		return 0;
+	}
+	c->changes++;
 	if (!cli->json)
 		show_request(&person, known);
 	return 0;
 }
 
-static int remove_handle(struct cli *cli, struct make_users *users, const char *handle)
+/* Whoever drops the own entry cannot undo it: an explicit flag says that no slip of the hand did it. */
+static int check_oneself(const struct changing *c, const char *handle)
 {
-	for (size_t i = 0; i < users->users->n_users; i++) {
-		if (strcmp(users->users->users[i]->handle, handle) == 0) {
-			drop_user(users->users, i);
-			reading_drop(users->users, handle);
-			if (!cli->json)
-				cli_line(tr("%s/%s will be dropped; its sessions end within a second"), cli->conf.state,
-					 handle);
-			return 0;
-		}
-	}
-	return cli_fail(cli, STATUS_NOT_FOUND, tr("%s has no user %s"), cli->conf.state, handle);
+	struct cli *cli = c->cli;
+
+	if (cli_has(cli, "myself") || strcmp(poc_handle(c->poc), handle) != 0)
+		return 0;
+	return cli_fail(cli, STATUS_USAGE, tr("%s/%s is you, who could not come back by yourself: --myself means it"),
+			cli->conf.state, handle);
 }
 
-static int change_users(struct cli *cli, int (*change)(struct cli *, struct make_users *, const char *),
-			const char *question, const char *command)
+static int remove_handle(struct changing *c, const char *handle)
+{
+	Poc__Users *users = c->users.users;
+	const char *state = c->cli->conf.state;
+	int status = check_oneself(c, handle);
+
+	for (size_t i = 0; i < users->n_users && status == 0; i++) {
+		if (strcmp(users->users[i]->handle, handle) != 0)
+			continue;
+		drop_user(users, i);
+		reading_drop(users, handle);
+		c->changes++;
+		if (!c->cli->json)
+			cli_line(tr("%s/%s will be dropped; its sessions end within a second"), state, handle);
+		return 0;
+	}
+	return status != 0 ? status : cli_fail(c->cli, STATUS_NOT_FOUND, tr("%s has no user %s"), state, handle);
+}
+
+static bool has_coordinator(const Poc__Users *users, int64_t now)
+{
+	for (size_t i = 0; i < users->n_users; i++) {
+		const Poc__User *user = users->users[i];
+		if (user_has_role(user, POC__ROLE__ROLE_COORDINATOR) && !user_expired(user, now))
+			return true;
+	}
+	return false;
+}
+
+typedef int (*users_change)(struct changing *c, const char *argument);
+
+/* One change for each argument.  Without a coordinator nobody of the state could publish or let anybody in, so the last
+ * one stays, whether it would be dropped or added anew with lesser roles. */
+static int apply_changes(struct changing *c, users_change change)
+{
+	struct cli *cli = c->cli;
+	int64_t now = client_now(c->poc);
+	bool had = has_coordinator(c->users.users, now);
+	int status = 0;
+
+	for (int i = 0; i < cli->argc && status == 0; i++)
+		status = change(c, cli->argv[i]);
+	if (status == 0 && had && !has_coordinator(c->users.users, now))
+		status = cli_fail(cli, STATUS_DENIED,
+				  tr("%s would be left without a coordinator: add another one first"), cli->conf.state);
+	return status;
+}
+
+static int change_users(struct cli *cli, users_change change, const char *question, const char *command)
 {
 	struct link_keys keys = {0};
-	struct poc *poc = NULL;
-	struct make_users users = {0};
+	struct changing c = {.cli = cli};
 	struct make_group group = {0};
 	int status = link_keys_open(cli, &cli->conf.coordinator, "coordinator", &keys);
 
 	if (status == 0)
-		status = link_open(cli, true, &poc);
+		status = link_open(cli, true, &c.poc);
 	if (status == 0)
-		status = make_users_open(cli, poc, cli->conf.state, &users);
-	for (int i = 0; i < cli->argc && status == 0; i++)
-		status = change(cli, &users, cli->argv[i]);
+		status = make_users_open(cli, c.poc, cli->conf.state, &c.users);
 	if (status == 0)
-		status = make_users_sign(cli, poc, &users, &keys, &group);
+		status = apply_changes(&c, change);
+	if (status == 0 && c.changes > 0)
+		status = make_users_sign(cli, c.poc, &c.users, &keys, &group);
 	if (status == 0)
-		status = make_finish(cli, poc, &group, question, command, NULL);
+		status = make_finish(cli, c.poc, &group, question, command, NULL);
 	make_group_finish(&group);
-	make_users_close(&users);
+	make_users_close(&c.users);
 	link_keys_close(&keys);
-	link_close(cli, poc);
+	link_close(cli, c.poc);
 	return status;
 }
 
@@ -516,16 +632,18 @@ static int read_holder(struct cli *cli, Poc__Holder *holder, struct person *kind
 	}
 	if (kinds->n_kinds == 0)
 		return cli_fail(cli, STATUS_USAGE, tr("whose notices? --kind technical, diplomatic, coordinator"));
-	if (cli_has(cli, "not-after") && !read_date(cli_value(cli, "not-after"), &kinds->not_after))
-		return cli_fail(cli, STATUS_USAGE, tr("--not-after takes a date, YYYY-MM-DD"));
+	int status = read_not_after(cli, &kinds->not_after);
+	if (status != 0)
+		return status;
 	if (cli->conf.coordinator.n == 0)
 		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
 	return 0;
 }
 
 /* change_users gives the file's name, which is the key's. */
-static int add_reading_key(struct cli *cli, struct make_users *users, const char *path)
+static int add_reading_key(struct changing *c, const char *path)
 {
+	struct cli *cli = c->cli;
 	struct person kinds = {0};
 	struct public_key key;
 	char fingerprint[40];
@@ -536,8 +654,9 @@ static int add_reading_key(struct cli *cli, struct make_users *users, const char
 		status = make_key_file(cli, KEY_P384, &key);
 	if (status != 0)
 		return status;
-	if (!reading_add(users->users, &key, holder, "", kinds.kinds, kinds.n_kinds, kinds.not_after))
+	if (!reading_add(c->users.users, &key, holder, "", kinds.kinds, kinds.n_kinds, kinds.not_after))
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	c->changes++;
 	public_key_fingerprint(&key.id, fingerprint);
 	if (!cli->json)
 		cli_line(tr("%s  %s, to be named in [notices] reading_key of those who read with it"), fingerprint,
@@ -545,25 +664,43 @@ static int add_reading_key(struct cli *cli, struct make_users *users, const char
 	return 0;
 }
 
+/* What --type says; a reading key is P-384, and nothing else. */
+static int read_type(struct cli *cli, enum key_algorithm *out)
+{
+	const bool reads = cli_has(cli, "holder");
+	const char *type = cli_has(cli, "type") ? cli_value(cli, "type") : reads ? "p384" : "ed25519";
+
+	*out = strcmp(type, "ed25519") == 0 ? KEY_ED25519
+	       : strcmp(type, "p256") == 0  ? KEY_P256
+	       : strcmp(type, "p384") == 0  ? KEY_P384
+					    : KEY_UNKNOWN;
+	if (*out == KEY_UNKNOWN)
+		return cli_fail(cli, STATUS_USAGE, tr("--type is ed25519, p256 or p384"));
+	if (!reads && (cli_has(cli, "kind") || cli_has(cli, "not-after")))
+		return cli_fail(cli, STATUS_USAGE,
+				tr("--kind and --not-after are of a reading key: --holder desk or archive"));
+	if (reads && *out != KEY_P384)
+		return cli_fail(cli, STATUS_USAGE, tr("a reading key is a P-384 key: --type %s goes without --holder"),
+				type);
+	return 0;
+}
+
 int poc_cmd_key_new(struct cli *cli)
 {
-	const char *type = cli_has(cli, "type") ? cli_value(cli, "type") : "ed25519";
-	enum key_algorithm algorithm = strcmp(type, "ed25519") == 0 ? KEY_ED25519
-				       : strcmp(type, "p256") == 0  ? KEY_P256
-				       : strcmp(type, "p384") == 0  ? KEY_P384
-								    : KEY_UNKNOWN;
+	enum key_algorithm algorithm;
 	struct public_key key;
 	char fingerprint[40];
+	int status = read_type(cli, &algorithm);
 
+	if (status != 0)
+		return status;
 	if (cli->dry_run) {
 		cli_note(cli, tr("dry run: %s would be made"), cli->argv[0]);
 		return 0;
 	}
 	if (cli_has(cli, "holder"))
 		return change_users(cli, add_reading_key, tr("Sign and publish?"), "key-new");
-	if (algorithm == KEY_UNKNOWN)
-		return cli_fail(cli, STATUS_USAGE, tr("--type is ed25519, p256 or p384"));
-	int status = make_key_file(cli, algorithm, &key);
+	status = make_key_file(cli, algorithm, &key);
 	if (status != 0)
 		return status;
 	public_key_fingerprint(&key.id, fingerprint);

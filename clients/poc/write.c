@@ -22,6 +22,7 @@ static json_t *record_part(json_t *document)
 	json_object_del(copy, "confirmed");
 	json_object_del(copy, "expires");
 	json_object_del(copy, "schema");
+	json_object_del(copy, "based_on");
 	return copy;
 }
 
@@ -113,6 +114,33 @@ static void print_changes(json_t *changes, const char *place)
 	}
 }
 
+/* Whether the draft was made from the present version, for all that it says. */
+static bool is_based_on(const struct draft *draft, const struct client_record *current, bool exists)
+{
+	const struct draft_base *base = &draft->base;
+	const struct envelope *record = current->verified.record;
+
+	if (!base->known || !exists)
+		return !base->known || base->seq == 0;
+	return base->seq == record->seq && hash_compare(&base->value, &record->value) == 0;
+}
+
+/* A time as a difference shows it: as the JSON text that it is. */
+static json_t *time_line(int64_t seconds)
+{
+	return seconds != 0 ? json_sprintf("\"%s\"", time_text(seconds)) : json_null();
+}
+
+/* An expiry is a wish where it is not that of the version that the draft was made from. */
+static void add_expiry(json_t *changes, const struct draft *draft, const struct client_record *current, bool exists)
+{
+	const int64_t now = exists ? current->verified.record->payload.record->expires : 0;
+
+	if (draft->expires != 0 && draft->expires != now && is_based_on(draft, current, exists))
+		json_array_append_new(changes, json_pack("{s:s,s:o,s:o}", "path", "expires", "before", time_line(now),
+							 "after", time_line(draft->expires)));
+}
+
 /* What a draft changes; NULL when out of memory. */
 static json_t *changes_of(const struct draft *draft, const struct client_record *current, bool exists)
 {
@@ -123,6 +151,8 @@ static json_t *changes_of(const struct draft *draft, const struct client_record 
 					current->verified.n_sections, &old, NULL) == 0)
 		before = draft_to_json(old);
 	json_t *changes = after != NULL ? difference(before, after) : NULL;
+	if (changes != NULL)
+		add_expiry(changes, draft, current, exists);
 	draft_destroy(old);
 	json_decref(before);
 	json_decref(after);
@@ -138,6 +168,7 @@ struct publishing {
 	struct make_group group;
 	json_t *changes;   /* place: what changes */
 	json_t *unchanged; /* places */
+	bool replace;      /* whatever version is current */
 };
 
 static int open_publishing(struct cli *cli, struct publishing *p)
@@ -161,24 +192,49 @@ static void close_publishing(struct publishing *p)
 	link_close(p->cli, p->poc);
 }
 
-static int own_place(struct publishing *p, const struct name *name)
+int publish_own_place(struct cli *cli, const struct name *name)
 {
-	if (strcmp(name->state, p->cli->conf.state) != 0)
-		return cli_fail(p->cli, STATUS_DENIED,
-				tr("%s is not a record of %s, for which this configuration speaks"), place_text(name),
-				p->cli->conf.state);
+	if (strcmp(name->state, cli->conf.state) != 0)
+		return cli_fail(cli, STATUS_DENIED, tr("%s is not a record of %s, for which this configuration speaks"),
+				place_text(name), cli->conf.state);
 	return 0;
 }
 
-/* Nobody may have changed the record since the one that the draft was made from was read. */
-static int check_base(struct publishing *p, const struct name *name, const struct publish_base *base,
-		      const struct client_record *current, bool exists)
+/* Nobody may have changed the record since the version that the draft was made from. */
+static int check_base(struct publishing *p, const struct draft *draft, const struct client_record *current, bool exists)
 {
-	if (base == NULL ||
-	    (exists == base->exists && (!exists || hash_compare(&current->verified.record->value, &base->value) == 0)))
+	const struct draft_base *base = &draft->base;
+	const struct envelope *record = current->verified.record;
+	const char *place = place_text(&draft->name);
+	const unsigned long long from = (unsigned long long)base->seq;
+	char made_from[120];
+
+	if (is_based_on(draft, current, exists)) {
+		if (exists && !base->known && !p->replace && !p->cli->json)
+			cli_note(
+			    p->cli,
+			    tr("%s: the draft does not say which version it was made from; it replaces version %llu"),
+			    place, (unsigned long long)record->seq);
 		return 0;
-	return cli_fail(p->cli, STATUS_CONFLICT, tr("%s was changed by another meanwhile; the current version is %llu"),
-			place_text(name), (unsigned long long)(exists ? current->verified.record->seq : 0));
+	}
+	if (!exists)
+		return cli_fail(p->cli, STATUS_CONFLICT,
+				tr("%s has no record, and the draft was made from version %llu of one; poc publish "
+				   "--replace publishes it all the same"),
+				place, from);
+	if (base->seq == 0)
+		snprintf(made_from, sizeof made_from, "%s", tr("there was none when the draft was made"));
+	else
+		snprintf(made_from, sizeof made_from,
+			 base->seq == record->seq ? tr("the draft was made from another version %llu")
+						  : tr("the draft was made from version %llu"),
+			 from);
+	return cli_fail(
+	    p->cli, STATUS_CONFLICT,
+	    tr("%s was changed meanwhile: version %llu is current, signed by the %s, %s; %s.  poc edit %s starts "
+	       "from the current one, poc publish --replace puts the draft over it"),
+	    place, (unsigned long long)record->seq, current->verdict.signed_by, time_text(current->verdict.confirmed),
+	    made_from, place);
 }
 
 static int add_changed(struct publishing *p, const struct draft *draft, const struct client_record *current,
@@ -197,22 +253,29 @@ static int add_changed(struct publishing *p, const struct draft *draft, const st
 		json_array_append_new(p->unchanged, json_string(place_text(&draft->name)));
 		return 0;
 	}
+	int status = check_base(p, draft, current, exists);
+	if (status != 0) {
+		json_decref(changes);
+		return status;
+	}
 	if (!cli->json && !(cli->quiet && cli->yes)) /* whoever is asked must see */
 		print_changes(changes, place_text(&draft->name));
 	json_object_set_new(p->changes, place_text(&draft->name), changes);
 	return make_record(cli, p->poc, draft, &draft->name, current, exists, &p->keys, &p->group);
 }
 
-static int add_draft(struct publishing *p, const struct draft *draft, const struct publish_base *base)
+static int add_draft(struct publishing *p, struct draft *draft)
 {
 	struct client_record current = {0};
 	bool exists = false;
-	int status = own_place(p, &draft->name);
+	int status = publish_own_place(p->cli, &draft->name);
 
+	if (status == 0 && json_object_get(p->changes, place_text(&draft->name)) != NULL)
+		status = cli_fail(p->cli, STATUS_INVALID, tr("%s: two drafts of one place"), place_text(&draft->name));
 	if (status == 0)
 		status = make_current(p->cli, p->poc, &draft->name, &current, &exists);
-	if (status == 0)
-		status = check_base(p, &draft->name, base, &current, exists);
+	if (status == 0 && p->replace)
+		draft_forget_base(draft);
 	if (status == 0)
 		status = add_changed(p, draft, &current, exists);
 	client_record_finish(&current);
@@ -228,13 +291,13 @@ static int finish_publishing(struct publishing *p, const char *question, const c
 	return status;
 }
 
-int publish_draft(struct cli *cli, const struct draft *draft, const struct publish_base *base)
+int publish_draft(struct cli *cli, struct draft *draft)
 {
 	struct publishing p;
 	int status = open_publishing(cli, &p);
 
 	if (status == 0)
-		status = add_draft(&p, draft, base);
+		status = add_draft(&p, draft);
 	if (status == 0)
 		status = finish_publishing(&p, tr("Sign and publish?"), "publish");
 	close_publishing(&p);
@@ -280,7 +343,8 @@ struct draft *publish_read(struct cli *cli, const char *path)
 		cli_fail(cli, STATUS_INVALID, tr("%s, line %d: %s"), path, error.line, error.text);
 		return NULL;
 	}
-	if (draft_from_json(json, &draft, &why) != 0 || draft_check(draft, &why) != 0) {
+	if (draft_from_json(json, &draft, &why) != 0 || draft_check(draft, &why) != 0 ||
+	    draft_check_use(draft, &why) != 0) {
 		cli_fail(cli, why.code, "%s: %s%s%s", path, why.field, why.field[0] != '\0' ? ": " : "", why.message);
 		draft_destroy(draft);
 		draft = NULL;
@@ -294,9 +358,10 @@ int poc_cmd_publish(struct cli *cli)
 	struct publishing p;
 	int status = open_publishing(cli, &p);
 
+	p.replace = cli_has(cli, "replace");
 	for (int i = 0; i < cli->argc && status == 0; i++) {
 		struct draft *draft = publish_read(cli, cli->argv[i]);
-		status = draft == NULL ? cli->code : add_draft(&p, draft, NULL);
+		status = draft == NULL ? cli->code : add_draft(&p, draft);
 		draft_destroy(draft);
 	}
 	if (status == 0)
@@ -311,8 +376,10 @@ static int add_confirmation(struct publishing *p, const struct name *name)
 {
 	struct client_record current = {0};
 	bool exists = false;
-	int status = own_place(p, name);
+	int status = publish_own_place(p->cli, name);
 
+	if (json_object_get(p->changes, place_text(name)) != NULL) /* named twice, or beside --all */
+		return 0;
 	if (status == 0)
 		status = make_current(p->cli, p->poc, name, &current, &exists);
 	if (status == 0 && !exists)
@@ -353,6 +420,8 @@ static int confirm_all(struct publishing *p)
 	if (status != 0)
 		return link_fail(p->cli, p->poc, status);
 	status = client_walk(p->poc, confirm_unit, &units);
+	if (status == 0 && p->group.n == 0 && !p->cli->json)
+		cli_note(p->cli, tr("%s has no record to confirm"), p->cli->conf.state);
 	return status == 0 ? 0 : link_fail(p->cli, p->poc, status);
 }
 
@@ -387,7 +456,7 @@ static int add_withdrawal(struct publishing *p, const struct name *name, const c
 	struct draft *draft = NULL;
 	struct refusal why = {0};
 	bool exists = false;
-	int status = own_place(p, name);
+	int status = publish_own_place(p->cli, name);
 
 	if (status == 0)
 		status = make_current(p->cli, p->poc, name, &current, &exists);
@@ -402,6 +471,11 @@ static int add_withdrawal(struct publishing *p, const struct name *name, const c
 		else if (!draft_remove_poc(draft, poc_id))
 			status = cli_fail(p->cli, STATUS_NOT_FOUND, tr("%s has no point of contact %s"),
 					  place_text(name), poc_id);
+		else if (draft->n_pocs == 0)
+			status =
+			    cli_fail(p->cli, STATUS_INVALID,
+				     tr("%s is the only point of contact of %s: poc withdraw %s withdraws the record"),
+				     poc_id, place_text(name), place_text(name));
 	} else if (status == 0) {
 		draft = draft_create();
 		status = draft == NULL ? STATUS_NO_MEMORY : 0;

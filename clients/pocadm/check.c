@@ -15,7 +15,7 @@ int pocadm_cmd_check(struct cli *cli)
 	if (status != 0)
 		return cli_refused(cli, &why);
 	if (cli->json) {
-		cli_document(cli, "pocadm.check/1",
+		cli_document(cli, "poc.check/1",
 			     json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:b}", "leaves", (json_int_t)r.ledger.leaves,
 				       "publications", (json_int_t)r.ledger.publications, "names",
 				       (json_int_t)r.ledger.names, "envelopes", (json_int_t)r.ledger.envelopes,
@@ -57,7 +57,7 @@ int pocadm_cmd_stats(struct cli *cli)
 	if (status == 0 && (status = poc_stats(poc, list_counter, &listing)) != 0)
 		link_fail(cli, poc, status);
 	else if (status == 0 && cli->json)
-		cli_document(cli, "pocadm.stats/1", json_pack("{s:O}", "counters", listing.counters));
+		cli_document(cli, "poc.stats/1", json_pack("{s:O}", "counters", listing.counters));
 	json_decref(listing.counters);
 	link_close(cli, poc);
 	return status;

@@ -11,7 +11,7 @@
 #include "clients/cli/strings.h"
 #include "clients/pocadm/commands.h"
 
-enum { LIST_FILE_MAX = 64 << 20, MAPS_MAX = 32 };
+enum { LIST_FILE_MAX = 64 << 20, DRAFT_FILE_MAX = 1 << 20, MAPS_MAX = 32 };
 
 struct reporting {
 	struct cli *cli;
@@ -34,66 +34,129 @@ static void report_row(void *ctx, const struct import_row *row)
 		 row->reason[0] != '\0' ? ": " : "", row->reason);
 }
 
-/* BR.json, FR_bretagne.json */
-static int write_draft(struct cli *cli, const char *folder, const struct draft *draft)
+/* DIR/BR.json, DIR/FR_bretagne.json */
+static void draft_path(const char *folder, const struct draft *draft, char out[CONF_PATH_MAX])
 {
-	char path[CONF_PATH_MAX], file[80];
-	struct refusal why = {0};
+	size_t used = (size_t)snprintf(out, CONF_PATH_MAX, "%.3900s/", folder);
+
+	snprintf(out + used, CONF_PATH_MAX - used, "%s.json", place_text(&draft->name));
+	for (char *at = out + used; *at != '\0'; at++) {
+		if (*at == '/')
+			*at = '_';
+	}
+}
+
+/* The text of a draft's file, malloc'ed; NULL when out of memory. */
+static char *draft_text(const struct draft *draft)
+{
 	json_t *json = draft_to_json(draft);
 	char *text = json != NULL ? json_dumps(json, JSON_INDENT(2)) : NULL;
 
 	json_decref(json);
-	if (text == NULL)
-		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
-	snprintf(file, sizeof file, "%s", place_text(&draft->name));
-	for (char *at = file; *at != '\0'; at++) {
-		if (*at == '/')
-			*at = '_';
+	return text;
+}
+
+/* Whether a file is there that says something else: somebody edited it, or it is of another list. */
+static bool is_another(const char *path, const char *text)
+{
+	struct refusal why = {0};
+	size_t size;
+	char *there = cli_read_file(path, DRAFT_FILE_MAX, &size, &why);
+	bool another = there != NULL ? strcmp(there, text) != 0 : why.code != STATUS_NOT_FOUND;
+
+	free(there);
+	return another;
+}
+
+/* What is there and is no draft of this very list is somebody's work: listed, and not written over unless forced. */
+static int check_kept(struct cli *cli, const char *folder, const struct import_result *result, json_t *kept)
+{
+	char path[CONF_PATH_MAX];
+
+	for (size_t i = 0; i < result->n_drafts && !cli_has(cli, "force"); i++) {
+		char *text = draft_text(result->drafts[i]);
+		if (text == NULL)
+			return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+		draft_path(folder, result->drafts[i], path);
+		if (is_another(path, text)) {
+			cli_note(cli, tr("%s was edited since, or comes from another list"), path);
+			json_array_append_new(kept, json_string(path));
+		}
+		free(text);
 	}
-	snprintf(path, sizeof path, "%s/%s.json", folder, file);
-	int status = cli_write_file(path, text, strlen(text), 0644, false, &why);
-	free(text);
+	size_t n = json_array_size(kept);
+	if (n == 0)
+		return 0;
+	return cli_fail(cli, STATUS_CONFLICT,
+			tr("nothing was written: %zu %s would be lost; --out another folder, or --force"), n,
+			n == 1 ? tr("draft") : tr("drafts"));
+}
+
+static int write_drafts(struct cli *cli, const char *folder, const struct import_result *result)
+{
+	char path[CONF_PATH_MAX];
+	struct refusal why = {0};
+	int status = 0;
+
+	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+		return cli_fail(cli, STATUS_IO, "%s: %s", folder, strerror(errno));
+	for (size_t i = 0; i < result->n_drafts && status == 0; i++) {
+		char *text = draft_text(result->drafts[i]);
+		draft_path(folder, result->drafts[i], path);
+		status = text != NULL ? cli_write_file(path, text, strlen(text), 0644, false, &why)
+				      : refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
+		free(text);
+	}
 	return status == 0 ? 0 : cli_refused(cli, &why);
+}
+
+static void tell_counts(const struct import_result *result, const char *folder, bool written)
+{
+	printf(tr("%zu drafts%s%s"), result->n_drafts, written ? tr(" in ") : "", written ? folder : "");
+	for (int o = 0; o < IMPORT_OUTCOMES; o++)
+		printf("%s %zu %s", o > 0 ? "," : ":", result->counts[o], import_outcome_name((enum import_outcome)o));
+	putchar('\n');
+}
+
+/* The rows are accounted for, whatever came of the drafts. */
+static void print_document(struct cli *cli, const struct import_result *result, json_t *rows, json_t *kept)
+{
+	json_t *counts = json_object();
+
+	for (int o = 0; o < IMPORT_OUTCOMES; o++)
+		json_object_set_new(counts, import_outcome_name((enum import_outcome)o),
+				    json_integer((json_int_t)result->counts[o]));
+	json_t *document =
+	    json_pack("{s:I,s:O,s:o}", "drafts", (json_int_t)result->n_drafts, "rows", rows, "counts", counts);
+	if (json_array_size(kept) > 0)
+		json_object_set(document, "kept", kept);
+	if (cli->failed)
+		json_object_set_new(document, "error", cli_error_json(cli));
+	cli_document(cli, "poc.import/1", document);
 }
 
 static int finish(struct cli *cli, const struct import_result *result, struct reporting *r)
 {
 	const char *folder = cli_has(cli, "out") ? cli_value(cli, "out") : "drafts";
-	json_t *counts = json_object();
+	json_t *kept = json_array();
+	int status = 0;
 
-	if (result->n_drafts == 0) {
-		json_decref(counts);
-		return cli_fail(cli, STATUS_INVALID, tr("no draft was made: none of the %zu rows could be used"),
-				result->counts[IMPORT_SKIPPED]);
-	}
-	if (!cli->dry_run && mkdir(folder, 0700) != 0 && errno != EEXIST) {
-		json_decref(counts);
-		return cli_fail(cli, STATUS_IO, "%s: %s", folder, strerror(errno));
-	}
-	for (size_t i = 0; i < result->n_drafts && !cli->dry_run; i++) {
-		int status = write_draft(cli, folder, result->drafts[i]);
-		if (status != 0) {
-			json_decref(counts);
-			return status;
-		}
-	}
+	cli->collecting = true;
 	for (size_t i = 0; i < result->n_ignored; i++)
 		cli_note(cli, tr("column \"%s\" is not used; --map gives it a meaning"), result->ignored[i]);
-	for (int o = 0; o < IMPORT_OUTCOMES; o++)
-		json_object_set_new(counts, import_outcome_name((enum import_outcome)o),
-				    json_integer((json_int_t)result->counts[o]));
-	if (cli->json) {
-		cli_document(cli, "pocadm.import/1",
-			     json_pack("{s:I,s:O,s:o}", "drafts", (json_int_t)result->n_drafts, "rows", r->rows,
-				       "counts", counts));
-		return 0;
-	}
-	printf(tr("%zu drafts%s%s"), result->n_drafts, cli->dry_run ? "" : tr(" in "), cli->dry_run ? "" : folder);
-	for (int o = 0; o < IMPORT_OUTCOMES; o++)
-		printf("%s %zu %s", o > 0 ? "," : ":", result->counts[o], import_outcome_name((enum import_outcome)o));
-	putchar('\n');
-	json_decref(counts);
-	return 0;
+	if (result->n_drafts == 0)
+		status = cli_fail(cli, STATUS_INVALID, tr("no draft was made: none of the %zu rows could be used"),
+				  result->counts[IMPORT_SKIPPED]);
+	if (status == 0)
+		status = check_kept(cli, folder, result, kept);
+	if (status == 0 && !cli->dry_run)
+		status = write_drafts(cli, folder, result);
+	if (cli->json)
+		print_document(cli, result, r->rows, kept);
+	else if (status == 0)
+		tell_counts(result, folder, !cli->dry_run);
+	json_decref(kept);
+	return status;
 }
 
 int pocadm_cmd_import(struct cli *cli)

@@ -409,7 +409,7 @@ int pocadm_cmd_init(struct cli *cli)
 		return status;
 	hash_to_hex(&f.directory, id);
 	if (cli->json) {
-		cli_document(cli, "pocadm.init/1",
+		cli_document(cli, "poc.init/1",
 			     json_pack("{s:s,s:s,s:s}", "folder", cli->argv[0], "directory", id, "origin", f.origin));
 		return 0;
 	}

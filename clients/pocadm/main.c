@@ -19,6 +19,7 @@ static const struct flag enrol_flags[] = {
 
 static const struct flag import_flags[] = {
     {"out", 'O', "DIR", "where the drafts go (default: drafts)"},
+    {"force", 0, NULL, "write over drafts that were edited since"},
     {"charset", 0, "NAME", "of the file (default: UTF-8)"},
     {"map", 'm', "HEADER=FIELD", "what a column holds (may be given several times)"},
     {"source", 0, "NAME", "name of the list, where its rows name none"},

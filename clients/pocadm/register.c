@@ -80,13 +80,18 @@ static int add_register(struct cli *cli, struct poc *poc, const struct link_keys
 		fresh[i].date = cli_has(cli, "date") ? (char *)cli_value(cli, "date") : date;
 		if (register_find(old, fresh[i].state) != NULL)
 			status = refuse(&why, STATUS_CONFLICT, "", "%s is enrolled already", fresh[i].state);
+		for (size_t j = 0; status == 0 && j < i; j++) {
+			if (strcmp(fresh[j].state, fresh[i].state) == 0)
+				status =
+				    refuse(&why, STATUS_INVALID, "", "%s: two enrolments of one state", fresh[i].state);
+		}
 		entries[reg.n_entries++] = &fresh[i];
 	}
 	if (status == 0) {
 		qsort(entries, reg.n_entries, sizeof *entries, by_state);
 		status = envelope_make(&reg.base, keys->keys, keys->n, &bytes, &size, &why);
 	}
-	if (status == 0 && make_group_add(group, bytes, size, NULL) != 0)
+	if (status == 0 && make_group_add(group, &current->name, bytes, size, NULL) != 0)
 		status = refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
 	free(fresh);
 	free(entries);
@@ -100,8 +105,9 @@ static int add_copy(struct cli *cli, struct make_group *group, const struct enve
 	if (bytes == NULL)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	memcpy(bytes, e->bytes, e->size);
-	return make_group_add(group, bytes, e->size, NULL) == 0 ? 0
-								: cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	return make_group_add(group, &e->name, bytes, e->size, NULL) == 0
+		   ? 0
+		   : cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 }
 
 int pocadm_cmd_state_enrol(struct cli *cli)
@@ -176,7 +182,7 @@ int pocadm_cmd_state_list(struct cli *cli)
 				 e->reference, place_state_name(e->state));
 	}
 	if (status == 0 && cli->json)
-		cli_document(cli, "pocadm.state-list/1", json_pack("{s:O}", "states", list));
+		cli_document(cli, "poc.state-list/1", json_pack("{s:O}", "states", list));
 	json_decref(list);
 	client_envelopes_finish(&reg, 1);
 	link_close(cli, poc);

@@ -85,6 +85,16 @@ static int check_texts(struct path *path, const char *field, Poc__Text *const *t
 	return 0;
 }
 
+/* Names and descriptions: whoever reads no other script must be able to read one of the texts. */
+static int check_latin(struct path *path, const char *field, Poc__Text *const *texts, size_t n)
+{
+	bool latin = n == 0;
+
+	for (size_t i = 0; i < n; i++)
+		latin = latin || text_has_latin(texts[i]->text);
+	return latin ? 0 : bad(path, field, "one of the %s must be in Latin script", field);
+}
+
 static int check_languages(struct path *path, const char *field, char *const *languages, size_t n)
 {
 	if (n > LANGUAGES_MAX)
@@ -242,6 +252,8 @@ static int check_constituency(struct path *path, const Poc__Constituency *c)
 		return 0;
 	size_t old = push(path, "constituency.");
 	int status = check_texts(path, "descriptions", c->descriptions, c->n_descriptions, DESCRIPTION_MAX, true);
+	if (status == 0)
+		status = check_latin(path, "descriptions", c->descriptions, c->n_descriptions);
 	if (status != 0)
 		return status;
 	for (size_t i = 0; i < c->n_asns; i++) {
@@ -279,6 +291,7 @@ static int check_persons(struct path *path, const Poc__Content *content)
 		if (p->n_names == 0)
 			return bad(path, "names", "missing");
 		if ((status = check_texts(path, "names", p->names, p->n_names, LINE_MAX_POINTS, false)) != 0 ||
+		    (status = check_latin(path, "names", p->names, p->n_names)) != 0 ||
 		    (status = check_texts(path, "positions", p->positions, p->n_positions, LINE_MAX_POINTS, false)) !=
 			0 ||
 		    (status = check_channels(path, p->channels, p->n_channels)) != 0 ||
@@ -352,15 +365,6 @@ static int check_units(struct path *path, const Poc__Content *content)
 	return 0;
 }
 
-static int check_names(struct path *path, const Poc__Content *content)
-{
-	bool latin = content->n_names == 0;
-
-	for (size_t i = 0; i < content->n_names; i++)
-		latin = latin || text_has_latin(content->names[i]->text);
-	return latin ? 0 : bad(path, "names", "one of the names must be in Latin script");
-}
-
 int content_check(const Poc__Content *content, bool is_units, struct refusal *why)
 {
 	struct path path = {.why = why};
@@ -371,11 +375,12 @@ int content_check(const Poc__Content *content, bool is_units, struct refusal *wh
 	if (content->n_units > 0)
 		return bad(&path, "units", "belong in the record's section \"units\"");
 	if ((status = check_texts(&path, "names", content->names, content->n_names, LINE_MAX_POINTS, false)) != 0 ||
-	    (status = check_names(&path, content)) != 0 ||
+	    (status = check_latin(&path, "names", content->names, content->n_names)) != 0 ||
 	    (status = check_texts(&path, "institutions", content->institutions, content->n_institutions,
 				  LINE_MAX_POINTS, false)) != 0 ||
 	    (status = check_texts(&path, "descriptions", content->descriptions, content->n_descriptions,
 				  DESCRIPTION_MAX, true)) != 0 ||
+	    (status = check_latin(&path, "descriptions", content->descriptions, content->n_descriptions)) != 0 ||
 	    (status = check_channels(&path, content->channels, content->n_channels)) != 0 ||
 	    (status = check_hours(&path, content->hours)) != 0 ||
 	    (status = check_languages(&path, "languages", content->languages, content->n_languages)) != 0 ||

@@ -254,6 +254,19 @@ struct zone *zone_open(const char *name)
 	return zone;
 }
 
+static bool opens(const char *name)
+{
+	struct zone *zone = zone_open(name);
+
+	zone_close(zone);
+	return zone != NULL;
+}
+
+bool zone_known(const char *name)
+{
+	return opens(name) || !opens("Etc/UTC");
+}
+
 void zone_close(struct zone *zone)
 {
 	if (zone != NULL)

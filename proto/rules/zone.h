@@ -10,6 +10,8 @@ struct zone;
 
 /* Opens a zone by name (zone_valid).  NULL if the system does not know it or its file is damaged. */
 struct zone *zone_open(const char *name);
+/* Whether the system's database has the zone; true of every name where there is no database at all. */
+bool zone_known(const char *name);
 void zone_close(struct zone *zone); /* NULL allowed */
 
 /* Seconds east of UTC at a moment (seconds since 1970). */

@@ -100,8 +100,14 @@ class Usage(People):
             result = WORLD.poc("xa-reader", "-o", "json", *words, expect=status)
             self.one_line(result)
             error = result.json["error"]
+            self.assertEqual(result.json["schema"], f"poc.{next((word for word in words if word in ('lookup', 'verify', 'publish')), 'x')}/1")
             self.assertEqual((error["code"], sorted(error)), (code, ["code", "message"]))
             self.assertIn(error["message"], result.err)
+
+    def test_errors_name_their_schema(self):
+        for words, schema in ((["frob"], "poc.error/1"), (["user"], "poc.user/1"), (["user", "remove", "x"], "poc.user-remove/1")):
+            self.assertEqual(WORLD.poc("xa-reader", "-o", "json", *words, expect=None).json["schema"], schema)
+        self.assertEqual(WORLD.pocadm("-o", "json", "state", "enrol", "/none", expect=2).json["schema"], "poc.state-enrol/1")
 
     def test_options_end(self):
         self.refused(5, ['"-x" is no place'], "lookup", "--", "-x")
@@ -222,6 +228,18 @@ class Files(People):
         self.one_line(result, "exists already and is not empty", program="pocadm")
         with open(there, encoding="ascii") as file:
             self.assertEqual(file.read(), "precious")
+
+    def test_founding_twice(self):
+        out, info = os.path.join(WORLD.root, "founding"), WORLD.path("directory.info")
+        self.refused(5, ["/none: No such file"], "state", "new", "QQ", "--out", out, "--directory", "/none")
+        self.assertFalse(os.path.exists(out))
+        WORLD.poc("xa-reader", "state", "new", "QQ", "--out", out, "--directory", info)
+        before = sorted(os.listdir(out))
+        self.refused(1, ["founding holds the keys of QQ already"], "state", "new", "QQ", "--out", out, "--authorities", "2")
+        self.assertEqual(sorted(os.listdir(out)), before)
+        enrol = os.path.join(out, "QQ.enrol")
+        result = WORLD.pocadm("-y", "-q", "state", "enrol", enrol, enrol, "--reference", "x", expect=1)
+        self.one_line(result, "QQ: two enrolments of one state", program="pocadm")
 
     def test_written_is_what_the_path_leads_to(self):
         real, link, fifo = (os.path.join(WORLD.root, name) for name in ("real.proof", "link.proof", "fifo.proof"))

@@ -162,7 +162,7 @@ class Searching(unittest.TestCase):
                               (["user", "list"], "poc.user-list/1"), (["key", "show"], "poc.key-show/1"), (["key", "show", "XB"], "poc.key-show/1")):
             with self.subTest(words):
                 self.assertEqual(WORLD.poc("xb-coordinator", "-o", "json", *words).json["schema"], schema)
-        for words, schema in ((["state", "list"], "pocadm.state-list/1"), (["stats"], "pocadm.stats/1")):
+        for words, schema in ((["state", "list"], "poc.state-list/1"), (["stats"], "poc.stats/1")):
             self.assertEqual(WORLD.pocadm("-o", "json", *words).json["schema"], schema)
 
     def test_sync_tells_changes(self):

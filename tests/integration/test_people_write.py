@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from harness import SLOW, World, main
+from harness import POC, SLOW, World, main, run, shifted
 
 import wire
 
@@ -22,6 +22,10 @@ def setUpModule():
 
 def tearDownModule():
     WORLD.close()
+
+
+def yesterday():
+    return time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86400))
 
 
 class Writes(unittest.TestCase):
@@ -49,9 +53,9 @@ class Writes(unittest.TestCase):
 
 
 class Joining(Writes):
-    def join(self, handle, *flags):
+    def join(self, handle, *flags, invite_env=None):
         home = {"XDG_CONFIG_HOME": self.path("home-" + handle), "XDG_STATE_HOME": self.path("state-" + handle)}
-        invited = WORLD.poc("xa-coordinator", "user", "invite", handle, *flags, cwd=WORLD.root)
+        invited = WORLD.poc("xa-coordinator", "user", "invite", handle, *flags, cwd=WORLD.root, env=invite_env)
         self.one_line(invited, f"{handle}.invite", f"poc setup {handle}.invite")
         with open(self.path(handle + ".invite"), encoding="ascii") as file:
             self.assertNotIn("PRIVATE", file.read())
@@ -83,15 +87,67 @@ class Joining(Writes):
         WORLD.poc("xa-coordinator", "user", "invite", "duty-4", "--role", "chef", expect=2)
         result = WORLD.poc("xa-coordinator", "user", "invite", "Duty Four", "--role", "reader", expect=2)
         self.one_line(result, "[a-z0-9-]")
+        for command in (["user", "invite", "duty-4", "--role", "reader"], ["key", "new", "--holder", "desk", "--kind", "technical", "x.key"]):
+            result = WORLD.poc("xa-coordinator", *command, "--not-after", "2001-01-01", expect=2)
+            self.one_line(result, "--not-after 2001-01-01: that day has begun already")
+        self.one_line(WORLD.poc("xa-coordinator", "key", "new", "--kind", "technical", self.path("x.key"), expect=2), "--holder")
         result = WORLD.poc("xa-coordinator", "user", "remove", "reader", expect=2)
         self.one_line(result, "not a terminal", "--yes")
         result = WORLD.poc("xa-coordinator", "-y", "user", "remove", "nobody", expect=5)
         self.one_line(result, "XA has no user nobody")
         WORLD.poc("xa-reader", "lookup", "XB")
 
+    def test_nobody_locks_the_state_out(self):
+        before = len(WORLD.poc("xa-coordinator", "-o", "json", "user", "list").json["users"])
+        result = WORLD.poc("xa-coordinator", "-y", "user", "remove", "coordinator", expect=2)
+        self.one_line(result, "XA/coordinator is you", "--myself")
+        result = WORLD.poc("xa-coordinator", "-y", "-q", "user", "remove", "--myself", "coordinator", expect=4)
+        self.one_line(result, "XA would be left without a coordinator")
+        # nor by a request that makes a mere reader of the last one
+        WORLD.poc("xa-coordinator", "user", "invite", "coordinator", "--role", "reader", "--out", self.path("lesser.invite"))
+        WORLD.poc_file(self.path("lesser.conf"), "setup", self.path("lesser.invite"))
+        result = WORLD.poc("xa-coordinator", "-y", "-q", "user", "add", self.path("lesser.request"), expect=4)
+        self.one_line(result, "XA would be left without a coordinator")
+        # one whose time is over is none
+        self.join("late", "--role", "coordinator", "--not-after", yesterday(), invite_env=shifted(-3 * 86400))
+        WORLD.poc("xa-coordinator", "-y", "user", "remove", "--myself", "coordinator", expect=4)
+        home, _ = self.join("second", "--role", "coordinator")
+        with open(os.path.join(home["XDG_CONFIG_HOME"], "poc", "poc.conf"), "a", encoding="ascii") as conf:
+            conf.write(f"[coordinator]\nkey = {WORLD.path('states', 'XA-signing.key')}\n")
+        # with a second one, who may leave again by an explicit word
+        WORLD.poc_file(None, "-y", "user", "remove", "second", env=home, expect=2)
+        WORLD.poc_file(None, "-y", "user", "remove", "late", "second", "--myself", env=home)
+        self.assertEqual(len(WORLD.poc("xa-coordinator", "-o", "json", "user", "list").json["users"]), before)
+
+    def test_the_same_request_twice(self):
+        self.join("duty-8", "--role", "operator")
+        again = WORLD.poc("xa-coordinator", "-o", "json", "user", "add", self.path("duty-8.request")).json
+        self.assertEqual(again["results"], [])
+        result = WORLD.poc("xa-coordinator", "user", "add", self.path("duty-8.request"))  # and so does not ask
+        self.one_line(result, "XA/duty-8 is listed already, just so: nothing to do")
+        self.assertEqual(result.out, "")
+        # the same key with a longer time is a change, and no new key
+        with open(self.path("duty-8.request"), encoding="ascii") as file:
+            text = file.read()
+        result = WORLD.poc("xa-coordinator", "-n", "user", "add", self.write("longer.request", text + "not_after = 4070908800\n"))
+        self.assertIn("XA/duty-8: listed already with this key; now as follows", result.out)
+        self.assertIn("until       2099-01-01", result.out)
+
+    def test_key_new_takes_its_type_at_its_word(self):
+        for words, expect in ((["--type", "rsa"], "ed25519, p256 or p384"),
+                              (["--type", "ed25519", "--holder", "desk", "--kind", "technical"], "a reading key is a P-384 key")):
+            for dry in ([], ["-n"]):
+                self.one_line(WORLD.poc("xa-coordinator", *dry, "-y", "key", "new", *words, self.path("typed.key"), expect=2), expect)
+        self.assertFalse(os.path.exists(self.path("typed.key")))
+
     def test_request_of_another_state(self):
         WORLD.poc("xb-coordinator", "user", "invite", "duty-5", "--role", "reader", "--out", self.path("duty-5.invite"))
         WORLD.poc_file(self.path("duty-5.conf"), "setup", self.path("duty-5.invite"))
+        # each of the two files in the other's place
+        result = WORLD.poc_file(self.path("duty-x.conf"), "setup", self.path("duty-5.request"), expect=1)
+        self.one_line(result, "this is a request, for the coordinator's poc user add")
+        result = WORLD.poc("xb-coordinator", "-y", "user", "add", self.path("duty-5.invite"), expect=1)
+        self.one_line(result, "this is an invitation; poc setup")
         result = WORLD.poc("xa-coordinator", "-y", "user", "add", self.path("duty-5.request"), expect=4)
         self.one_line(result, "another state")
 
@@ -126,7 +182,7 @@ class Joining(Writes):
                 self.assertEqual(WORLD.poc_file(None, "-q", "lookup", "XB", env=home).err, "")
             else:
                 self.assertEqual(result.err, "")
-        home, _ = self.join("over", "--role", "reader", "--not-after", "2001-01-01")
+        home, _ = self.join("over", "--role", "reader", "--not-after", yesterday(), invite_env=shifted(-3 * 86400))
         self.one_line(WORLD.poc_file(None, "lookup", "XB", env=home, expect=4), "its time there is over")
 
 
@@ -135,6 +191,94 @@ class Publishing(Writes):
         record = WORLD.record(user, place)
         record["pocs"][0]["sections"][0]["content"]["descriptions"] = [{"lang": "en", "text": text}]
         return record
+
+    def fresh(self, record, place):
+        """A record made of another: neither base nor digests."""
+        record = {**json.loads(json.dumps(record)), "place": place}
+        record.pop("based_on")
+        for section in [s for poc in record["pocs"] for s in poc["sections"]] + record.get("sections", []):
+            section.pop("digest")
+        return record
+
+    def test_stale_draft(self):
+        """A colleague published since the draft was made: nothing of that is lost unseen."""
+        stale = self.write("stale.json", self.changed("From the old one"))
+        base = WORLD.record("xa-coordinator", "XA")["based_on"]
+        self.assertEqual(base["seq"], self.seq())
+        WORLD.poc("xa-coordinator", "-y", "publish", self.write("colleague.json", self.changed("By a colleague")))
+        for words in (["publish", stale], ["-n", "publish", stale]):
+            result = WORLD.poc("xa-coordinator", "-y", *words, expect=1)
+            self.one_line(result, f"XA was changed meanwhile: version {base['seq'] + 1} is current, signed by the coordinator of XA, 20",
+                          f"the draft was made from version {base['seq']}.", "poc edit XA", "poc publish --replace")
+        self.assertEqual(WORLD.poc("xa-coordinator", "-y", "-o", "json", "publish", stale, expect=1).json["error"]["code"], "conflict")
+        self.assertIn("By a colleague", WORLD.poc("xb-reader", "lookup", "XA").out)
+        # another version of that very number, as after a restore
+        other = json.loads(json.dumps(self.changed("x")))
+        other["based_on"]["value"] = "ab" * 32
+        self.one_line(WORLD.poc("xa-coordinator", "-y", "publish", self.write("other.json", other), expect=1),
+                      f"made from another version {base['seq'] + 1}.")
+        for seq, words in ((0, "there was none when the draft was made"), (99, "made from version 99")):
+            other["based_on"] = {"seq": seq, **({"value": "ab" * 32} if seq else {})}
+            self.one_line(WORLD.poc("xa-coordinator", "-y", "publish", self.write("other.json", other), expect=1), words)
+        other["place"] = "XA/nowhere"
+        self.one_line(WORLD.poc("xa-coordinator", "-y", "publish", self.write("other.json", other), expect=1),
+                      "XA/nowhere has no record", "version 99")
+        WORLD.poc("xa-coordinator", "-y", "publish", "--replace", stale)
+        self.assertIn("From the old one", WORLD.poc("xb-reader", "lookup", "XA").out)
+        # an exported document says it too, and a draft that says nothing is said to
+        export = WORLD.poc("xa-coordinator", "-o", "json", "export").json["records"]
+        self.assertIn({"seq": self.seq(), "value": WORLD.record("xa-coordinator", "XA")["based_on"]["value"]},
+                      [record["record"]["based_on"] for record in export])
+        blind = self.write("blind.json", self.fresh(self.changed("Blind"), "XA"))
+        result = WORLD.poc("xa-coordinator", "-n", "publish", blind)
+        self.assertIn(f"does not say which version it was made from; it replaces version {self.seq()}", result.err)
+
+    def test_what_a_draft_says_counts(self):
+        digest = self.changed("Digest")
+        digest["pocs"][0]["sections"][0]["digest"] = "00" * 32
+        result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", self.write("digest.json", digest), expect=1)
+        self.one_line(result, "XA: pocs[0].sections[0].digest: is not that of the current record")
+        digest["pocs"][0]["id"] = "new"
+        result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", self.write("digest.json", digest), expect=1)
+        self.one_line(result, "XA: pocs[0].sections[0].digest: is of no section of the current record")
+        whole = {"record": self.changed("x"), "colour": "blue"}
+        self.one_line(WORLD.poc("xa-coordinator", "-y", "publish", self.write("whole.json", whole), expect=1), "whole.json: colour: unknown key")
+        # an expiry alone is a change, and the wrong one is refused
+        record = WORLD.record("xa-coordinator", "XA")
+        record["expires"] = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() + 30 * 86400))
+        path = self.write("expires.json", record)
+        self.assertIn(f'XA + expires: "{record["expires"]}"', WORLD.poc("xa-coordinator", "-n", "publish", path).out)
+        WORLD.poc("xa-coordinator", "-y", "publish", path)
+        self.assertEqual(WORLD.record("xb-reader", "XA")["expires"], record["expires"])
+        self.assertEqual(WORLD.poc("xa-coordinator", "-o", "json", "publish", path).json["unchanged"], ["XA"])
+        record = WORLD.record("xa-coordinator", "XA")
+        record["expires"] = "2001-01-01T00:00:00Z"
+        result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", self.write("expires.json", record), expect=1)
+        self.one_line(result, "XA: expires: must lie ahead")
+
+    def test_useless_drafts(self):
+        """What the rules allow and nobody could use is told before it is signed."""
+        record = self.changed("Useless")
+        office = record["pocs"][0]["sections"][0]["content"]
+        office["hours"]["zone"] = "Europe/Pariss"
+        path = self.write("zone.json", record)
+        result = WORLD.poc("xa-coordinator", "-n", "publish", path, expect=1)
+        self.one_line(result, "zone.json: pocs[0].sections[0].content.hours.zone", '"Europe/Pariss"')
+        # a machine without a database of zones cannot tell, and takes any
+        blind = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs none /usr/share/zoneinfo && exec "$@"', "sh"]
+        if run(*blind, "true", expect=None).status == 0:
+            run(*blind, POC, "-c", WORLD.conf("xa-coordinator"), "-n", "publish", path, env=WORLD.env)
+        record = self.changed("Useless")
+        for section in record["pocs"][1]["sections"]:
+            section["content"].pop("channels")
+        result = WORLD.poc("xa-coordinator", "-n", "publish", self.write("mute.json", record), expect=1)
+        self.one_line(result, "mute.json: pocs[1].channels", "nobody could reach it")
+        for section in record["pocs"][1]["sections"]:
+            section["content"]["websites"] = ["https://mfa.example"]
+        WORLD.poc("xa-coordinator", "-n", "publish", self.write("mute.json", record))
+        record["pocs"][0]["sections"][0]["content"]["descriptions"] = [{"lang": "ru", "text": "Описание"}]
+        result = WORLD.poc("xa-coordinator", "-n", "publish", self.write("script.json", record), expect=1)
+        self.one_line(result, "descriptions", "Latin script")
 
     def test_publish_shows_asks_and_proves(self):
         before = self.seq()
@@ -172,17 +316,15 @@ class Publishing(Writes):
     def test_bundle_is_all_or_nothing(self):
         before = self.seq()
         good = self.write("good.json", self.changed("One of a bundle"))
-        unit = self.changed("A unit")
-        unit["place"] = "XA/south"
+        unit = self.fresh(self.changed("A unit"), "XA/south")
         bad = json.loads(json.dumps(unit))
         bad["pocs"][0]["sections"][0]["content"]["channels"][0]["value"] = "none"
         result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", good, self.write("unit.json", bad), expect=1)
         self.one_line(result, "unit.json", "channels[0]")
         self.assertEqual(self.seq(), before)
         WORLD.poc("xb-reader", "lookup", "XA/south", expect=5)
-        # refused by the directory, not by the program: the same name twice
         result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", good, good, expect=1)
-        self.one_line(result)
+        self.one_line(result, "XA: two drafts of one place")
         self.assertEqual(self.seq(), before)
         done = WORLD.poc("xa-coordinator", "-y", "-o", "json", "publish", good, self.write("unit.json", unit)).json
         self.assertEqual([r["name"] for r in done["results"]], ["R/XA", "R/XA/south"])
@@ -198,11 +340,12 @@ class Publishing(Writes):
         after = WORLD.record("xa-coordinator", "XA")
         self.assertGreater(after["confirmed"], before["confirmed"])
         for record in (before, after):
-            for member in ("confirmed", "expires"):
+            for member in ("confirmed", "expires", "based_on"):
                 record.pop(member)
         self.assertEqual(before, after)
         self.assertEqual(WORLD.poc("xa-coordinator", "-o", "json", "history", "XA").json["versions"][-1]["change"], "confirmed")
-        WORLD.poc("xa-coordinator", "-y", "confirm", "--all")
+        self.assertEqual(len(WORLD.poc("xa-coordinator", "-y", "-o", "json", "confirm", "XA", "XA").json["results"]), 1)
+        WORLD.poc("xa-coordinator", "-y", "confirm", "--all", "XA")
         result = WORLD.poc("xa-coordinator", "-y", "confirm", "XA/north", expect=5)
         self.one_line(result, "XA/north has no record to confirm")
 
@@ -216,6 +359,9 @@ class Publishing(Writes):
         result = WORLD.poc("ad-coordinator", "withdraw", "--poc", "second", expect=2)
         self.assertIn("AD, second will be withdrawn at once", result.out)
         WORLD.poc("ad-coordinator", "-y", "withdraw", "--poc", "second")
+        last = WORLD.record("ad-coordinator", "AD")["pocs"][0]["id"]
+        self.one_line(WORLD.poc("ad-coordinator", "-y", "withdraw", "--poc", last, expect=1),
+                      f"{last} is the only point of contact of AD", "poc withdraw AD")
         WORLD.poc("xa-reader", "lookup", "AD", "--kind", "diplomatic", expect=5)
         WORLD.poc("ad-coordinator", "-y", "withdraw")
         result = WORLD.poc("xa-reader", "lookup", "AD", expect=5)
@@ -224,10 +370,12 @@ class Publishing(Writes):
         self.assertEqual((answer["place"], answer["verdict"]["status"]), ("AD", "withdrawn"))
         self.one_line(WORLD.poc("ad-coordinator", "-y", "withdraw", expect=5), "AD has no record to withdraw")
         self.one_line(WORLD.poc("ad-coordinator", "-y", "confirm", expect=5), "AD is withdrawn")
+        self.one_line(WORLD.poc("ad-coordinator", "-y", "confirm", "--all"), "AD has no record to confirm")
         self.assertEqual([v["change"] for v in WORLD.poc("xa-reader", "-o", "json", "history", "AD").json["versions"]],
                          ["published", "published", "published", "withdrawn"])
         self.assertNotIn("AD ", WORLD.poc("xa-reader", "search", "Andorra").out)
-        WORLD.poc("ad-coordinator", "-y", "publish", self.path("ad.json"))  # and back again
+        self.one_line(WORLD.poc("ad-coordinator", "-y", "publish", self.path("ad.json"), expect=1), "AD was changed meanwhile")
+        WORLD.poc("ad-coordinator", "-y", "publish", "--replace", self.path("ad.json"))  # and back again
         WORLD.poc("xa-reader", "lookup", "AD", "--kind", "diplomatic")
 
 
@@ -313,10 +461,42 @@ class Editing(Writes):
     def test_giving_up(self):
         before = self.seq()
         self.one_line(self.edit(': >"$1"', "-y", expect=1), "empty: nothing was changed")
-        result = self.edit("exit 3", "-y", expect=1)
+        self.one_line(self.edit("exit 3", "-y", expect=1), "the editor")  # nothing was written, nothing is kept
+        result = self.edit('sed -i "s/Ministry of Foreign/Lost Ministry of Foreign/" "$1"; exit 3', "-y", expect=1)
         self.assertIn("the editor", result.err.splitlines()[0])
+        with open(self.kept(result), encoding="utf-8") as file:
+            self.assertIn("Lost Ministry", file.read())
+        os.unlink(self.kept(result))
+        result = self.edit('sed -i "s/Ministry of Foreign/Tried Ministry of Foreign/" "$1"', "-n")
         os.unlink(self.kept(result))
         self.assertEqual(self.seq(), before)
+        leftovers = [f for _, _, files in os.walk(WORLD.path("users")) for f in files if f.startswith("edit-")]
+        self.assertEqual(leftovers, [])
+
+    def test_no_editor(self):
+        for words in (["edit"], ["edit", self.write("any.json", "{}")]):
+            result = WORLD.poc("xa-coordinator", *words, env={"EDITOR": "", "VISUAL": ""}, expect=2)
+            self.one_line(result, "no terminal", "EDITOR")
+
+    def test_edit_what_is_not_ours(self):
+        env = {"EDITOR": self.editor("editor", 'touch "$0.ran"'), "VISUAL": ""}
+        self.one_line(WORLD.poc("xa-coordinator", "edit", "XB", env=env, expect=4), "XB is not a record of XA")
+        self.one_line(WORLD.poc("xa-coordinator", "edit", "nosuch.json", env=env, expect=5), "nosuch.json: there is no such file")
+        self.assertFalse(os.path.exists(env["EDITOR"] + ".ran"))
+
+    def test_edit_a_file(self):
+        before = self.seq()
+        record = WORLD.record("xa-coordinator", "XA")
+        path = self.write("draft.json", json.dumps(record, indent=1))
+        env = {"EDITOR": self.editor("editor", 'sed -i "s/Ministry of Foreign Affairs/The Ministry of Foreign Affairs/" "$1"'), "VISUAL": ""}
+        result = WORLD.poc("xa-coordinator", "-y", "edit", path, env=env)
+        self.assertIn("The Ministry of Foreign", result.out)
+        self.assertEqual(self.seq(), before + 1)
+        env["EDITOR"] = self.editor("editor", 'sed -i "s/The Ministry/Ministry/" "$1"; exit 1')
+        self.one_line(WORLD.poc("xa-coordinator", "-y", "edit", path, env=env, expect=1), "the editor")
+        with open(path, encoding="utf-8") as file:
+            self.assertNotIn("The Ministry", file.read())
+        self.one_line(WORLD.poc("xa-coordinator", "-y", "publish", path, expect=1), "XA was changed meanwhile")
 
     def test_mistakes_are_named_and_kept(self):
         before = self.seq()
@@ -343,7 +523,7 @@ class Editing(Writes):
         publish = f'"{os.environ["POCD_BUILD"]}/clients/poc" -c "{WORLD.conf("xa-coordinator")}" -y -q publish "{path}"'
         before = self.seq()
         result = self.edit(f'{publish} && sed -i "s/Ministry of Foreign Affairs/Foreign Office/" "$1"', "-y", expect=1)
-        self.assertIn("XA was changed by another meanwhile", result.err.splitlines()[0])
+        self.assertIn("XA was changed meanwhile: ", result.err.splitlines()[0])
         self.assertEqual(self.seq(), before + 1)
         kept = self.kept(result)
         with open(kept, encoding="utf-8") as file:

@@ -102,16 +102,67 @@ class Lists(unittest.TestCase):
         out = os.path.join(self.folder.name, "d")
         report = run(POCADM, "-o", "json", "import", path, "--out", out).json
         self.assertEqual([row["outcome"] for row in report["rows"]], ["imported", "conflict"])
+        self.assertEqual(report["rows"][1]["reason"], "mailbox differs: new@cert.br, line 2 has old@cert.br")
         with open(os.path.join(out, "BR.json"), encoding="utf-8") as file:
             channels = json.load(file)["pocs"][0]["sections"][0]["content"]["channels"]
         self.assertEqual([(c["value"], c["source"], c["source_date"]) for c in channels],
                          [("new@cert.br", "b", "2024-01-01"), ("old@cert.br", "a", "2020-01-01")])
+
+    def test_other_scripts(self):
+        """A list in another script costs no team its draft, nor what else is known of it."""
+        path = os.path.join(self.folder.name, "list.csv")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write("country,team,mailbox,description,constituency\nRU,Центр,x@y.example,Описание,Страна\nBG,CERT BG,a@bg.example,Описание,All\n")
+        out = os.path.join(self.folder.name, "d")
+        report = run(POCADM, "-o", "json", "import", path, "--out", out).json
+        self.assertEqual([row["outcome"] for row in report["rows"]], ["incomplete", "imported"])
+        self.assertIn("Latin script", report["rows"][0]["reason"])
+        with open(os.path.join(out, "RU.json"), encoding="utf-8") as file:
+            content = json.load(file)["pocs"][0]["sections"][0]["content"]
+        self.assertEqual([text["text"] for text in content["names"]], ["Центр", "x@y.example"])
+        self.assertEqual(content["incomplete"], ["name"])
+        for texts in (content["descriptions"], content["constituency"]["descriptions"]):
+            self.assertEqual([text["lang"] for text in texts], ["und", "en"])
+
+    def test_a_bad_number_costs_nothing_else(self):
+        path = os.path.join(self.folder.name, "list.csv")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write("country,team,mailbox,phone\nNZ,CERT NZ,info@cert.nz.example,+64 4 000\nBR,CERT.br,a@cert.br.example,+55 11 ask for the desk\n")
+        report = run(POCADM, "-o", "json", "import", path, "--out", os.path.join(self.folder.name, "d")).json
+        self.assertEqual([row["outcome"] for row in report["rows"]], ["imported", "imported"])
+        for place, number in (("NZ", "+64 4 000"), ("BR", "+55 11 ask for the desk")):
+            with open(os.path.join(self.folder.name, "d", place + ".json"), encoding="utf-8") as file:
+                channels = json.load(file)["pocs"][0]["sections"][0]["content"]["channels"]
+            self.assertEqual([(c["type"], c["value"]) for c in channels][0], ("telephone", number))
 
     def test_nothing_usable_is_an_error(self):
         result = run(POCADM, "import", os.path.join(CONTACTS, "csirt_regions_france.csv"), "--out", self.folder.name + "/x", expect=1)
         self.assertEqual(len([line for line in result.out.splitlines() if "no country: say which with --state" in line]), 15)
         self.assertIn("pocadm: no draft was made: none of the 15 rows could be used", result.err)
         self.assertFalse(os.path.exists(self.folder.name + "/x"))
+        report, _ = self.imported("csirt_regions_france.csv", expect=1)  # every row is accounted for all the same
+        self.accounted("csirt_regions_france.csv", report, {})
+        self.assertEqual((report["schema"], report["error"]["code"]), ("poc.import/1", "invalid"))
+
+    def test_edited_drafts_are_kept(self):
+        _, before = self.imported("national_teams.csv")
+        out = os.path.join(self.folder.name, "drafts-national_teams.csv")
+        self.imported("national_teams.csv")  # the same again is no loss
+        for name in ("FR.json", "GB.json"):
+            with open(os.path.join(out, name), "a", encoding="utf-8") as file:
+                file.write("\n# edited\n")
+        os.unlink(os.path.join(out, "US.json"))
+        command = [POCADM, "import", os.path.join(CONTACTS, "national_teams.csv"), "--out", out]
+        for dry in ([], ["-n"]):
+            result = run(*command, *dry, expect=1)
+            self.assertEqual(result.err.count("was edited since"), 2, result)
+            for words in (f"{out}/FR.json was edited since", f"{out}/GB.json was edited since", "nothing was written: 2 drafts", "--force"):
+                self.assertIn(words, result.err)
+        report = run(*command, "-o", "json", expect=1).json
+        self.assertEqual((report["kept"], report["error"]["code"], len(report["rows"])), ([f"{out}/FR.json", f"{out}/GB.json"], "conflict", 116))
+        self.assertFalse(os.path.exists(os.path.join(out, "US.json")))
+        _, after = self.imported("national_teams.csv", "--force")
+        self.assertEqual(after, before)
 
     def test_dry_run_writes_nothing(self):
         report, drafts = self.imported("national_teams.csv", "--dry-run")

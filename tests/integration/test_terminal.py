@@ -35,7 +35,8 @@ def office(name, **more):
 
 
 def on_terminal(user, *words, answers=(), env=None):
-    """Runs poc on a terminal of its own, answering each question; returns (exit status, all that was shown)."""
+    """Runs poc on a terminal of its own, answering each question, an answer may be a function that gives it; returns (exit
+    status, all that was shown)."""
     answers, shown, asked = list(answers), b"", 0
     master, slave = pty.openpty()
     environment = {**WORLD.env, "TERM": "xterm", **(env or {})}
@@ -54,7 +55,8 @@ def on_terminal(user, *words, answers=(), env=None):
         questions = len(re.findall(rb"\[[yY]/[nN]\] ", shown))
         if questions > asked and answers:
             asked = questions
-            os.write(master, answers.pop(0).encode() + b"\n")
+            answer = answers.pop(0)
+            os.write(master, (answer() if callable(answer) else answer).encode() + b"\n")
     status = process.wait(timeout=30)
     os.close(master)
     return status, shown.decode("utf-8").replace("\r\n", "\n")
@@ -77,6 +79,16 @@ class Questions(unittest.TestCase):
         self.assertEqual(status, 0, shown)
         self.assertIn("proven", shown)
         self.assertEqual(self.seq(), before + 1)
+
+    def test_another_is_faster(self):
+        """While the question stands, somebody else publishes."""
+        def yes_too_late():
+            time.sleep(1.1)  # in the same second it would be the very same version
+            WORLD.poc("xb-coordinator", "-y", "confirm")
+            return "y"
+        status, shown = on_terminal("xb-coordinator", "confirm", answers=[yes_too_late])
+        self.assertEqual(status, 1, shown)
+        self.assertRegex(shown, r"poc: R/XB was changed by another a moment ago; its version \d+ is current now: look at it and try again")
 
     def test_every_change_asks(self):
         record = WORLD.record("xa-coordinator", "XA")

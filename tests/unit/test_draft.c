@@ -90,7 +90,7 @@ static void test_round(void **state)
 static void test_lookup_document(void **state)
 {
 	struct draft *draft =
-	    read_draft("{'schema':'poc.lookup/1','place':'BR','record':{'place':'BR','pocs':[]},'x':1}");
+	    read_draft("{'schema':'poc.lookup/1','place':'BR','record':{'place':'BR','pocs':[]},'open_now':null}");
 	(void)state;
 	assert_string_equal(draft->name.text, "R/BR");
 	draft_destroy(draft);
@@ -111,6 +111,12 @@ static void test_refused(void **state)
 	    {"{'place':7}", "place"},
 	    {"{'place':'BR','schema':'poc.record/2'}", "schema"},
 	    {"{'place':'BR','colour':1}", "colour"},
+	    {"{'record':{'place':'BR','pocs':[]},'pocs':[]}", "pocs"},
+	    {"{'place':'BR','based_on':1}", "based_on."},
+	    {"{'place':'BR','based_on':{'seq':-1}}", "based_on.seq"},
+	    {"{'place':'BR','based_on':{'seq':1}}", "based_on.value"},
+	    {"{'place':'BR','based_on':{'seq':0,'value':'00'}}", "based_on.value"},
+	    {"{'place':'BR','based_on':{'seq':0,'version':1}}", "based_on.version"},
 	    {"{'place':'BR','withdrawn':'yes'}", "withdrawn"},
 	    {"{'place':'BR','expires':'tomorrow'}", "expires"},
 	    {"{'place':'BR','expires':'2026-02-30T00:00:00Z'}", "expires"},
@@ -169,6 +175,12 @@ static void test_check(void **state)
 		 "}]"),
 	     "pocs[0].sections[0].content.persons[1].id"},
 	    {"{'place':'BR','pocs':[{'id':'a','kind':'technical'}]}", "pocs[0].sections"},
+	    {POC("'names':[{'lang':'ru','text':'\\u0411'}]"), "pocs[0].sections[0].content.names"},
+	    {POC("'descriptions':[{'lang':'ru','text':'\\u0411'}]"), "pocs[0].sections[0].content.descriptions"},
+	    {POC("'constituency':{'descriptions':[{'lang':'ru','text':'\\u0411'}]}"),
+	     "pocs[0].sections[0].content.constituency.descriptions"},
+	    {POC("'persons':[{'id':'p','names':[{'lang':'ru','text':'\\u0411'}]}]"),
+	     "pocs[0].sections[0].content.persons[0].names"},
 	    {"{'place':'BR','pocs':[{'id':'a','kind':'coordinator'}]}", "pocs[0].kind"},
 	    {POC("'channels':[{'id':'p','type':'phone','value':'123'}]"),
 	     "pocs[0].sections[0].content.channels[0].value"},
@@ -182,6 +194,43 @@ static void test_check(void **state)
 		struct refusal why = {0};
 		assert_int_equal(draft_check(draft, &why), STATUS_INVALID);
 		if (strcmp(why.field, rows[i].field) != 0)
+			fail_msg("%s: %s", rows[i].text, why.field);
+		draft_destroy(draft);
+	}
+}
+
+#define MAIL "'id':'e','type':'email','value':'a@b.example'"
+
+/* What the rules allow and nobody could use. */
+static void test_check_use(void **state)
+{
+	static const struct {
+		const char *text, *field; /* NULL: good */
+	} rows[] = {
+	    {POC("'names':[{'lang':'en','text':'a'}]"), "pocs[0].channels"},
+	    {POC("'channels':[{" MAIL "}]"), NULL},
+	    {POC("'websites':['https://a.example']"), NULL},
+	    {POC("'persons':[{'id':'p','names':[{'lang':'en','text':'A'}],'channels':[{" MAIL "}]}]"), NULL},
+	    {"{'place':'BR','pocs':[{'id':'a','kind':'technical','sections':[{'name':'b','content':{}},{'name':'c',"
+	     "'digest':'0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef','content':null}]}]}",
+	     NULL},
+	    {POC("'channels':[{" MAIL "}],'hours':{'zone':'Europe/Paris','always':true}"), NULL},
+	    {POC("'channels':[{" MAIL "}],'hours':{'zone':'Europe/Brazil','always':true}"),
+	     "pocs[0].sections[0].content.hours.zone"},
+	    {POC("'channels':[{" MAIL ",'hours':{'zone':'Mars/Base','always':true}}]"),
+	     "pocs[0].sections[0].content.channels[0].hours.zone"},
+	    {POC("'persons':[{'id':'p','names':[{'lang':'en','text':'A'}],'channels':[{" MAIL
+		 ",'hours':{'zone':'Mars/Base','always':true}}]}]"),
+	     "pocs[0].sections[0].content.persons[0].channels[0].hours.zone"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct draft *draft = read_draft(rows[i].text);
+		struct refusal why = {0};
+		if (draft_check(draft, &why) != 0)
+			fail_msg("%s: %s", rows[i].text, why.field);
+		assert_int_equal(draft_check_use(draft, &why), rows[i].field ? STATUS_INVALID : 0);
+		if (strcmp(why.field, rows[i].field ? rows[i].field : "") != 0)
 			fail_msg("%s: %s", rows[i].text, why.field);
 		draft_destroy(draft);
 	}
@@ -239,6 +288,21 @@ static void test_build(void **state)
 				first.record->pocs[0]->sections[0]->digest.data, 32);
 	assert_memory_equal(third.record->pocs[0]->sections[1]->digest.data,
 			    first.record->pocs[0]->sections[1]->digest.data, 32);
+	built_finish(&third);
+	/* A digest that is given is that of the current record, or is refused. */
+	const struct hash directory = hash_of("directory", 9);
+	for (int at = 0; at < 2; at++) {
+		struct draft_section *section = at == 0 ? &again->pocs[0].sections[0] : &again->sections[0];
+		section->digest.bytes[0] ^= 1;
+		assert_int_equal(draft_build(again, &directory, 2, &directory, first.record, first.bytes, 4, NOW + 2000,
+					     &third.record, &third.sections, &why),
+				 STATUS_INVALID);
+		assert_string_equal(why.field, at == 0 ? "pocs[0].sections[0].digest" : "sections[0].digest");
+		section->digest.bytes[0] ^= 1;
+	}
+	again->pocs[0].sections[0].digest.bytes[0] ^= 1;
+	draft_forget_digests(again);
+	build(again, &first, NOW + 2000, &third);
 	built_finish(&first);
 	built_finish(&second);
 	built_finish(&third);
@@ -277,6 +341,33 @@ static void test_withheld(void **state)
 	draft_destroy(partial);
 }
 
+/* What a draft was made from goes with it. */
+static void test_base(void **state)
+{
+	struct draft *draft = read_draft("{'place':'BR','expires':'2027-01-01T00:00:00Z','based_on':{'seq':7,'value':"
+					 "'0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'}}");
+	struct draft *none = read_draft("{'place':'BR'}"), *first = read_draft("{'place':'BR','based_on':{'seq':0}}");
+	struct hash value;
+	(void)state;
+	hash_from_hex("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", &value);
+	assert_true(draft->base.known && draft->base.seq == 7 && hash_compare(&draft->base.value, &value) == 0);
+	assert_false(none->base.known);
+	assert_true(first->base.known && first->base.seq == 0);
+	json_t *json = draft_to_json(draft), *json_none = draft_to_json(none), *json_first = draft_to_json(first);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "based_on"), "seq")), 7);
+	assert_null(json_object_get(json_none, "based_on"));
+	assert_int_equal(json_object_size(json_object_get(json_first, "based_on")), 1);
+	draft_forget_base(draft); /* and its expiry */
+	assert_false(draft->base.known);
+	assert_int_equal(draft->expires, 0);
+	json_decref(json);
+	json_decref(json_none);
+	json_decref(json_first);
+	draft_destroy(draft);
+	draft_destroy(none);
+	draft_destroy(first);
+}
+
 static void test_times(void **state)
 {
 	char text[32];
@@ -300,7 +391,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_round), cmocka_unit_test(test_lookup_document), cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_check), cmocka_unit_test(test_build),           cmocka_unit_test(test_withheld),
-	    cmocka_unit_test(test_times),
+	    cmocka_unit_test(test_base),  cmocka_unit_test(test_check_use),       cmocka_unit_test(test_times),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,7 +158,7 @@ static void test_newest_first(void **state)
 	assert_string_equal(channel_of(ncsc, "email")->value, "enquiries@ncsc.gov.uk");
 	assert_string_equal(channel_of(ncsc, "email-2")->value, "incidents@ncsc.gov.uk");
 	assert_string_equal(channel_of(ncsc, "phone")->value, "+443001232040");
-	assert_row(50, IMPORT_CONFLICT, "GB", "mailbox differs: incidents@ncsc.gov.uk");
+	assert_row(50, IMPORT_CONFLICT, "GB", "mailbox differs: incidents@ncsc.gov.uk, line 49 has ");
 }
 
 static void test_european_teams(void **state)
