@@ -495,7 +495,7 @@ static int fill_from_json(const json_t *json, struct draft *draft, struct refusa
 /* The record of a whole lookup document, or the document itself. */
 static int record_of(const json_t *json, const json_t **record, struct refusal *why)
 {
-	static const char *const keys[] = {"schema", "place", "record", "open_now", "verdict", NULL};
+	static const char *const keys[] = {"schema", "place", "record", "open_now", "remarks", "verdict", NULL};
 
 	*record = json;
 	if (!json_object_get(json, "record"))
