@@ -219,10 +219,10 @@ static int add_draft(struct publishing *p, const struct draft *draft, const stru
 	return status;
 }
 
-static int finish_publishing(struct publishing *p, const char *question, const char *command)
+static int finish_publishing(struct publishing *p, const char *question)
 {
 	json_t *more = json_pack("{s:O,s:O}", "changes", p->changes, "unchanged", p->unchanged);
-	int status = make_finish(p->cli, p->poc, &p->group, question, command, more);
+	int status = make_finish(p->cli, p->poc, &p->group, question, more);
 
 	json_decref(more);
 	return status;
@@ -236,7 +236,7 @@ int publish_draft(struct cli *cli, const struct draft *draft, const struct publi
 	if (status == 0)
 		status = add_draft(&p, draft, base);
 	if (status == 0)
-		status = finish_publishing(&p, tr("Sign and publish?"), "publish");
+		status = finish_publishing(&p, tr("Sign and publish?"));
 	close_publishing(&p);
 	return status;
 }
@@ -300,7 +300,7 @@ int poc_cmd_publish(struct cli *cli)
 		draft_destroy(draft);
 	}
 	if (status == 0)
-		status = finish_publishing(&p, tr("Sign and publish?"), "publish");
+		status = finish_publishing(&p, tr("Sign and publish?"));
 	close_publishing(&p);
 	return status;
 }
@@ -374,7 +374,7 @@ int poc_cmd_confirm(struct cli *cli)
 			status = add_confirmation(&p, &name);
 	}
 	if (status == 0)
-		status = finish_publishing(&p, tr("Sign that this is still correct?"), "confirm");
+		status = finish_publishing(&p, tr("Sign that this is still correct?"));
 	close_publishing(&p);
 	return status;
 }
@@ -436,7 +436,7 @@ int poc_cmd_withdraw(struct cli *cli)
 	if (status == 0)
 		status = add_withdrawal(&p, &name, cli_value(cli, "poc"));
 	if (status == 0)
-		status = finish_publishing(&p, tr("Sign the withdrawal?"), "withdraw");
+		status = finish_publishing(&p, tr("Sign the withdrawal?"));
 	close_publishing(&p);
 	return status;
 }

@@ -101,7 +101,14 @@ class Usage(People):
             self.one_line(result)
             error = result.json["error"]
             self.assertEqual((error["code"], sorted(error)), (code, ["code", "message"]))
+            self.assertEqual(result.json["schema"], f"poc.{next((w for w in words if w in ('verify', 'publish')), 'lookup')}/1")
             self.assertIn(error["message"], result.err)
+
+    def test_schema_of_errors(self):
+        for words, schema in ((["looks"], "error"), (["user"], "error"), (["user", "add", "/none"], "user-add"), (["edit"], "edit"),
+                              (["notice", "show"], "notice-show"), (["notice", "ack", "ABCD"], "notice-ack"), (["status", "x"], "status")):
+            answer = WORLD.poc("xa-reader", "-o", "json", *words, expect=None).json
+            self.assertEqual((answer["schema"], "error" in answer), (f"poc.{schema}/1", True), words)
 
     def test_options_end(self):
         self.refused(5, ['"-x" is no place'], "lookup", "--", "-x")
