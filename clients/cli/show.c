@@ -461,20 +461,27 @@ static void print_details(const struct draft_poc *poc, const struct show_filter 
 	}
 }
 
-void show_record(const struct draft *draft, const struct show_filter *filter, int64_t now)
+bool show_record(const struct draft *draft, const struct show_filter *filter, int64_t now)
 {
+	bool printed = false;
+
 	for (size_t i = 0; i < draft->n_pocs; i++) {
 		if (wanted(&draft->pocs[i], filter))
 			print_calls(draft, &draft->pocs[i], filter, now);
 	}
 	for (size_t i = 0; i < draft->n_pocs; i++) {
-		if (wanted(&draft->pocs[i], filter))
-			print_details(&draft->pocs[i], filter);
+		if (!wanted(&draft->pocs[i], filter))
+			continue;
+		print_details(&draft->pocs[i], filter);
+		printed = true;
 	}
 	for (size_t i = 0; i < draft->n_sections; i++) {
-		if (draft->sections[i].content != NULL && section_wanted(&draft->sections[i], filter))
-			print_section(&draft->sections[i]);
+		if (draft->sections[i].content == NULL || !section_wanted(&draft->sections[i], filter))
+			continue;
+		print_section(&draft->sections[i]);
+		printed = true;
 	}
+	return printed;
 }
 
 void show_clock(const struct poc_verdict *v)
@@ -525,7 +532,7 @@ void show_verdict(const struct poc_verdict *v)
 	int64_t time = v->time_ms / 1000;
 	const bool late = !v->offline && now - time > CHECKPOINT_LATE;
 
-	printf("\n%s%s%s", paint("\033[1m"), tr("verified: "), paint("\033[0m"));
+	printf("%s%s%s", paint("\033[1m"), tr("verified: "), paint("\033[0m"));
 	printf(tr("signed by the %s"), v->signed_by);
 	if (v->status == POC_SUSPENDED)
 		printf("; %s", tr("the state is SUSPENDED"));

@@ -60,6 +60,7 @@ class Places(People):
     def test_what_the_record_has_not(self):
         result = WORLD.poc("xa-reader", "lookup", "AD", "--kind", "diplomatic", expect=5)
         self.one_line(result, "AD (Andorra) has no diplomatic point of contact")
+        self.assertTrue(result.out.startswith("verified: "), result)
         result = WORLD.poc("xa-reader", "lookup", "XB", "--section", "cellar", expect=5)
         self.one_line(result, "XB has no section cellar")
 
@@ -103,6 +104,17 @@ class Usage(People):
             self.assertEqual((error["code"], sorted(error)), (code, ["code", "message"]))
             self.assertEqual(result.json["schema"], f"poc.{next((w for w in words if w in ('verify', 'publish')), 'lookup')}/1")
             self.assertIn(error["message"], result.err)
+
+    def test_verify_takes_files(self):
+        """A pipe that nobody writes into is not waited for; standard input is read."""
+        path = os.path.join(WORLD.root, "fifo")
+        os.mkfifo(path)
+        self.refused(2, [f"{path} is not a regular file", '"-"'], "verify", path, timeout=10)
+        self.refused(2, ["is not a regular file"], "verify", WORLD.root)
+        proof = os.path.join(WORLD.root, "stdin.proof")
+        WORLD.poc("xa-reader", "lookup", "XB", "--save", proof)
+        with open(proof, "rb") as file:
+            self.assertIn("XB technical", WORLD.poc("xa-reader", "verify", "-", stdin=file).out)
 
     def test_schema_of_errors(self):
         for words, schema in ((["looks"], "error"), (["user"], "error"), (["user", "add", "/none"], "user-add"), (["edit"], "edit"),
