@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
 import unittest
 
 from harness import POC, POCADM, World, main, run, shifted
@@ -299,6 +300,36 @@ class Machine(People):
         with open(held, "wb") as file:
             file.write(good)
         WORLD.poc(name, "lookup", "XB")
+
+    def test_state_folder_of_another(self):
+        """Who may not read or make it is told which, and its permission."""
+        top = tempfile.mkdtemp(prefix="pocd-test-")
+        self.addCleanup(shutil.rmtree, top)
+        poc, conf, state = (os.path.join(top, name) for name in ("poc", "poc.conf", "state"))
+        shutil.copy(POC, poc)
+        with open(conf, "w", encoding="ascii") as out:
+            out.write(f"[directory]\nid = {'ab' * 32}\nserver = 127.0.0.1:1\n[state]\ndir = {state}\n")
+        for path, mode in ((top, 0o755), (poc, 0o755), (conf, 0o644)):
+            os.chmod(path, mode)
+        folder = os.path.join(state, "ab" * 8)
+        nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+
+        def refused(*words):
+            result = run(poc, "-c", conf, "--offline", "lookup", "XB", expect=1, cwd="/", env={"LC_ALL": "C.UTF-8"}, **nobody)
+            self.one_line(result, "Permission denied", f"this is user {65534 if nobody else os.geteuid()}", *words)
+        os.makedirs(folder)
+        for path in (folder, state):
+            os.chmod(path, 0)
+            refused(folder, f"({path} has mode 0000")
+            os.chmod(path, 0o755)
+        with open(os.path.join(folder, "held"), "wb"):
+            pass
+        os.chmod(os.path.join(folder, "held"), 0)
+        refused(os.path.join(folder, "held"), "held has mode 0000")
+        shutil.rmtree(state)
+        os.chmod(top, 0o555)
+        refused(folder, f"({top} has mode 0555")
+        os.chmod(top, 0o755)
 
     def test_clock_far_off(self):
         name = WORLD.variant("xa-reader", "clock", {})
