@@ -220,6 +220,14 @@ static int take_letters(struct parsing *p, const char *text)
 	return 0;
 }
 
+/* "poc.user-list/1" of the words "user list". */
+static void name_schema(struct cli *cli, const char *words)
+{
+	snprintf(cli->schema, sizeof cli->schema, "poc.%.60s/1", words);
+	for (char *at = cli->schema; *at != '\0'; at++)
+		*at = *at == ' ' ? '-' : *at;
+}
+
 /* A word: the next command, or an argument of it. */
 static int take_word(struct parsing *p, char *word)
 {
@@ -236,8 +244,8 @@ static int take_word(struct parsing *p, char *word)
 		snprintf(p->trail + used, sizeof p->trail - used, "%s%s", used > 0 ? " " : "", word);
 		cli->command = c;
 		p->commands = c->below;
-		used = strlen(cli->name);
-		snprintf(cli->name + used, sizeof cli->name - used, "%s%s", used > 0 ? "-" : "", word);
+		if (p->commands == NULL)
+			name_schema(cli, p->trail);
 		return 0;
 	}
 	return cli_fail(cli, STATUS_USAGE, tr("unknown command \"%s%s%s\"; %s --help lists them"), p->trail,
@@ -295,6 +303,7 @@ int cli_main(const char *program, const char *about, const struct command *comma
 	struct cli cli = {.program = program};
 	struct parsing p = {.cli = &cli, .commands = commands, .argc = argc, .at = 1, .argv = argv};
 
+	name_schema(&cli, "error");
 	umask(077);
 	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like any other */
 	cli.argv = calloc((size_t)argc + 1, sizeof *cli.argv);
@@ -389,11 +398,8 @@ int cli_fail(struct cli *cli, int code, const char *format, ...)
 	fflush(stdout); /* what was found before comes before */
 	fprintf(stderr, "%s: %s\n", cli->program, safe != NULL ? safe : "out of memory");
 	free(safe);
-	if (cli->json && !cli->collecting) {
-		char schema[100];
-		snprintf(schema, sizeof schema, "poc.%s/1", cli->name[0] != '\0' ? cli->name : "error");
-		cli_document(cli, schema, json_pack("{s:o}", "error", cli_error_json(cli)));
-	}
+	if (cli->json && !cli->collecting)
+		cli_document(cli, cli->schema, json_pack("{s:o}", "error", cli_error_json(cli)));
 	return code;
 }
 

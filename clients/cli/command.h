@@ -33,7 +33,6 @@ enum { CLI_VALUES_MAX = 64 };
 struct cli {
 	const char *program;
 	const struct command *command;
-	char name[80]; /* of the command as schemas have it: "user-add"; empty before one is known */
 	/* global flags */
 	const char *config;
 	const char *servers;
@@ -48,6 +47,7 @@ struct cli {
 		const char *value;
 	} values[CLI_VALUES_MAX];
 	size_t n_values;
+	char schema[80];  /* of the command's document, also where it is an error: "poc.user-list/1" */
 	struct conf conf; /* read before the command runs */
 	bool failed;      /* an error was printed */
 	/* Where one command asks for several things, each may fail by itself: then an error's document is not printed
@@ -65,8 +65,8 @@ const char *cli_value(const struct cli *cli, const char *name);
 bool cli_has(const struct cli *cli, const char *name);
 const char *cli_nth(const struct cli *cli, const char *name, size_t n);
 
-/* Prints the error (a line on stderr; in JSON mode also the error document of the command's schema, poc.error/1 where
- * no command is known, on stdout), once.  Returns code. */
+/* Prints the error (a line on stderr; in JSON mode also the error document on stdout, of the command's schema, or
+ * "poc.error/1" before a command is known), once.  Returns code. */
 int cli_fail(struct cli *cli, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int cli_refused(struct cli *cli, const struct refusal *why);
 
@@ -77,7 +77,7 @@ json_t *cli_error_json(const struct cli *cli);
 void cli_note(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_detail(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Prints the command's JSON document; takes the reference.  schema: "poc.lookup/1". */
+/* Prints a JSON document; takes the reference.  schema: mostly cli->schema, "poc.lookup/1". */
 void cli_document(struct cli *cli, const char *schema, json_t *document);
 
 /* Asks "QUESTION [y/N]" on a terminal; elsewhere --yes is needed.  0: go on; else a status, printed. */

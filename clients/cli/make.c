@@ -82,23 +82,20 @@ static json_t *results_json(const struct client_submitted *done)
 	return list;
 }
 
-static void print_document(struct cli *cli, json_t *document, const char *command, json_t *more)
+static void print_document(struct cli *cli, json_t *document, json_t *more)
 {
-	char schema[64];
-
-	snprintf(schema, sizeof schema, "poc.%s/1", command);
 	if (document != NULL && more != NULL)
 		json_object_update(document, more);
-	cli_document(cli, schema, document);
+	cli_document(cli, cli->schema, document);
 }
 
-static void tell_results(struct cli *cli, const struct client_submitted *done, const char *command, json_t *more)
+static void tell_results(struct cli *cli, const struct client_submitted *done, json_t *more)
 {
 	if (cli->json) {
 		print_document(cli,
 			       json_pack("{s:o,s:b,s:I}", "results", results_json(done), "proven", (int)done->proven,
 					 "checkpoint_size", (json_int_t)done->checkpoint_size),
-			       command, more);
+			       more);
 		return;
 	}
 	for (size_t i = 0; i < done->n && !cli->quiet; i++)
@@ -107,7 +104,7 @@ static void tell_results(struct cli *cli, const struct client_submitted *done, c
 			 done->proven ? tr("proven") : tr("not yet proven"));
 }
 
-static int submit(struct cli *cli, struct poc *poc, const struct make_group *group, const char *command, json_t *more)
+static int submit(struct cli *cli, struct poc *poc, const struct make_group *group, json_t *more)
 {
 	struct client_submitted done = {0};
 	bool connected = client_connected(poc);
@@ -119,7 +116,7 @@ static int submit(struct cli *cli, struct poc *poc, const struct make_group *gro
 		status = client_submit(poc, group->writes, group->n, true, &done);
 	}
 	if (status == 0 || status == STATUS_QUEUED) {
-		tell_results(cli, &done, command, more);
+		tell_results(cli, &done, more);
 		cli->collecting = true; /* the document is out */
 	}
 	if (status == STATUS_CONFLICT && done.current_seq > 0 && done.write < group->n)
@@ -135,19 +132,17 @@ static int submit(struct cli *cli, struct poc *poc, const struct make_group *gro
 	return status;
 }
 
-int make_finish(struct cli *cli, struct poc *poc, const struct make_group *group, const char *question,
-		const char *command, json_t *more)
+int make_finish(struct cli *cli, struct poc *poc, const struct make_group *group, const char *question, json_t *more)
 {
 	if (group->n == 0 || cli->dry_run) {
 		if (cli->json)
-			print_document(cli, json_pack("{s:[],s:b}", "results", "dry_run", (int)cli->dry_run), command,
-				       more);
+			print_document(cli, json_pack("{s:[],s:b}", "results", "dry_run", (int)cli->dry_run), more);
 		else if (cli->dry_run)
 			cli_note(cli, tr("dry run: nothing was sent"));
 		return 0;
 	}
 	int status = cli_confirm(cli, question);
-	return status != 0 ? status : submit(cli, poc, group, command, more);
+	return status != 0 ? status : submit(cli, poc, group, more);
 }
 
 int make_current(struct cli *cli, struct poc *poc, const struct name *name, struct client_record *out, bool *exists)

@@ -20,8 +20,7 @@ int make_group_add(struct make_group *group, const struct name *name, uint8_t *e
 /* Asks the question, sends the group, waits until it is proven, prints what became of it ("stored", "proven"); on
  * QUEUED says so.  A dry run ends before the question; an empty group has nothing to do.  more: further members of the
  * JSON document, NULL: none. */
-int make_finish(struct cli *cli, struct poc *poc, const struct make_group *group, const char *question,
-		const char *command, json_t *more);
+int make_finish(struct cli *cli, struct poc *poc, const struct make_group *group, const char *question, json_t *more);
 
 /* The current record of a place with its sections; *exists false when it was never registered.  Errors are printed. */
 int make_current(struct cli *cli, struct poc *poc, const struct name *name, struct client_record *out, bool *exists);

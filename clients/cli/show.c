@@ -380,6 +380,15 @@ static void print_persons(const Poc__Content *content)
 	}
 }
 
+static bool is_channel(const Poc__Content *content, const char *value)
+{
+	for (size_t i = 0; i < content->n_channels; i++) {
+		if (strcmp(content->channels[i]->value, value) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void print_section(const struct draft_section *s)
 {
 	const Poc__Content *c = s->content;
@@ -392,8 +401,10 @@ static void print_section(const struct draft_section *s)
 	print_texts(tr("institution"), c->institutions, c->n_institutions);
 	print_texts(tr("about"), c->descriptions, c->n_descriptions);
 	print_week(c->hours);
-	for (size_t i = 0; i < c->n_websites; i++)
-		cli_line("  %-13s %s", tr("web site"), c->websites[i]);
+	for (size_t i = 0; i < c->n_websites; i++) {
+		if (!is_channel(c, c->websites[i])) /* told among the calls already */
+			cli_line("  %-13s %s", tr("web site"), c->websites[i]);
+	}
 	for (size_t i = 0; i < c->n_pgp_keys; i++)
 		cli_line("  %-13s %s%s", tr("PGP"), c->pgp_keys[i]->fingerprint,
 			 c->pgp_keys[i]->key.len > 0 ? tr(" (key in the record)") : "");
@@ -461,20 +472,30 @@ static void print_details(const struct draft_poc *poc, const struct show_filter 
 	}
 }
 
-void show_record(const struct draft *draft, const struct show_filter *filter, int64_t now)
+bool show_record(const struct draft *draft, const struct show_filter *filter, int64_t now)
 {
+	bool printed = false;
+
 	for (size_t i = 0; i < draft->n_pocs; i++) {
-		if (wanted(&draft->pocs[i], filter))
-			print_calls(draft, &draft->pocs[i], filter, now);
+		if (!wanted(&draft->pocs[i], filter))
+			continue;
+		if (printed) /* which number belongs to whom is seen at a glance */
+			putchar('\n');
+		print_calls(draft, &draft->pocs[i], filter, now);
+		printed = true;
 	}
 	for (size_t i = 0; i < draft->n_pocs; i++) {
-		if (wanted(&draft->pocs[i], filter))
-			print_details(&draft->pocs[i], filter);
+		if (!wanted(&draft->pocs[i], filter))
+			continue;
+		print_details(&draft->pocs[i], filter);
 	}
 	for (size_t i = 0; i < draft->n_sections; i++) {
-		if (draft->sections[i].content != NULL && section_wanted(&draft->sections[i], filter))
-			print_section(&draft->sections[i]);
+		if (draft->sections[i].content == NULL || !section_wanted(&draft->sections[i], filter))
+			continue;
+		print_section(&draft->sections[i]);
+		printed = true;
 	}
+	return printed;
 }
 
 void show_clock(const struct poc_verdict *v)
@@ -525,7 +546,7 @@ void show_verdict(const struct poc_verdict *v)
 	int64_t time = v->time_ms / 1000;
 	const bool late = !v->offline && now - time > CHECKPOINT_LATE;
 
-	printf("\n%s%s%s", paint("\033[1m"), tr("verified: "), paint("\033[0m"));
+	printf("%s%s%s", paint("\033[1m"), tr("verified: "), paint("\033[0m"));
 	printf(tr("signed by the %s"), v->signed_by);
 	if (v->status == POC_SUSPENDED)
 		printf("; %s", tr("the state is SUSPENDED"));

@@ -15,8 +15,8 @@ struct show_filter {
 /* How many points of contact (or sections of the record's own) a filter lets through. */
 size_t show_count(const struct draft *draft, const struct show_filter *filter);
 
-/* Prints "whom do I call now", then the details. */
-void show_record(const struct draft *draft, const struct show_filter *filter, int64_t now);
+/* Prints "whom do I call now", then the details.  False: the filter left nothing to print. */
+bool show_record(const struct draft *draft, const struct show_filter *filter, int64_t now);
 
 /* The verdict in words, as of verdict->judged. */
 void show_verdict(const struct poc_verdict *verdict);

@@ -234,9 +234,29 @@ static char *join(const char *folder, const char *name)
 	return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
+/* " (/x has mode 0700 and belongs to user 0, this is user 1000)": the nearest to path that can be looked at. */
+static void permission_text(const char *path, char *out, size_t size)
+{
+	char *at = strdup(path), *slash;
+	struct stat st;
+
+	out[0] = '\0';
+	while (at != NULL && stat(at, &st) != 0 && (slash = strrchr(at, '/')) != NULL && slash != at)
+		*slash = '\0';
+	if (at != NULL && stat(at, &st) == 0)
+		snprintf(out, size, " (%.120s has mode %04o and belongs to user %u, this is user %u)", at,
+			 (unsigned)(st.st_mode & 07777), (unsigned)st.st_uid, (unsigned)geteuid());
+	free(at);
+}
+
 static int io_error(struct refusal *why, const char *path, const char *doing)
 {
-	return refuse(why, STATUS_IO, "state.dir", "%s %.200s: %s", doing, path, strerror(errno));
+	const int error = errno;
+	char permission[240] = "";
+
+	if (error == EACCES || error == EPERM)
+		permission_text(path, permission, sizeof permission);
+	return refuse(why, STATUS_IO, "state.dir", "%s %.120s: %s%s", doing, path, strerror(error), permission);
 }
 
 static int write_all(int fd, const uint8_t *bytes, size_t size)
@@ -365,14 +385,21 @@ int held_lock(const char *folder, struct refusal *why)
 
 static int make_folders(char *path)
 {
+	int denied = 0; /* why a folder above was not made: what is missing below it says less */
+
 	for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		int made = mkdir(path, 0700);
 		*slash = '/';
 		if (made != 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
 			return -1;
+		if (made != 0 && errno != EEXIST)
+			denied = errno;
 	}
-	return mkdir(path, 0700) != 0 && errno != EEXIST ? -1 : 0;
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return 0;
+	errno = errno == ENOENT && denied != 0 ? denied : errno;
+	return -1;
 }
 
 int held_prepare(const char *state_dir, const struct hash *directory, char **path, struct refusal *why)
@@ -387,7 +414,7 @@ int held_prepare(const char *state_dir, const struct hash *directory, char **pat
 		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 	int status = 0;
 	if (make_folders(*path) != 0 || stat(*path, &st) != 0)
-		status = io_error(why, *path, "cannot make the state folder");
+		status = io_error(why, *path, "cannot use the state folder");
 	else if (!S_ISDIR(st.st_mode))
 		status = refuse(why, STATUS_IO, "state.dir", "%.200s is not a folder", *path);
 	else if ((st.st_mode & 022) != 0)

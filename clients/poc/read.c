@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "clients/cli/link.h"
@@ -93,7 +94,8 @@ static int show_found(struct looking *looking, const struct client_record *recor
 	if (cli->json) {
 		json_array_append_new(looking->results, show_json(draft, &record->verdict));
 	} else {
-		show_record(draft, &looking->filter, record->verdict.judged);
+		if (show_record(draft, &looking->filter, record->verdict.judged))
+			putchar('\n');
 		show_verdict(&record->verdict);
 	}
 	status = check_filter(looking, draft);
@@ -407,6 +409,16 @@ static bool read_time(const char *text, int64_t *out)
 	return true;
 }
 
+/* What is waited for may never come: a pipe without a writer, a terminal under another name. */
+static int check_regular(struct cli *cli, const char *path)
+{
+	struct stat st;
+
+	if (strcmp(path, "-") == 0 || stat(path, &st) != 0 || S_ISREG(st.st_mode))
+		return 0; /* one that is not there is told when it is opened */
+	return cli_fail(cli, STATUS_USAGE, tr("%s is not a regular file (\"-\" reads standard input)"), path);
+}
+
 int poc_cmd_verify(struct cli *cli)
 {
 	struct looking looking = {.cli = cli};
@@ -416,6 +428,8 @@ int poc_cmd_verify(struct cli *cli)
 
 	if (cli_has(cli, "at") && !read_time(cli_value(cli, "at"), &at))
 		return cli_fail(cli, STATUS_USAGE, tr("--at takes a time like 2026-11-24T12:00:00Z"));
+	if (check_regular(cli, cli->argv[0]) != 0)
+		return STATUS_USAGE;
 	char *bytes = cli_read_file(cli->argv[0], PROOF_FILE_MAX, &size, &why);
 	if (bytes == NULL)
 		return cli_refused(cli, &why);

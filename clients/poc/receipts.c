@@ -73,7 +73,7 @@ static int tell(struct duty *duty, const struct desk *desk, const struct desk_no
 			json_object_set_new(document, "implies", json_string(duty_disclaimer()));
 		if (notice->notice->core->exercise[0] != '\0')
 			json_object_set_new(document, "exercise", json_string(notice->notice->core->exercise));
-		cli_document(duty->cli, "poc.notice-receipt/1", document);
+		cli_document(duty->cli, duty->cli->schema, document);
 		return 0;
 	}
 	duty_exercise_line(notice->notice);

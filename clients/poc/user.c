@@ -469,7 +469,7 @@ static int apply_changes(struct changing *c, users_change change)
 	return status;
 }
 
-static int change_users(struct cli *cli, users_change change, const char *question, const char *command)
+static int change_users(struct cli *cli, users_change change, const char *question)
 {
 	struct link_keys keys = {0};
 	struct changing c = {.cli = cli};
@@ -485,7 +485,7 @@ static int change_users(struct cli *cli, users_change change, const char *questi
 	if (status == 0 && c.changes > 0)
 		status = make_users_sign(cli, c.poc, &c.users, &keys, &group);
 	if (status == 0)
-		status = make_finish(cli, c.poc, &group, question, command, NULL);
+		status = make_finish(cli, c.poc, &group, question, NULL);
 	make_group_finish(&group);
 	make_users_close(&c.users);
 	link_keys_close(&keys);
@@ -495,13 +495,12 @@ static int change_users(struct cli *cli, users_change change, const char *questi
 
 int poc_cmd_user_add(struct cli *cli)
 {
-	return change_users(cli, add_request, tr("Do the check codes match what was read out? Sign and publish?"),
-			    "user-add");
+	return change_users(cli, add_request, tr("Do the check codes match what was read out? Sign and publish?"));
 }
 
 int poc_cmd_user_remove(struct cli *cli)
 {
-	return change_users(cli, remove_handle, tr("Sign and publish?"), "user-remove");
+	return change_users(cli, remove_handle, tr("Sign and publish?"));
 }
 
 static json_t *kinds_json(const Poc__PocKind *kinds, size_t n)
@@ -555,15 +554,20 @@ static json_t *user_json(const Poc__User *user)
 
 static void print_user(const Poc__User *user)
 {
-	char roles[200] = "", fingerprint[40];
+	char roles[200] = "", kinds[100] = "", fingerprint[40];
 	size_t used = 0;
 	struct hash id = hash_of(user->spki.data, user->spki.len);
 
 	for (size_t i = 0; i < user->n_roles && used < sizeof roles - 20; i++)
 		used += (size_t)snprintf(roles + used, sizeof roles - used, "%s%s", i > 0 ? "," : "",
 					 role_name(user->roles[i]));
+	used = 0;
+	for (size_t i = 0; i < user->n_kinds && used < sizeof kinds - 20; i++)
+		used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s", i > 0 ? "," : "",
+					 poc_kind_name(user->kinds[i]));
 	public_key_fingerprint(&id, fingerprint);
-	cli_line("%-20s %-24s %s%s%s", user->handle, roles, fingerprint, user->not_after != 0 ? tr("  until ") : "",
+	cli_line("%-20s %-7s %-24s %-22s %s%s%s", user->handle, user->service ? tr("service") : tr("person"), roles,
+		 kinds[0] != '\0' ? kinds : "-", fingerprint, user->not_after != 0 ? tr("  until ") : "",
 		 user->not_after != 0 ? time_text(user->not_after) : "");
 }
 
@@ -699,7 +703,7 @@ int poc_cmd_key_new(struct cli *cli)
 		return 0;
 	}
 	if (cli_has(cli, "holder"))
-		return change_users(cli, add_reading_key, tr("Sign and publish?"), "key-new");
+		return change_users(cli, add_reading_key, tr("Sign and publish?"));
 	status = make_key_file(cli, algorithm, &key);
 	if (status != 0)
 		return status;

@@ -282,10 +282,10 @@ static int add_draft(struct publishing *p, struct draft *draft)
 	return status;
 }
 
-static int finish_publishing(struct publishing *p, const char *question, const char *command)
+static int finish_publishing(struct publishing *p, const char *question)
 {
 	json_t *more = json_pack("{s:O,s:O}", "changes", p->changes, "unchanged", p->unchanged);
-	int status = make_finish(p->cli, p->poc, &p->group, question, command, more);
+	int status = make_finish(p->cli, p->poc, &p->group, question, more);
 
 	json_decref(more);
 	return status;
@@ -299,7 +299,7 @@ int publish_draft(struct cli *cli, struct draft *draft)
 	if (status == 0)
 		status = add_draft(&p, draft);
 	if (status == 0)
-		status = finish_publishing(&p, tr("Sign and publish?"), "publish");
+		status = finish_publishing(&p, tr("Sign and publish?"));
 	close_publishing(&p);
 	return status;
 }
@@ -365,7 +365,7 @@ int poc_cmd_publish(struct cli *cli)
 		draft_destroy(draft);
 	}
 	if (status == 0)
-		status = finish_publishing(&p, tr("Sign and publish?"), "publish");
+		status = finish_publishing(&p, tr("Sign and publish?"));
 	close_publishing(&p);
 	return status;
 }
@@ -443,7 +443,7 @@ int poc_cmd_confirm(struct cli *cli)
 			status = add_confirmation(&p, &name);
 	}
 	if (status == 0)
-		status = finish_publishing(&p, tr("Sign that this is still correct?"), "confirm");
+		status = finish_publishing(&p, tr("Sign that this is still correct?"));
 	close_publishing(&p);
 	return status;
 }
@@ -510,7 +510,7 @@ int poc_cmd_withdraw(struct cli *cli)
 	if (status == 0)
 		status = add_withdrawal(&p, &name, cli_value(cli, "poc"));
 	if (status == 0)
-		status = finish_publishing(&p, tr("Sign the withdrawal?"), "withdraw");
+		status = finish_publishing(&p, tr("Sign the withdrawal?"));
 	close_publishing(&p);
 	return status;
 }

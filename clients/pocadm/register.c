@@ -148,9 +148,8 @@ int pocadm_cmd_state_enrol(struct cli *cli)
 			status = add_copy(cli, &group, enrolments[i].users);
 	}
 	if (status == 0)
-		status =
-		    make_finish(cli, poc, &group, tr("Do the fingerprints match the nominations? Sign and publish?"),
-				"state-enrol", NULL);
+		status = make_finish(cli, poc, &group,
+				     tr("Do the fingerprints match the nominations? Sign and publish?"), NULL);
 	for (size_t i = 0; i < n; i++)
 		enrolment_finish(&enrolments[i]);
 	free(enrolments);

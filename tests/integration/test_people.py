@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
 import unittest
 
 from harness import POC, POCADM, World, main, run, shifted
@@ -60,6 +61,7 @@ class Places(People):
     def test_what_the_record_has_not(self):
         result = WORLD.poc("xa-reader", "lookup", "AD", "--kind", "diplomatic", expect=5)
         self.one_line(result, "AD (Andorra) has no diplomatic point of contact")
+        self.assertTrue(result.out.startswith("verified: "), result)
         result = WORLD.poc("xa-reader", "lookup", "XB", "--section", "cellar", expect=5)
         self.one_line(result, "XB has no section cellar")
 
@@ -100,13 +102,26 @@ class Usage(People):
             result = WORLD.poc("xa-reader", "-o", "json", *words, expect=status)
             self.one_line(result)
             error = result.json["error"]
-            self.assertEqual(result.json["schema"], f"poc.{next((word for word in words if word in ('lookup', 'verify', 'publish')), 'x')}/1")
             self.assertEqual((error["code"], sorted(error)), (code, ["code", "message"]))
+            self.assertEqual(result.json["schema"], f"poc.{next((w for w in words if w in ('verify', 'publish')), 'lookup')}/1")
             self.assertIn(error["message"], result.err)
 
-    def test_errors_name_their_schema(self):
-        for words, schema in ((["frob"], "poc.error/1"), (["user"], "poc.user/1"), (["user", "remove", "x"], "poc.user-remove/1")):
-            self.assertEqual(WORLD.poc("xa-reader", "-o", "json", *words, expect=None).json["schema"], schema)
+    def test_verify_takes_files(self):
+        """A pipe that nobody writes into is not waited for; standard input is read."""
+        path = os.path.join(WORLD.root, "fifo")
+        os.mkfifo(path)
+        self.refused(2, [f"{path} is not a regular file", '"-"'], "verify", path, timeout=10)
+        self.refused(2, ["is not a regular file"], "verify", WORLD.root)
+        proof = os.path.join(WORLD.root, "stdin.proof")
+        WORLD.poc("xa-reader", "lookup", "XB", "--save", proof)
+        with open(proof, "rb") as file:
+            self.assertIn("XB technical", WORLD.poc("xa-reader", "verify", "-", stdin=file).out)
+
+    def test_schema_of_errors(self):
+        for words, schema in ((["looks"], "error"), (["user"], "error"), (["user", "add", "/none"], "user-add"), (["edit"], "edit"),
+                              (["notice", "show"], "notice-show"), (["notice", "ack", "ABCD"], "notice-ack"), (["status", "x"], "status")):
+            answer = WORLD.poc("xa-reader", "-o", "json", *words, expect=None).json
+            self.assertEqual((answer["schema"], "error" in answer), (f"poc.{schema}/1", True), words)
         self.assertEqual(WORLD.pocadm("-o", "json", "state", "enrol", "/none", expect=2).json["schema"], "poc.state-enrol/1")
 
     def test_options_end(self):
@@ -298,6 +313,36 @@ class Machine(People):
         with open(held, "wb") as file:
             file.write(good)
         WORLD.poc(name, "lookup", "XB")
+
+    def test_state_folder_of_another(self):
+        """Who may not read or make it is told which, and its permission."""
+        top = tempfile.mkdtemp(prefix="pocd-test-")
+        self.addCleanup(shutil.rmtree, top)
+        poc, conf, state = (os.path.join(top, name) for name in ("poc", "poc.conf", "state"))
+        shutil.copy(POC, poc)
+        with open(conf, "w", encoding="ascii") as out:
+            out.write(f"[directory]\nid = {'ab' * 32}\nserver = 127.0.0.1:1\n[state]\ndir = {state}\n")
+        for path, mode in ((top, 0o755), (poc, 0o755), (conf, 0o644)):
+            os.chmod(path, mode)
+        folder = os.path.join(state, "ab" * 8)
+        nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+
+        def refused(*words):
+            result = run(poc, "-c", conf, "--offline", "lookup", "XB", expect=1, cwd="/", env={"LC_ALL": "C.UTF-8"}, **nobody)
+            self.one_line(result, "Permission denied", f"this is user {65534 if nobody else os.geteuid()}", *words)
+        os.makedirs(folder)
+        for path in (folder, state):
+            os.chmod(path, 0)
+            refused(folder, f"({path} has mode 0000")
+            os.chmod(path, 0o755)
+        with open(os.path.join(folder, "held"), "wb"):
+            pass
+        os.chmod(os.path.join(folder, "held"), 0)
+        refused(os.path.join(folder, "held"), "held has mode 0000")
+        shutil.rmtree(state)
+        os.chmod(top, 0o555)
+        refused(folder, f"({top} has mode 0555")
+        os.chmod(top, 0o755)
 
     def test_clock_far_off(self):
         name = WORLD.variant("xa-reader", "clock", {})

@@ -80,6 +80,8 @@ class Joining(Writes):
         self.one_line(result, "already")
         listed = WORLD.poc("xa-coordinator", "-o", "json", "user", "list").json["users"]
         self.assertIn("duty-2", [user["handle"] for user in listed])
+        text = WORLD.poc("xa-coordinator", "user", "list").out  # the same in words: person or service, roles, kinds
+        self.assertRegex(text, r"(?m)^duty-2 +person +operator +technical +\S+")
 
     def test_what_must_be_asked(self):
         result = WORLD.poc("xa-coordinator", "user", "invite", "duty-4", expect=2)
@@ -457,6 +459,7 @@ class Editing(Writes):
         result = self.edit("true", "-y")  # nothing changed
         self.one_line(result, "XA: nothing changes")
         self.assertEqual(self.seq(), before + 1)
+        self.assertEqual(self.edit("true", "-y", "-o", "json").json["schema"], "poc.edit/1")
 
     def test_giving_up(self):
         before = self.seq()

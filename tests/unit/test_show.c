@@ -143,9 +143,32 @@ static void test_no_channel(void **state)
 	free(r);
 }
 
+/* Two desks stand apart, and a web site that is among the calls is not told twice. */
+static void test_layout(void **state)
+{
+	struct record *r = record_make();
+	struct draft_poc two[2] = {r->poc, r->poc};
+
+	(void)state;
+	r->hours.zone = (char *)"Europe/Paris";
+	snprintf(two[1].id, sizeof two[1].id, "u");
+	r->draft.pocs = two;
+	r->draft.n_pocs = 2;
+	r->content.n_websites = 1;
+	r->channel.type = (char *)"web";
+	r->channel.value = r->websites[0];
+	const char *text = printed(r);
+	says(text, "call 1  web    https://xb.example\n\nXB technical  u");
+	assert_null(strstr(text, "web site"));
+	r->channel.value = (char *)"https://other.example";
+	says(printed(r), "web site      https://xb.example\n");
+	free(r);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_unknown_zone), cmocka_unit_test(test_no_channel)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_unknown_zone), cmocka_unit_test(test_no_channel),
+					   cmocka_unit_test(test_layout)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
