@@ -648,7 +648,7 @@ static void give_way(void)
 	enum { NICE = 5 };
 
 	if (setpriority(PRIO_PROCESS, 0, NICE) != 0)
-		diag(DIAG_WARNING, "writer-priority", "error", strerror(errno), NULL);
+		diag(DIAG_WARNING, "writer.priority_failed", "error", strerror(errno), NULL);
 }
 
 static void *run(void *ctx)
