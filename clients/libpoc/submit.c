@@ -180,7 +180,8 @@ int client_submit(struct poc *poc, const struct client_write *writes, size_t n, 
 		return refuse(&poc->why, STATUS_QUEUED, "", "stored, but not yet published");
 	connection_begin(poc);
 	status = prove(poc, out);
-	if (status == STATUS_UNREACHABLE || status == STATUS_BUSY)
+	/* denied: who was dropped by this very change may not ask any more */
+	if (status == STATUS_UNREACHABLE || status == STATUS_BUSY || status == STATUS_DENIED)
 		return refuse(&poc->why, STATUS_QUEUED, "", "stored, but publication could not be verified yet");
 	return status;
 }

@@ -113,55 +113,6 @@ static bool again(struct cli *cli)
 	return true;
 }
 
-/* Lets the person edit until the file is a draft, or given up. */
-static int edit_file(struct cli *cli, const char *path, struct draft **draft)
-{
-	*draft = NULL;
-	do {
-		int status = cli_edit(cli, path);
-		if (status == 0 && is_empty(path))
-			status = cli_fail(cli, STATUS_FAILED, tr("empty: nothing was changed"));
-		if (status != 0)
-			return status;
-		*draft = publish_read(cli, path);
-	} while (*draft == NULL && again(cli));
-	return *draft != NULL ? 0 : cli->code;
-}
-
-/* name: what the draft must be of; NULL: any place. */
-static int edit_and_publish(struct cli *cli, const char *path, const struct name *name)
-{
-	struct draft *draft;
-	int status = edit_file(cli, path, &draft);
-
-	if (draft == NULL)
-		return status;
-	if (name != NULL && strcmp(draft->name.text, name->text) != 0)
-		status = cli_fail(cli, STATUS_INVALID, tr("the form was of %s, and is now of %s"), place_text(name),
-				  place_text(&draft->name));
-	else
-		status = publish_draft(cli, draft);
-	draft_destroy(draft);
-	return status;
-}
-
-static int read_form(struct cli *cli, const struct name *name, char **form)
-{
-	struct client_record current = {0};
-	struct poc *poc = NULL;
-	bool exists;
-	int status = link_open(cli, true, &poc);
-
-	*form = NULL;
-	if (status == 0)
-		status = make_current(cli, poc, name, &current, &exists);
-	if (status == 0 && (*form = form_of(name, &current, exists)) == NULL)
-		status = cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
-	client_record_finish(&current);
-	poc_close(poc);
-	return status;
-}
-
 /* Whether something was written that is not in the form. */
 static bool differs(const char *path, const char *form)
 {
@@ -174,11 +125,63 @@ static bool differs(const char *path, const char *form)
 	return differs && !is_empty(path);
 }
 
+/* Lets the person edit until the file is a draft, or given up.  blank: the form to fill in; NULL: there was more. */
+static int edit_file(struct cli *cli, const char *path, const char *blank, struct draft **draft)
+{
+	*draft = NULL;
+	do {
+		int status = cli_edit(cli, path);
+		if (status == 0 && is_empty(path))
+			status = cli_fail(cli, STATUS_FAILED, tr("empty: nothing was changed"));
+		if (status == 0 && blank != NULL && !differs(path, blank))
+			status = cli_fail(cli, STATUS_FAILED, tr("the form is as it was: nothing was written"));
+		if (status != 0)
+			return status;
+		*draft = publish_read(cli, path);
+	} while (*draft == NULL && again(cli));
+	return *draft != NULL ? 0 : cli->code;
+}
+
+/* name: what the draft must be of; NULL: any place. */
+static int edit_and_publish(struct cli *cli, const char *path, const char *blank, const struct name *name)
+{
+	struct draft *draft;
+	int status = edit_file(cli, path, blank, &draft);
+
+	if (draft == NULL)
+		return status;
+	if (name != NULL && strcmp(draft->name.text, name->text) != 0)
+		status = cli_fail(cli, STATUS_INVALID, tr("the form was of %s, and is now of %s"), place_text(name),
+				  place_text(&draft->name));
+	else
+		status = publish_draft(cli, draft);
+	draft_destroy(draft);
+	return status;
+}
+
+static int read_form(struct cli *cli, const struct name *name, char **form, bool *exists)
+{
+	struct client_record current = {0};
+	struct poc *poc = NULL;
+	int status = link_open(cli, true, &poc);
+
+	*form = NULL;
+	*exists = false;
+	if (status == 0)
+		status = make_current(cli, poc, name, &current, exists);
+	if (status == 0 && (*form = form_of(name, &current, *exists)) == NULL)
+		status = cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	client_record_finish(&current);
+	poc_close(poc);
+	return status;
+}
+
 static int edit_record(struct cli *cli, const struct name *name)
 {
 	struct refusal why = {0};
 	char path[CONF_PATH_MAX], *form = NULL;
-	int status = read_form(cli, name, &form);
+	bool exists;
+	int status = read_form(cli, name, &form, &exists);
 
 	if (status != 0)
 		return status;
@@ -188,7 +191,7 @@ static int edit_record(struct cli *cli, const struct name *name)
 		free(form);
 		return cli_refused(cli, &why);
 	}
-	status = edit_and_publish(cli, path, name);
+	status = edit_and_publish(cli, path, exists ? NULL : form, name);
 	if ((status != 0 || cli->dry_run) && differs(path, form))
 		cli_note(cli, tr("what you wrote is kept in %s; poc edit and poc publish take it"), path);
 	else
@@ -210,7 +213,7 @@ static int edit_draft(struct cli *cli, const char *path)
 {
 	if (access(path, F_OK) != 0)
 		return cli_fail(cli, STATUS_NOT_FOUND, tr("%s: there is no such file"), path);
-	return edit_and_publish(cli, path, NULL);
+	return edit_and_publish(cli, path, NULL, NULL);
 }
 
 int poc_cmd_edit(struct cli *cli)
