@@ -31,7 +31,10 @@ done
 case $PORT in
 *[!0-9]* | "" | ??????*) PORT=0 ;;
 esac
-[ "$PORT" -ge 1 ] && [ "$PORT" -le 65535 ] || { echo "demo: --port takes 1 to 65535" >&2 && exit 2; }
+if [ "$PORT" -lt 1 ] || [ "$PORT" -gt 65535 ]; then
+    echo "demo: --port takes 1 to 65535" >&2
+    exit 2
+fi
 
 stop_daemon() {
     if [ -f "$DIR/pocd.pid" ]; then
