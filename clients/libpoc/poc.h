@@ -139,8 +139,8 @@ int poc_verify(struct poc *poc, const uint8_t *bytes, size_t size, const char *p
 int poc_sync(struct poc *poc, void (*changed)(void *ctx, const char *name, uint64_t seq, const char *change),
 	     void *ctx);
 
-/* The local copy as one complete Proof, malloc'ed: a bundle that anybody can verify.  UNREACHABLE when there is no
- * copy. */
+/* The local copy as one complete Proof, checked, malloc'ed: a bundle that anybody can verify.  UNREACHABLE when there
+ * is no copy. */
 int poc_export(struct poc *poc, uint8_t **bytes, size_t *size);
 
 /* The server's counters, in order of their names. */
