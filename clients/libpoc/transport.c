@@ -142,6 +142,13 @@ void transport_context_destroy(struct transport_context *context)
 
 /* ---- Sockets */
 
+static bool is_port(const char *text)
+{
+	size_t n = strlen(text);
+
+	return n >= 1 && n <= 5 && strspn(text, "0123456789") == n && atoi(text) >= 1 && atoi(text) <= 65535;
+}
+
 /* "host:port" into its parts, within server's copy.  False if it is none. */
 static bool split_server(char *server, char **host, const char **port)
 {
@@ -156,7 +163,7 @@ static bool split_server(char *server, char **host, const char **port)
 		if (end[1] == ':')
 			*port = end + 2;
 		*end = '\0';
-		return **host != '\0' && **port != '\0';
+		return **host != '\0' && is_port(*port);
 	}
 	*host = server;
 	colon = strchr(server, ':');
@@ -164,7 +171,7 @@ static bool split_server(char *server, char **host, const char **port)
 		*colon = '\0';
 		*port = colon + 1;
 	}
-	return **host != '\0' && **port != '\0';
+	return **host != '\0' && is_port(*port);
 }
 
 /* Waits for events on fd.  0; -1 with errno, ETIMEDOUT when the deadline has passed. */

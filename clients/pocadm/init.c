@@ -32,6 +32,7 @@ struct founding {
 	struct cli *cli;
 	char folder[CONF_PATH_MAX]; /* where it grows */
 	const char *origin, *listen;
+	const char *server_address; /* what clients connect to */
 	int64_t now;
 	struct key_set root, enrolment, log, authority, coordinator, admin, server;
 	struct hash directory;
@@ -269,7 +270,7 @@ static int write_files(struct founding *f)
 		 "; what a state needs to know to join: poc state new CC --directory "
 		 "directory.info\n[directory]\nserver = %s\n"
 		 "id = %s\nserver_pin = %s\norigin = %s\n",
-		 f->listen, id, pin, f->origin);
+		 f->server_address, id, pin, f->origin);
 	if (status == 0)
 		status = write_text(f, "directory.info", 0644, text);
 	snprintf(text, sizeof text,
@@ -277,7 +278,7 @@ static int write_files(struct founding *f)
 		 "cert = admin.crt\nkey = keys/admin.key\n\n[coordinator]\nkey = "
 		 "keys/coordinator.key\n\n[enrolment]\nkey = %s\n\n"
 		 "[state]\ndir = admin.state\n",
-		 f->listen, id, pin, STATE_DIRECTORY, enrolment);
+		 f->server_address, id, pin, STATE_DIRECTORY, enrolment);
 	if (status == 0)
 		status = write_text(f, "directory-admin.conf", 0600, text);
 	if (status == 0 && (status = path_in(f, path, "server.crt")) == 0 &&
@@ -312,6 +313,11 @@ static int read_options(struct founding *f)
 		return cli_fail(cli, STATUS_USAGE, tr("--origin NAME is needed, e.g. pocd.example.int/2026a"));
 	if (address_parse(f->listen, &address, &size, &why) != 0)
 		return cli_fail(cli, STATUS_USAGE, tr("--listen: %s"), why.message);
+	f->server_address = cli->servers != NULL ? cli->servers : f->listen;
+	if (cli->servers == NULL && address_is_any(&address))
+		return cli_fail(cli, STATUS_USAGE,
+				tr("%s is nothing that others can connect to: --server HOST:PORT says what they use"),
+				f->listen);
 	if (read_count(cli, "roots", 1, KEYS_MAX, &roots) != 0 ||
 	    read_count(cli, "root-threshold", roots / 2 + 1, roots, &root_threshold) != 0 ||
 	    read_count(cli, "enrolments", 1, KEYS_MAX, &enrolments) != 0 ||

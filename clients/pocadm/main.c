@@ -3,7 +3,8 @@
 
 static const struct flag init_flags[] = {
     {"origin", 0, "NAME", "first line of every checkpoint, e.g. pocd.example.int/2026a"},
-    {"listen", 0, "ADDRESS:PORT", "where pocd will listen (default: 127.0.0.1:7437)"},
+    {"listen", 0, "ADDRESS:PORT",
+     "where pocd will listen (default: 127.0.0.1:7437); clients are told --server, or the same"},
     {"roots", 0, "N", "number of root keys (default: 1)"},
     {"root-threshold", 0, "K", "how many of them must sign (default: more than half)"},
     {"enrolments", 0, "N", "number of enrolment keys (default: 1)"},

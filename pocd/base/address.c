@@ -1,5 +1,6 @@
 #include "pocd/base/address.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,4 +44,11 @@ int address_parse(const char *text, struct sockaddr_storage *out, socklen_t *siz
 	*size = found->ai_addrlen;
 	freeaddrinfo(found);
 	return 0;
+}
+
+bool address_is_any(const struct sockaddr_storage *address)
+{
+	if (address->ss_family == AF_INET6)
+		return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)address)->sin6_addr);
+	return ((const struct sockaddr_in *)address)->sin_addr.s_addr == htonl(INADDR_ANY);
 }

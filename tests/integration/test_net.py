@@ -610,6 +610,11 @@ class Life(unittest.TestCase):
             result = run(POCADM, "init", WORLD.path("none"), "--origin", "x.example/1", "--listen", bad, expect=2, env=WORLD.env)
             self.assertIn(f'--listen: "{bad}" is not ADDRESS:PORT', result.err)
             self.assertFalse(os.path.exists(WORLD.path("none")))
+        words = ("init", WORLD.path("open"), "--origin", "x.example/1", "--listen", "[::]:7437")
+        self.assertIn("[::]:7437 is nothing that others can connect to", run(POCADM, *words, expect=2, env=WORLD.env).err)
+        run(POCADM, "--server", "pocd.example.int:7437", *words, env=WORLD.env)
+        with open(WORLD.path("open", "directory.info"), encoding="utf-8") as file:
+            self.assertIn("\nserver = pocd.example.int:7437\n", file.read())
         for bad in ("abc", "0", "70000", ""):
             result = run(os.path.join(ROOT, "tests/lib/demo.sh"), "--dir", WORLD.path("none"), "--port", bad, expect=None)
             self.assertIn(result.status, (1, 2))
