@@ -268,12 +268,10 @@ class Step:
     def __init__(self, story, source, item):
         evidence = get(source, "StoryStep", "evidence")
         demand(evidence is not None, "nothing proves it")
-        self.item, self.index = item, get(evidence, "Evidence", "index")
-        anchor = story.leaf(evidence, "anchor", Leaf.ANCHOR, self.index, "path")
+        anchor = story.leaf(get(evidence, "Evidence", "anchor"), Leaf.ANCHOR)
         self._check_batch(anchor.value, event_hash(item.data), get(evidence, "Evidence", "siblings"))
-        state_index = get(evidence, "Evidence", "state_index")
-        state = story.leaf(evidence, "state", Leaf.STATE, state_index, "state_path")
-        demand(state_index > self.index and state.time_ms >= anchor.time_ms, "it is judged before it was stored")
+        state = self._first_state(story, evidence, anchor)
+        self.item, self.index = item, anchor.index
         self.anchored, self.published, self.automatic = anchor.time, state.time, False
         if isinstance(item, Fact):
             demand(not get(evidence, "Evidence", "items"), "a fact has no signer")
@@ -281,6 +279,19 @@ class Step:
         moment = Moment(story, evidence, state, item.place)
         user = item.judge(moment.users, moment.trust.get("algorithms"), state.time)
         self.automatic = bool(get(user, "User", "service"))
+
+    @staticmethod
+    def _first_state(story, evidence, anchor):
+        """The STATE leaf after the anchor whose predecessor stands before it."""
+        state, before = story.leaf(get(evidence, "Evidence", "state"), Leaf.STATE), get(evidence, "Evidence", "previous")
+        demand(state.index > anchor.index and state.time_ms >= anchor.time_ms, "it is judged before it was stored")
+        if before is None:
+            demand(state.seq == 1, "no publication before it is shown")
+            return state
+        previous = story.leaf(before, Leaf.STATE)
+        demand(previous.seq == state.seq - 1, "publications that do not follow one another")
+        demand(previous.index < anchor.index and previous.time_ms <= anchor.time_ms, "an earlier publication covers it")
+        return state
 
     @staticmethod
     def _check_batch(root, event, siblings):
@@ -313,8 +324,10 @@ class Story:
         self.unused.discard(value)
         return self.envelopes[value]
 
-    def leaf(self, evidence, field, kind, index, path):
-        return Leaf(get(evidence, "Evidence", field), kind, index, self.head.note, get(evidence, "Evidence", path))
+    def leaf(self, logged, kind):
+        demand(logged is not None, "evidence without its leaves")
+        data, index, path = (get(logged, "LoggedLeaf", field) for field in ("leaf", "index", "path"))
+        return Leaf(data, kind, index, self.head.note, path)
 
     def _take_steps(self, sources):
         demand(sources and not get(sources[0], "StoryStep", "fact"), "a story begins with its notice")
