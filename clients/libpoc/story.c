@@ -428,15 +428,11 @@ static int read_fact(const struct story *story, const ProtobufCBinaryData *item,
 {
 	int status = unverified(why, fact_parse(item->data, item->len, &step->fact, why));
 
+	if (status == 0)
+		status = unverified(why, fact_fits(step->fact, story->notice, why));
 	if (status != 0)
 		return status;
 	const Poc__Fact *f = step->fact;
-	if (memcmp(f->notice_id.data, story->notice->id.bytes, NOTICE_ID_SIZE) != 0 ||
-	    memcmp(f->notice_hash.data, story->notice->hash.bytes, HASH_SIZE) != 0 ||
-	    memcmp(f->directory_id.data, story->notice->core->directory_id.data, HASH_SIZE) != 0)
-		return bad(why, "the fact is about another notice");
-	if (f->place[0] != '\0' && notice_side(story->notice, f->place, f->kind) == SIDE_NONE)
-		return bad(why, "the fact is about a desk that the notice does not concern");
 	step->step = f->step;
 	step->place = f->place;
 	step->kind = f->kind;
@@ -495,6 +491,20 @@ static bool seen_before(const Poc__NoticeStory *message, size_t i)
 	return false;
 }
 
+/* An escalation's desk has nothing to say before the notice was released to it, and that is as well proven. */
+static int check_released(const struct story *story, const struct story_step *step, struct refusal *why)
+{
+	if (step->is_notice || step->step == POC__STEP__STEP_ESCALATED ||
+	    notice_side(story->notice, step->place, step->kind) != SIDE_ESCALATION)
+		return 0;
+	for (const struct story_step *earlier = story->steps; earlier < step; earlier++) {
+		if (earlier->step == POC__STEP__STEP_ESCALATED && earlier->kind == step->kind &&
+		    strcmp(earlier->place, step->place) == 0 && (earlier->proven || !step->proven))
+			return 0;
+	}
+	return bad(why, "nothing shows that the notice was released to this desk before");
+}
+
 static int take_step(const struct verified_head *head, struct story *story, const struct hash *directory, size_t i,
 		     struct refusal *why)
 {
@@ -511,6 +521,8 @@ static int take_step(const struct verified_head *head, struct story *story, cons
 				      : read_receipt(story, &source->item, step, why);
 	if (status == 0 && source->evidence != NULL)
 		status = prove_step(head, story, source, step, why);
+	if (status == 0)
+		status = check_released(story, step, why);
 	if (status == 0 && !step->proven && !step_is_private(step->step)) /* those never come with evidence */
 		story->unproven++;
 	return name_step(why, status, i, step);

@@ -695,7 +695,7 @@ static int escalate(struct inbox *inbox, struct batch_file *file, unsigned which
 	int desk = core_find(core, to->place, to->kind);
 	if (is_settled(file) || (file->row.done[desk] >> POC__STEP__STEP_ESCALATED & 1) != 0)
 		return 0;
-	int status = desk != 0 ? batch_feed(inbox->batch, to->place, to->kind, file, 0) : 0;
+	int status = batch_feed(inbox->batch, to->place, to->kind, file, 0);
 	if (status == 0)
 		status = state_fact(inbox, file, POC__STEP__STEP_ESCALATED, desk);
 	if (status == 0)

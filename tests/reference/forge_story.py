@@ -81,7 +81,7 @@ def carrier(saved, older, other, stranger):
         lists = [("siblings", mine.get("siblings", b""), lambda data, number=number: evidence(number, siblings=data))]
         for which in LEAVES:
             leaf_, place = mine[which], f"the {which} leaf of step {number}"
-            for part in ("leaf", "index", "path"):
+            for part in ("leaf", "path"):
                 of(f"another step's {part} of {place}", logged(number, which, **{part: theirs[which][part]}))
             of(f"{place}, cut", logged(number, which, leaf=leaf_["leaf"][:-1]))
             of(f"{place}, longer", logged(number, which, leaf=leaf_["leaf"] + b"\0"))
@@ -94,7 +94,6 @@ def carrier(saved, older, other, stranger):
         for part, hashes, put in lists:
             of(f"{part} of step {number} with one hash more", put(hashes + ZERO))
             of(f"{part} of step {number} without its last hash", put(hashes[:-32]))
-            of(f"{part} of step {number} without its first hash", put(hashes[32:]))
             of(f"{part} of step {number} without its last byte", put(hashes[:-1]))
         items = mine.get("items")
         if not items:
@@ -497,8 +496,11 @@ def operator(genuine, log_key, root, enrolment, authorities, coordinators, seale
     add("a receipt of no time", "wrong times", answered(time=0))
     add("a fact of no time", "no fact", stated(DELIVERED, time_ms=0))
     add("stored of one desk", "whole notice", stated(STORED, place="XB", kind=1))
-    add("delivered to nobody", "stranger's desk", stated(DELIVERED, place="", kind=0))
-    add("delivered to a stranger", "stranger's desk", stated(DELIVERED, place="AD"))
+    add("delivered to nobody", "was not for", stated(DELIVERED, place="", kind=0))
+    for label, desk in (("a stranger", {"place": "AD"}), ("the sender", {"place": "XA"}), ("another kind", {"kind": 2})):
+        add(f"delivered to {label}", "was not for", stated(DELIVERED, **desk))
+        add(f"escalated to {label}", "was not for", stated(ESCALATED, **desk))
+    add("escalated to a recipient", "was not for", stated(ESCALATED))
     desk, second_id = {"place": "XB", "kind": 1, "keys": [bytes(32)]}, b"another-notice.."
     for label, why, fields in (
             ("control: in a thread", None, {"thread": second_id, "answers": second_id}),
@@ -518,8 +520,23 @@ def operator(genuine, log_key, root, enrolment, authorities, coordinators, seale
             ("a note to somebody else", "own desk", {"category": 7}),
             ("control: an escalation", None, {"escalations": [{"at": now + 9, "to": {**desk, "kind": 2}}]}),
             ("an escalation of the past", "escalations", {"escalations": [{"at": 1, "to": {**desk, "kind": 2}}]}),
-            ("an escalation to a recipient", "escalations", {"escalations": [{"at": now + 9, "to": desk}]})):
+            ("an escalation to a recipient", "escalations", {"escalations": [{"at": now + 9, "to": desk}]}),
+            ("an escalation to the sender", "escalations", {"escalations": [
+                {"at": now + 9, "to": {**desk, "place": "XA"}}]})):
         add(label if why is None else f"a notice with {label}", why, play().opening(**fields))
+
+    def escalating():
+        return play().users("XB", kinds=[1, 2]).opening(escalations=[{"at": now + 9, "to": {**desk, "kind": 2}}])
+
+    its = escalating()
+    add("control: acknowledged by an escalation's desk", None, its.tell(its.fact(ESCALATED, kind=2)).tell(
+        its.fact(DELIVERED, kind=2), its.receipt(kind=2)))
+    its = escalating()
+    add("a receipt before the release", "not released", its.tell(its.receipt(kind=2)).tell(its.fact(ESCALATED, kind=2)))
+    its = escalating()
+    add("a receipt without a release", "not released", its.tell(its.receipt(kind=2)))
+    its = escalating()
+    add("delivered without a release", "not released", its.tell(its.fact(DELIVERED, kind=2)))
     add("a category that nobody knows", "Category", play().opening(category=8))
 
     # Where it stands.

@@ -104,9 +104,10 @@ class Notice(Signed):
         for escalation in self.of("escalations"):
             times.append(get(escalation, "Escalation", "at"))
             later.append(self._desk(get(escalation, "Escalation", "to")))
-        demand(len(later) <= 4 and ascending(times) and not set(later) & set(recipients), "wrong escalations")
+        demand(len(later) <= 4 and ascending(times) and not set(later) & {sender, *recipients}, "wrong escalations")
         demand(self.of("category") != NOTE or (recipients == [sender] and not later), "a note goes to its own desk")
-        self.sender, self.recipients, self.received = sender, recipients, {*recipients, *later}
+        self.sender, self.recipients, self.later = sender, recipients, set(later)
+        self.received = {*recipients, *later}
 
     @staticmethod
     def _desk(desk):
@@ -155,7 +156,8 @@ class Fact:
         if self.step == STORED:
             demand(not self.place and not self.kind, "stored is of the whole notice")
         else:
-            demand((self.place, self.kind) in {notice.sender, *notice.received}, "a fact about a stranger's desk")
+            demand((self.place, self.kind) in (notice.later if self.step == ESCALATED else notice.received),
+                   "a fact about a desk that the notice was not for")
 
     def get(self, field):
         return get(self.payload, "Fact", field)
@@ -351,6 +353,9 @@ class Story:
         demand(data not in seen, "the same step twice")
         seen.add(data)
         demand(get(source, "StoryStep", "stored_ms") == 0, "a time of storage that nothing proves")
+        if item is not self.notice and (item.place, item.kind) in self.notice.later and item.step != ESCALATED:
+            demand((ESCALATED, item.place, item.kind) in {(s.item.step, s.item.place, s.item.kind) for s in self.steps[1:]},
+                   "a desk to which the notice was not released")
         return Step(self, source, item)
 
     def _check_body(self, body):
