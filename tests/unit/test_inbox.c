@@ -1170,8 +1170,8 @@ static void put_row(struct house *house, enum store_table table, const struct ro
 
 static void test_check(void **context)
 {
-	static const enum store_table tables[] = {TABLE_NOTICE_ID, TABLE_NOTICE, TABLE_BODY,
-						  TABLE_STEP,      TABLE_FEED,   TABLE_DESK};
+	static const enum store_table tables[] = {TABLE_NOTICE_ID, TABLE_NOTICE, TABLE_BODY,   TABLE_STEP,
+						  TABLE_FEED,      TABLE_DESK,   TABLE_BACKLOG};
 	struct house *house = *context;
 	struct letter first = from_xa_to_xb(house), second = {.from = XB, .to = {XA}, .n_to = 1};
 	struct said ack = {.desk = XB, .step = POC__STEP__STEP_ACKNOWLEDGED},
