@@ -25,9 +25,10 @@ static struct hash value_of(const ProtobufCBinaryData *bytes)
 	return hash_of(bytes->data, bytes->len);
 }
 
-static bool path_form(const ProtobufCBinaryData *path)
+static bool leaf_form(const Poc__LoggedLeaf *leaf)
 {
-	return path->len % HASH_SIZE == 0 && path->len / HASH_SIZE <= MERKLE_PATH_MAX;
+	return leaf->leaf.len == LEAF_SIZE && leaf->path.len % HASH_SIZE == 0 &&
+	       leaf->path.len / HASH_SIZE <= MERKLE_PATH_MAX;
 }
 
 static bool item_form(const Poc__Item *item)
@@ -40,9 +41,9 @@ static bool item_form(const Poc__Item *item)
 
 static int check_evidence(const Poc__Evidence *e, bool fact, struct refusal *why)
 {
-	if (e->siblings.len % HASH_SIZE != 0 || e->siblings.len / HASH_SIZE > PREFIX_DEPTH_MAX ||
-	    e->anchor.len != LEAF_SIZE || !path_form(&e->path) || e->state.len != LEAF_SIZE ||
-	    !path_form(&e->state_path) || e->n_items != (fact ? 0 : ITEMS))
+	if (e->siblings.len % HASH_SIZE != 0 || e->siblings.len / HASH_SIZE > PREFIX_DEPTH_MAX || e->anchor == NULL ||
+	    !leaf_form(e->anchor) || (e->previous != NULL && !leaf_form(e->previous)) || e->state == NULL ||
+	    !leaf_form(e->state) || e->n_items != (fact ? 0 : ITEMS))
 		return bad(why, "the evidence of a step has a wrong form");
 	for (size_t i = 0; i < e->n_items; i++) {
 		if (!item_form(e->items[i]))
@@ -108,17 +109,19 @@ bool story_recognised(const uint8_t *bytes, size_t size)
 
 /* ---- Leaves */
 
-static int check_leaf(const struct verified_head *head, const ProtobufCBinaryData *bytes, uint64_t index,
-		      const ProtobufCBinaryData *path, enum leaf_kind kind, struct leaf *out, struct refusal *why)
+static int check_leaf(const struct verified_head *head, const Poc__LoggedLeaf *logged, enum leaf_kind kind,
+		      struct leaf *out, struct refusal *why)
 {
-	struct hash hashes[MERKLE_PATH_MAX], leaf = merkle_leaf(bytes->data, bytes->len);
+	struct hash hashes[MERKLE_PATH_MAX], leaf = merkle_leaf(logged->leaf.data, logged->leaf.len);
+	const struct checkpoint *checkpoint = &head->checkpoint;
 
-	if (path->len > 0)
-		memcpy(hashes, path->data, path->len);
-	if (leaf_read(bytes->data, out) != 0 || out->kind != kind || out->time_ms > INT64_MAX)
+	if (logged->path.len > 0)
+		memcpy(hashes, logged->path.data, logged->path.len);
+	if (leaf_read(logged->leaf.data, out) != 0 || out->kind != kind || out->time_ms > INT64_MAX)
 		return bad(why, kind == LEAF_STATE ? "not a STATE leaf" : "not an ANCHOR leaf");
-	if (index >= head->checkpoint.size || !merkle_verify_inclusion(index, head->checkpoint.size, &leaf, hashes,
-								       path->len / HASH_SIZE, &head->checkpoint.root))
+	if (logged->index >= checkpoint->size ||
+	    !merkle_verify_inclusion(logged->index, checkpoint->size, &leaf, hashes, logged->path.len / HASH_SIZE,
+				     &checkpoint->root))
 		return bad(why, kind == LEAF_STATE ? "the STATE leaf is not in the checkpoint's log"
 						   : "the ANCHOR leaf is not in the checkpoint's log");
 	return 0;
@@ -130,7 +133,7 @@ static int check_anchor(const struct verified_head *head, const Poc__StoryStep *
 {
 	const Poc__Evidence *e = step->evidence;
 	struct hash event = hash_event(step->item.data, step->item.len);
-	int status = check_leaf(head, &e->anchor, e->index, &e->path, LEAF_ANCHOR, anchor, why);
+	int status = check_leaf(head, e->anchor, LEAF_ANCHOR, anchor, why);
 
 	if (status != 0)
 		return status;
@@ -140,14 +143,32 @@ static int check_anchor(const struct verified_head *head, const Poc__StoryStep *
 	return 0;
 }
 
+/* Publications are numbered without a gap, so that the first STATE leaf after the anchor is the one whose predecessor
+ * stands before it. */
+static int check_previous(const struct verified_head *head, const Poc__Evidence *e, const struct leaf *anchor,
+			  const struct leaf *state, struct refusal *why)
+{
+	struct leaf previous;
+
+	if (e->previous == NULL)
+		return state->seq == 1 ? 0 : bad(why, "nothing proves that no earlier publication covers it");
+	int status = check_leaf(head, e->previous, LEAF_STATE, &previous, why);
+	if (status == 0 && (previous.seq == UINT64_MAX || previous.seq + 1 != state->seq))
+		status = bad(why, "the publications around it do not follow one another");
+	if (status == 0 && (e->previous->index >= e->anchor->index || previous.time_ms > anchor->time_ms))
+		status = bad(why, "an earlier publication than the one by which it is judged covers it");
+	return status;
+}
+
+/* *state: the first STATE leaf after the anchor. */
 static int check_state(const struct verified_head *head, const Poc__Evidence *e, const struct leaf *anchor,
 		       struct leaf *state, struct refusal *why)
 {
-	int status = check_leaf(head, &e->state, e->state_index, &e->state_path, LEAF_STATE, state, why);
+	int status = check_leaf(head, e->state, LEAF_STATE, state, why);
 
-	if (status == 0 && (e->state_index <= e->index || state->time_ms < anchor->time_ms))
+	if (status == 0 && (e->state->index <= e->anchor->index || state->time_ms < anchor->time_ms))
 		status = bad(why, "it is judged by a publication before it was stored");
-	return status;
+	return status != 0 ? status : check_previous(head, e, anchor, state, why);
 }
 
 /* ---- What was current at a publication */
@@ -407,15 +428,11 @@ static int read_fact(const struct story *story, const ProtobufCBinaryData *item,
 {
 	int status = unverified(why, fact_parse(item->data, item->len, &step->fact, why));
 
+	if (status == 0)
+		status = unverified(why, fact_fits(step->fact, story->notice, why));
 	if (status != 0)
 		return status;
 	const Poc__Fact *f = step->fact;
-	if (memcmp(f->notice_id.data, story->notice->id.bytes, NOTICE_ID_SIZE) != 0 ||
-	    memcmp(f->notice_hash.data, story->notice->hash.bytes, HASH_SIZE) != 0 ||
-	    memcmp(f->directory_id.data, story->notice->core->directory_id.data, HASH_SIZE) != 0)
-		return bad(why, "the fact is about another notice");
-	if (f->place[0] != '\0' && notice_side(story->notice, f->place, f->kind) == SIDE_NONE)
-		return bad(why, "the fact is about a desk that the notice does not concern");
 	step->step = f->step;
 	step->place = f->place;
 	step->kind = f->kind;
@@ -474,6 +491,20 @@ static bool seen_before(const Poc__NoticeStory *message, size_t i)
 	return false;
 }
 
+/* An escalation's desk has nothing to say before the notice was released to it, and that is as well proven. */
+static int check_released(const struct story *story, const struct story_step *step, struct refusal *why)
+{
+	if (step->is_notice || step->step == POC__STEP__STEP_ESCALATED ||
+	    notice_side(story->notice, step->place, step->kind) != SIDE_ESCALATION)
+		return 0;
+	for (const struct story_step *earlier = story->steps; earlier < step; earlier++) {
+		if (earlier->step == POC__STEP__STEP_ESCALATED && earlier->kind == step->kind &&
+		    strcmp(earlier->place, step->place) == 0 && (earlier->proven || !step->proven))
+			return 0;
+	}
+	return bad(why, "nothing shows that the notice was released to this desk before");
+}
+
 static int take_step(const struct verified_head *head, struct story *story, const struct hash *directory, size_t i,
 		     struct refusal *why)
 {
@@ -490,6 +521,8 @@ static int take_step(const struct verified_head *head, struct story *story, cons
 				      : read_receipt(story, &source->item, step, why);
 	if (status == 0 && source->evidence != NULL)
 		status = prove_step(head, story, source, step, why);
+	if (status == 0)
+		status = check_released(story, step, why);
 	if (status == 0 && !step->proven && !step_is_private(step->step)) /* those never come with evidence */
 		story->unproven++;
 	return name_step(why, status, i, step);
@@ -587,7 +620,8 @@ static int check_saved(const struct story *story, struct refusal *why)
 			return bad(why, "a saved story holds no step that is private to a desk");
 		if (!story->steps[i].proven)
 			return bad(why, "a saved story holds no step that nothing proves");
-		if (i > 0 && message->steps[i]->evidence->index < message->steps[i - 1]->evidence->index)
+		if (i > 0 &&
+		    message->steps[i]->evidence->anchor->index < message->steps[i - 1]->evidence->anchor->index)
 			return bad(why, "the steps are not in the order of the log");
 	}
 	for (size_t i = 0; i < message->n_envelopes; i++) {

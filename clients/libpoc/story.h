@@ -1,6 +1,7 @@
 /* story: pure verification of a NoticeStory (notice.proto): a notice and what its parties and the directory said of it,
  * each step proven as docs/protocol.md says: the item under an ANCHOR leaf, its signer, role, U, K, S and T in the map
- * root of the STATE leaf after it, both leaves in the log of a verified checkpoint.  No network, no files, no clock.
+ * root of the first STATE leaf after it, these leaves in the log of a verified checkpoint.  No network, no files, no
+ * clock.
  *
  * STATUS_UNVERIFIED is the answer to everything that does not verify; the refusal names the step. */
 #ifndef CLIENTS_LIBPOC_STORY_H

@@ -162,43 +162,12 @@ static int state_fact(struct inbox *inbox, struct batch_file *file, Poc__Step st
 
 /* ---- Backlog: what a state has not fetched yet */
 
-static void state_of(const char *place, char out[STATE_MAX_LENGTH + 1])
-{
-	size_t length = strcspn(place, "/");
-
-	if (length > STATE_MAX_LENGTH)
-		length = STATE_MAX_LENGTH;
-	memcpy(out, place, length);
-	out[length] = '\0';
-}
-
-static bool same_state(const char *place, const char *other)
-{
-	char a[STATE_MAX_LENGTH + 1], b[STATE_MAX_LENGTH + 1];
-
-	state_of(place, a);
-	state_of(other, b);
-	return strcmp(a, b) == 0;
-}
-
-/* Whether desk i is the first recipient of its state, which is not the sender's: each state counts once. */
-static bool counts(const Poc__Core *core, unsigned i)
-{
-	if (same_state(core->to[i - 1]->place, core->from->place))
-		return false;
-	for (unsigned k = 1; k < i; k++) {
-		if (same_state(core->to[k - 1]->place, core->to[i - 1]->place))
-			return false;
-	}
-	return true;
-}
-
 static int find_backlog(struct inbox *inbox, const Poc__Core *core, unsigned i, struct batch_backlog **out)
 {
 	char from[STATE_MAX_LENGTH + 1], to[STATE_MAX_LENGTH + 1];
 
-	state_of(core->from->place, from);
-	state_of(core->to[i - 1]->place, to);
+	row_state(core->from->place, from);
+	row_state(core->to[i - 1]->place, to);
 	return batch_backlog(inbox->batch, from, to, out);
 }
 
@@ -208,7 +177,7 @@ static int check_backlogs(struct inbox *inbox, const struct post *post, struct r
 	struct batch_backlog *backlog;
 
 	for (unsigned i = 1; i <= core->n_to && inbox->options.backlog_bytes > 0; i++) {
-		if (!counts(core, i))
+		if (!core_counts(core, i))
 			continue;
 		int status = find_backlog(inbox, core, i, &backlog);
 		if (status != 0)
@@ -231,7 +200,7 @@ static int add_backlogs(struct inbox *inbox, const struct batch_file *file)
 	int status = 0;
 
 	for (unsigned i = 1; i <= core->n_to && status == 0; i++) {
-		if (!counts(core, i))
+		if (!core_counts(core, i))
 			continue;
 		status = find_backlog(inbox, core, i, &backlog);
 		if (status == 0) {
@@ -240,18 +209,6 @@ static int add_backlogs(struct inbox *inbox, const struct batch_file *file)
 		}
 	}
 	return status;
-}
-
-static bool fetched(const struct batch_file *file, const char *place)
-{
-	const Poc__Core *core = file->notice->core;
-
-	for (unsigned i = 1; i <= core->n_to; i++) {
-		if (same_state(core->to[i - 1]->place, place) &&
-		    (file->row.done[i] >> POC__STEP__STEP_DELIVERED & 1) != 0)
-			return true;
-	}
-	return false;
 }
 
 static int drop_backlog(struct inbox *inbox, const struct batch_file *file, unsigned i)
@@ -612,9 +569,7 @@ int inbox_deliver(struct inbox *inbox, const struct notice_id *id, const char *p
 	int desk = core_find(core, place, kind);
 	if (!row_received(&file->row, core, desk) || (file->row.done[desk] >> POC__STEP__STEP_DELIVERED & 1) != 0)
 		return 0;
-	/* past its retention it weighs nothing any more */
-	if (file->row.body_size > 0 && (size_t)desk <= core->n_to && !same_state(place, core->from->place) &&
-	    !fetched(file, place))
+	if ((size_t)desk <= core->n_to && row_weighs(&file->row, core, place))
 		status = drop_backlog(inbox, file, (unsigned)desk);
 	if (status == 0)
 		status = state_fact(inbox, file, POC__STEP__STEP_DELIVERED, desk);
@@ -695,7 +650,7 @@ static int escalate(struct inbox *inbox, struct batch_file *file, unsigned which
 	int desk = core_find(core, to->place, to->kind);
 	if (is_settled(file) || (file->row.done[desk] >> POC__STEP__STEP_ESCALATED & 1) != 0)
 		return 0;
-	int status = desk != 0 ? batch_feed(inbox->batch, to->place, to->kind, file, 0) : 0;
+	int status = batch_feed(inbox->batch, to->place, to->kind, file, 0);
 	if (status == 0)
 		status = state_fact(inbox, file, POC__STEP__STEP_ESCALATED, desk);
 	if (status == 0)
@@ -711,7 +666,7 @@ static int expire(struct inbox *inbox, struct batch_file *file)
 	if (file->row.body_size == 0)
 		return 0;
 	for (unsigned i = 1; i <= core->n_to && status == 0; i++) {
-		if (counts(core, i) && !fetched(file, core->to[i - 1]->place))
+		if (core_counts(core, i) && row_weighs(&file->row, core, core->to[i - 1]->place))
 			status = drop_backlog(inbox, file, i);
 	}
 	return status != 0 ? status : batch_drop_body(inbox->batch, file);

@@ -1,9 +1,16 @@
 #include "pocd/directory/notices_check.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "pocd/directory/rows.h"
 #include "proto/wire/prescan.h"
+
+/* A body that weighs in the backlog between two states. */
+struct weight {
+	char from[STATE_MAX_LENGTH + 1], to[STATE_MAX_LENGTH + 1];
+	uint32_t bytes;
+};
 
 struct check {
 	struct store_view *view;
@@ -14,6 +21,8 @@ struct check {
 	uint8_t desk[ROW_KEY_MAX];
 	size_t desk_size;
 	uint64_t cursor, desks;
+	size_t n_weights, weights_room;
+	struct weight *weights;
 };
 
 /* The first thing that is wrong, with one number in its text. */
@@ -96,6 +105,27 @@ static int check_parts(struct check *check, const struct row_notice *row, const 
 		   : wrong(check, "body", "the body of notice %llu is gone or another", number);
 }
 
+static int add_weights(struct check *check, const struct row_notice *row, const Poc__Core *core)
+{
+	for (unsigned i = 1; i <= core->n_to; i++) {
+		if (!core_counts(core, i) || !row_weighs(row, core, core->to[i - 1]->place))
+			continue;
+		if (check->n_weights == check->weights_room) {
+			size_t room = check->weights_room > 0 ? 2 * check->weights_room : 64;
+			struct weight *grown = realloc(check->weights, room * sizeof *grown);
+			if (grown == NULL)
+				return STATUS_NO_MEMORY;
+			check->weights = grown;
+			check->weights_room = room;
+		}
+		struct weight *weight = &check->weights[check->n_weights++];
+		row_state(core->from->place, weight->from);
+		row_state(core->to[i - 1]->place, weight->to);
+		weight->bytes = row->body_size;
+	}
+	return 0;
+}
+
 static int check_notice(void *ctx, const uint8_t *key, size_t key_size, const struct store_value *value)
 {
 	struct check *check = ctx;
@@ -109,6 +139,8 @@ static int check_notice(void *ctx, const uint8_t *key, size_t key_size, const st
 	if (row_read_notice(check->view, number, &row) != 0 || row_read_header(check->view, number, &header) != 0)
 		return wrong(check, "notice", "notice %llu cannot be read", number);
 	int status = check_parts(check, &row, header, number);
+	if (status == 0)
+		status = add_weights(check, &row, header->core);
 	notice_destroy(header);
 	return status;
 }
@@ -153,6 +185,36 @@ static int check_entry(void *ctx, const uint8_t *key, size_t key_size, const str
 	return 0;
 }
 
+/* ---- Backlogs */
+
+static int by_states(const void *a, const void *b)
+{
+	const struct weight *x = a, *y = b;
+	int order = strcmp(x->from, y->from);
+
+	return order != 0 ? order : strcmp(x->to, y->to);
+}
+
+/* Every backlog is the sum of what weighs in it; *n: how many there are. */
+static int check_backlogs(struct check *check, uint64_t *n)
+{
+	*n = 0;
+	if (check->n_weights > 1)
+		qsort(check->weights, check->n_weights, sizeof *check->weights, by_states);
+	for (size_t i = 0, next; i < check->n_weights; i = next, ++*n) {
+		const struct weight *first = &check->weights[i];
+		uint64_t bytes = 0, notices, said;
+		for (next = i; next < check->n_weights && by_states(first, &check->weights[next]) == 0; next++)
+			bytes += check->weights[next].bytes;
+		if (row_read_backlog(check->view, first->from, first->to, &notices, &said) != 0 ||
+		    notices != next - i || said != bytes)
+			return refuse(check->why, STATUS_DAMAGED, "backlog",
+				      "the backlog from %s to %s is not what has not been fetched", first->from,
+				      first->to);
+	}
+	return 0;
+}
+
 /* ---- Nothing is there that no notice speaks of */
 
 static int check_count(struct check *check, enum store_table table, uint64_t expected)
@@ -193,7 +255,12 @@ static int check_all(struct check *check)
 		status = check_count(check, TABLE_STEP, check->report.steps);
 	if (status == 0)
 		status = check_count(check, TABLE_BODY, check->bodies);
-	return status != 0 ? status : check_count(check, TABLE_DESK, check->desks);
+	if (status == 0)
+		status = check_count(check, TABLE_DESK, check->desks);
+	uint64_t backlogs = 0;
+	if (status == 0)
+		status = check_backlogs(check, &backlogs);
+	return status != 0 ? status : check_count(check, TABLE_BACKLOG, backlogs);
 }
 
 int notices_check(struct store *store, struct notices_report *report, struct refusal *why)
@@ -207,6 +274,7 @@ int notices_check(struct store *store, struct notices_report *report, struct ref
 		why->code = 0;
 	status = check_all(&check);
 	store_view_end(check.view);
+	free(check.weights);
 	if (report != NULL)
 		*report = check.report;
 	if (status != 0 && why != NULL && why->code == 0)

@@ -1,5 +1,5 @@
 /* notices_check: whether the tables of notices hold together: every notice, step, body and feed entry is there, once,
- * and is what the others say of it. */
+ * and is what the others say of it; and every backlog is the sum of what has not been fetched. */
 #ifndef POCD_DIRECTORY_NOTICES_CHECK_H
 #define POCD_DIRECTORY_NOTICES_CHECK_H
 

@@ -310,3 +310,46 @@ bool row_party(const struct row_notice *row, const Poc__Core *core, int desk)
 {
 	return desk == 0 || row_received(row, core, desk);
 }
+
+/* ---- Backlogs */
+
+void row_state(const char *place, char out[STATE_MAX_LENGTH + 1])
+{
+	size_t length = strcspn(place, "/");
+
+	if (length > STATE_MAX_LENGTH)
+		length = STATE_MAX_LENGTH;
+	memcpy(out, place, length);
+	out[length] = '\0';
+}
+
+static bool same_state(const char *place, const char *other)
+{
+	char a[STATE_MAX_LENGTH + 1], b[STATE_MAX_LENGTH + 1];
+
+	row_state(place, a);
+	row_state(other, b);
+	return strcmp(a, b) == 0;
+}
+
+bool core_counts(const Poc__Core *core, unsigned i)
+{
+	if (same_state(core->to[i - 1]->place, core->from->place))
+		return false;
+	for (unsigned k = 1; k < i; k++) {
+		if (same_state(core->to[k - 1]->place, core->to[i - 1]->place))
+			return false;
+	}
+	return true;
+}
+
+bool row_weighs(const struct row_notice *row, const Poc__Core *core, const char *place)
+{
+	if (row->body_size == 0 || same_state(place, core->from->place))
+		return false;
+	for (unsigned i = 1; i <= core->n_to; i++) {
+		if (same_state(core->to[i - 1]->place, place) && (row->done[i] >> POC__STEP__STEP_DELIVERED & 1) != 0)
+			return false;
+	}
+	return true;
+}

@@ -98,4 +98,16 @@ bool row_party(const struct row_notice *row, const Poc__Core *core, int desk);
 /* Whether a desk of these numbers received it: recipients, and escalations once released. */
 bool row_received(const struct row_notice *row, const Poc__Core *core, int desk);
 
+/* ---- Backlogs: what one state has sent to another */
+
+/* The state of a place. */
+void row_state(const char *place, char out[STATE_MAX_LENGTH + 1]);
+
+/* Whether recipient i (from 1) is the first of its state, and that is not the sender's: each state counts once. */
+bool core_counts(const Poc__Core *core, unsigned i);
+
+/* Whether a notice weighs in the backlog of a recipient's state: not if that is the sender's; until a recipient's desk
+ * there has fetched the body, or it is past its retention. */
+bool row_weighs(const struct row_notice *row, const Poc__Core *core, const char *place);
+
 #endif

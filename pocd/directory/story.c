@@ -42,12 +42,12 @@ enum {
 	STEP_STORED_MS = 4,
 	EVIDENCE_SIBLINGS = 1,
 	EVIDENCE_ANCHOR = 2,
-	EVIDENCE_INDEX = 3,
-	EVIDENCE_PATH = 4,
-	EVIDENCE_STATE = 5,
-	EVIDENCE_STATE_INDEX = 6,
-	EVIDENCE_STATE_PATH = 7,
-	EVIDENCE_ITEMS = 8,
+	EVIDENCE_PREVIOUS = 3,
+	EVIDENCE_STATE = 4,
+	EVIDENCE_ITEMS = 5,
+	LOGGED_LEAF = 1,
+	LOGGED_INDEX = 2,
+	LOGGED_PATH = 3,
 	ITEM_NAME = 1,
 	ITEM_MAP = 2,
 	ITEM_VALUE = 4,
@@ -378,10 +378,25 @@ static int put_leaf(struct story *story, uint64_t index, unsigned field)
 	if (status != 0)
 		return status;
 	leaf_write(&leaf, bytes);
-	encode_bytes(encoder, field, bytes, sizeof bytes);
-	encode_uint(encoder, field + 1, index);
-	encode_bytes(encoder, field + 2, path.hashes, path.length * HASH_SIZE);
+	size_t logged = encode_begin(encoder, field);
+	encode_bytes(encoder, LOGGED_LEAF, bytes, sizeof bytes);
+	encode_uint(encoder, LOGGED_INDEX, index);
+	encode_bytes(encoder, LOGGED_PATH, path.hashes, path.length * HASH_SIZE);
+	encode_end(encoder, logged);
 	return 0;
+}
+
+/* The STATE leaf before a publication's; nothing before the first. */
+static int put_previous(struct story *story, uint64_t publication)
+{
+	uint64_t size;
+	const char *note;
+	size_t note_size;
+
+	if (publication == 1)
+		return 0;
+	int status = ledger_read_publication(story->reading->view, publication - 1, &size, &note, &note_size);
+	return status != 0 ? status : put_leaf(story, size - 1, EVIDENCE_PREVIOUS);
 }
 
 /* Nothing if the item is not under the snapshot's checkpoint. */
@@ -402,6 +417,8 @@ static int put_evidence(struct story *story, const struct row_step *step)
 	size_t evidence = encode_begin(encoder, STEP_EVIDENCE);
 	encode_bytes(encoder, EVIDENCE_SIBLINGS, event.siblings, (size_t)event.depth * HASH_SIZE);
 	status = put_leaf(story, step->leaf, EVIDENCE_ANCHOR);
+	if (status == 0)
+		status = put_previous(story, publication);
 	if (status == 0)
 		status = put_leaf(story, state, EVIDENCE_STATE);
 	if (status == 0 && event.signer[0] != '\0')

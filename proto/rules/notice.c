@@ -230,6 +230,8 @@ static int check_escalations(const Poc__Core *core, struct refusal *why)
 			if (compare_desks(core->escalations[i]->to, core->to[j]) == 0)
 				return refuse(why, STATUS_INVALID, field, "is a recipient already");
 		}
+		if (compare_desks(core->escalations[i]->to, core->from) == 0)
+			return refuse(why, STATUS_INVALID, field, "is the sender's own desk");
 	}
 	return 0;
 }

@@ -197,6 +197,21 @@ int fact_parse(const uint8_t *bytes, size_t size, Poc__Fact **out, struct refusa
 	return 0;
 }
 
+int fact_fits(const Poc__Fact *fact, const struct notice *notice, struct refusal *why)
+{
+	if (memcmp(fact->notice_id.data, notice->id.bytes, NOTICE_ID_SIZE) != 0 ||
+	    memcmp(fact->notice_hash.data, notice->hash.bytes, HASH_SIZE) != 0 ||
+	    memcmp(fact->directory_id.data, notice->core->directory_id.data, HASH_SIZE) != 0)
+		return refuse(why, STATUS_INVALID, "notice_id", "the fact is about another notice");
+	if (fact->step == POC__STEP__STEP_STORED)
+		return 0;
+	const enum notice_side side = notice_side(notice, fact->place, fact->kind);
+	if (side != SIDE_ESCALATION && (side != SIDE_TO || fact->step == POC__STEP__STEP_ESCALATED))
+		return refuse(why, STATUS_INVALID, "place", "the notice was not for %s to be %s", fact->place,
+			      step_name(fact->step));
+	return 0;
+}
+
 int fact_make(const Poc__Fact *fact, uint8_t **bytes, size_t *size, struct refusal *why)
 {
 	const int status = check_fact(fact, why);

@@ -41,6 +41,10 @@ int receipt_make(Poc__Receipt *payload, const struct keystore_key *signer, uint8
 int fact_parse(const uint8_t *bytes, size_t size, Poc__Fact **out, struct refusal *why);
 int fact_make(const Poc__Fact *fact, uint8_t **bytes, size_t *size, struct refusal *why);
 
+/* Whether the fact is about this notice: id, hash, and of delivered a desk that receives it, of escalated one that an
+ * escalation names.  0 or STATUS_INVALID. */
+int fact_fits(const Poc__Fact *fact, const struct notice *notice, struct refusal *why);
+
 const char *step_name(Poc__Step step); /* "stored" ... */
 bool step_parse(const char *text, Poc__Step *out);
 bool step_is_private(Poc__Step step);        /* taken, released: never leaves the desk */

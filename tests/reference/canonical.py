@@ -77,9 +77,8 @@ _define("Receipt",
         "reason:Reason answer_by:int64 time:int64 answer:bytes")
 _define("Fact",
         "directory_id:bytes notice_id:bytes notice_hash:bytes step:Step place:string kind:PocKind time_ms:int64")
-_define("Evidence",
-        "siblings:bytes anchor:bytes index:uint64 path:bytes state:bytes state_index:uint64 state_path:bytes "
-        "items:*Item")
+_define("LoggedLeaf", "leaf:bytes index:uint64 path:bytes")
+_define("Evidence", "siblings:bytes anchor:LoggedLeaf previous:LoggedLeaf state:LoggedLeaf items:*Item")
 _define("StoryStep", "item:bytes fact:bool evidence:Evidence stored_ms:int64")
 _define("NoticeStory",
         "version:uint32 trust:*bytes checkpoint:Checkpoint steps:*StoryStep envelopes:*bytes body:bytes")

@@ -14,7 +14,7 @@ from forge import (EMPTY, ZERO, Signer, change, head, key_of, leaf, log_path, lo
 
 PUT, STATE, ANCHOR = 1, 2, 3
 STORED, DELIVERED, ACKNOWLEDGED, ACCEPTED, DECLINED, ANSWERED, CLOSED, ESCALATED, TAKEN, RELEASED = range(1, 11)
-EVIDENCE = ("siblings", "anchor", "index", "path", "state", "state_index", "state_path")
+LEAVES = ("anchor", "previous", "state")
 
 
 # --- A carrier's forgeries ---
@@ -52,6 +52,9 @@ def carrier(saved, older, other, stranger):
     def evidence(number, **parts):
         return lambda story: story["steps"][number]["evidence"].update(parts)
 
+    def logged(number, which, **parts):
+        return lambda story: story["steps"][number]["evidence"][which].update(parts)
+
     their = foreign["steps"]
     for label, number in (("header", 0), ("stored", fact), ("receipt", acked)):
         of(f"another notice's {label}", step(number, **their[number]))
@@ -71,24 +74,27 @@ def carrier(saved, older, other, stranger):
                lambda story, number=number, gone=gone: story["steps"][number].pop(gone) and None)
         of(f"a time of storage of step {number}", step(number, stored_ms=1))
         mine, theirs = (new["steps"][i]["evidence"] for i in (number, 0 if number == last else last))
-        for part in EVIDENCE:
-            if mine.get(part) != theirs.get(part):
-                of(f"another step's {part} in step {number}", evidence(number, **{part: theirs.get(part, 0)}))
-        for part in ("siblings", "path", "state_path"):
-            hashes = mine.get(part, b"")
-            of(f"{part} of step {number} with one hash more", evidence(number, **{part: hashes + ZERO}))
-            if hashes:
-                of(f"{part} of step {number} without its last hash", evidence(number, **{part: hashes[:-32]}))
-                of(f"{part} of step {number} without its first hash", evidence(number, **{part: hashes[32:]}))
-                of(f"{part} of step {number} without its last byte", evidence(number, **{part: hashes[:-1]}))
-        for part in ("anchor", "state"):
-            of(f"{part} of step {number}, cut", evidence(number, **{part: mine[part][:-1]}))
-            of(f"{part} of step {number}, longer", evidence(number, **{part: mine[part] + b"\0"}))
-            of(f"no {part} of step {number}", evidence(number, **{part: b""}))
-        of(f"the STATE leaf of step {number} as its ANCHOR leaf",
-           evidence(number, anchor=mine["state"], index=mine["state_index"], path=mine["state_path"]))
-        of(f"the ANCHOR leaf of step {number} as its STATE leaf",
-           evidence(number, state=mine["anchor"], state_index=mine.get("index", 0), state_path=mine["path"]))
+        for which in ("siblings", *LEAVES):
+            of(f"another step's {which} in step {number}", evidence(number, **{which: theirs.get(which, b"")}))
+            of(f"no {which} of step {number}",
+               lambda story, number=number, which=which: story["steps"][number]["evidence"].pop(which, None) and None)
+        lists = [("siblings", mine.get("siblings", b""), lambda data, number=number: evidence(number, siblings=data))]
+        for which in LEAVES:
+            leaf_, place = mine[which], f"the {which} leaf of step {number}"
+            for part in ("leaf", "path"):
+                of(f"another step's {part} of {place}", logged(number, which, **{part: theirs[which][part]}))
+            of(f"{place}, cut", logged(number, which, leaf=leaf_["leaf"][:-1]))
+            of(f"{place}, longer", logged(number, which, leaf=leaf_["leaf"] + b"\0"))
+            of(f"{place}, empty", evidence(number, **{which: {}}))
+            of(f"{place}, one place earlier", logged(number, which, index=leaf_["index"] - 1))
+            for other in LEAVES:
+                of(f"the {other} leaf in place of {place}", evidence(number, **{which: mine[other]}))
+            lists.append((f"path of {which}", leaf_["path"],
+                          lambda data, number=number, which=which: logged(number, which, path=data)))
+        for part, hashes, put in lists:
+            of(f"{part} of step {number} with one hash more", put(hashes + ZERO))
+            of(f"{part} of step {number} without its last hash", put(hashes[:-32]))
+            of(f"{part} of step {number} without its last byte", put(hashes[:-1]))
         items = mine.get("items")
         if not items:
             of(f"items of a fact, step {number}", evidence(number, items=new["steps"][0]["evidence"]["items"]))
@@ -172,6 +178,7 @@ class Play:
         self.directory = sha(decode("Envelope", self.trust[0])["payload"])
         self.time_ms = int.from_bytes(story["checkpoint"]["leaf"][74:], "big")
         self.chains, self.leaves, self.told, self.moments, self.extra = {}, [], [], {}, []
+        self.previous = {}  # of a publication's index: what is shown as the one before it, where that is a lie
         for envelope in story["envelopes"]:
             name = payload_of(envelope)["head"]["name"]
             if name[0] in "SK":
@@ -262,11 +269,15 @@ class Play:
 
     # The file.
 
+    def logged(self, index):
+        return {"leaf": self.leaves[index], "index": index, "path": b"".join(log_path(self.leaves, index))}
+
     def evidence(self, place, index, events, item, state):
         values, _ = self.moments[state]
-        made = {"anchor": self.leaves[index], "index": index, "path": b"".join(log_path(self.leaves, index)),
-                "state": self.leaves[state], "state_index": state,
-                "state_path": b"".join(log_path(self.leaves, state)), "siblings": self.batch_path(events, item)}
+        made = {"anchor": self.logged(index), "state": self.logged(state), "siblings": self.batch_path(events, item)}
+        before = self.previous.get(state, max((other for other in self.moments if other < state), default=None))
+        if before is not None:
+            made["previous"] = self.logged(before)
         if place is not None:
             names = ["K/" + place.split("/")[0], "S", "T", "U/" + place]
             made["items"] = [{"name": name, "map": prove(values, name), "value": values[name]} for name in names]
@@ -368,6 +379,47 @@ def operator(genuine, log_key, root, enrolment, authorities, coordinators, seale
     its.told[-1][4] = before
     add("a receipt judged by a publication before it", "before it was stored", its)
 
+    # Which publication is the first after it.
+    def later(listed=True):
+        """A receipt by a user who was not listed at the next publication, judged by the one after that."""
+        its = play().opening()
+        its.users("XB", roles=[])
+        its.tell(its.receipt())
+        its.users("XB", roles=[2] if listed else [])
+        its.told[-1][4] = its.publish()
+        return its, *list(its.moments)[-3:]
+
+    its, first, next_, last = later()
+    add("a receipt judged by a later publication", "an earlier publication covers", its)
+    for label, why, before in (("after the last but one", "do not follow", first), ("after itself", "do not follow", last),
+                               ("after the receipt's ANCHOR leaf", "not a STATE leaf", next_ - 1),
+                               ("after none", "no publication before", None)):
+        its.previous[last] = before
+        add(f"a receipt judged by a later publication, as if it came {label}", why, its)
+    its = later()[0]
+    its.leaves[last] = leaf(STATE, ZERO, 2, its.leaves[last][42:74], its.time_ms + 1000 * last)
+    its.previous[last] = first
+    add("two publications of one number, which only the log's readers see", None, its)
+    its = play().opening()
+    its.tell(its.receipt())
+    its.previous[its.told[-1][4]] = None
+    add("a receipt whose publication has none before it", "no publication before", its)
+    its = play()
+    its.opening()
+    its.previous[its.told[0][4]] = its.told[0][4]
+    add("a first publication with one before it", "do not follow", its)
+    its = play()
+    its.publish()
+    its.tell(its.header(), its.fact(), publish=False)
+    its.time_ms -= 5000
+    its.settle()
+    add("a publication older than what it covers", "before it was stored", its)
+    its = play()
+    its.time_ms += 5000
+    its.publish()
+    its.time_ms -= 5000
+    add("an anchor older than the publication before it", "an earlier publication covers", its.opening())
+
     # K, S and T of that time.
     its = play()
     keys = its.chains["K/XB"][0]
@@ -444,8 +496,11 @@ def operator(genuine, log_key, root, enrolment, authorities, coordinators, seale
     add("a receipt of no time", "wrong times", answered(time=0))
     add("a fact of no time", "no fact", stated(DELIVERED, time_ms=0))
     add("stored of one desk", "whole notice", stated(STORED, place="XB", kind=1))
-    add("delivered to nobody", "stranger's desk", stated(DELIVERED, place="", kind=0))
-    add("delivered to a stranger", "stranger's desk", stated(DELIVERED, place="AD"))
+    add("delivered to nobody", "was not for", stated(DELIVERED, place="", kind=0))
+    for label, desk in (("a stranger", {"place": "AD"}), ("the sender", {"place": "XA"}), ("another kind", {"kind": 2})):
+        add(f"delivered to {label}", "was not for", stated(DELIVERED, **desk))
+        add(f"escalated to {label}", "was not for", stated(ESCALATED, **desk))
+    add("escalated to a recipient", "was not for", stated(ESCALATED))
     desk, second_id = {"place": "XB", "kind": 1, "keys": [bytes(32)]}, b"another-notice.."
     for label, why, fields in (
             ("control: in a thread", None, {"thread": second_id, "answers": second_id}),
@@ -465,8 +520,23 @@ def operator(genuine, log_key, root, enrolment, authorities, coordinators, seale
             ("a note to somebody else", "own desk", {"category": 7}),
             ("control: an escalation", None, {"escalations": [{"at": now + 9, "to": {**desk, "kind": 2}}]}),
             ("an escalation of the past", "escalations", {"escalations": [{"at": 1, "to": {**desk, "kind": 2}}]}),
-            ("an escalation to a recipient", "escalations", {"escalations": [{"at": now + 9, "to": desk}]})):
+            ("an escalation to a recipient", "escalations", {"escalations": [{"at": now + 9, "to": desk}]}),
+            ("an escalation to the sender", "escalations", {"escalations": [
+                {"at": now + 9, "to": {**desk, "place": "XA"}}]})):
         add(label if why is None else f"a notice with {label}", why, play().opening(**fields))
+
+    def escalating():
+        return play().users("XB", kinds=[1, 2]).opening(escalations=[{"at": now + 9, "to": {**desk, "kind": 2}}])
+
+    its = escalating()
+    add("control: acknowledged by an escalation's desk", None, its.tell(its.fact(ESCALATED, kind=2)).tell(
+        its.fact(DELIVERED, kind=2), its.receipt(kind=2)))
+    its = escalating()
+    add("a receipt before the release", "not released", its.tell(its.receipt(kind=2)).tell(its.fact(ESCALATED, kind=2)))
+    its = escalating()
+    add("a receipt without a release", "not released", its.tell(its.receipt(kind=2)))
+    its = escalating()
+    add("delivered without a release", "not released", its.tell(its.fact(DELIVERED, kind=2)))
     add("a category that nobody knows", "Category", play().opening(category=8))
 
     # Where it stands.

@@ -104,9 +104,10 @@ class Notice(Signed):
         for escalation in self.of("escalations"):
             times.append(get(escalation, "Escalation", "at"))
             later.append(self._desk(get(escalation, "Escalation", "to")))
-        demand(len(later) <= 4 and ascending(times) and not set(later) & set(recipients), "wrong escalations")
+        demand(len(later) <= 4 and ascending(times) and not set(later) & {sender, *recipients}, "wrong escalations")
         demand(self.of("category") != NOTE or (recipients == [sender] and not later), "a note goes to its own desk")
-        self.sender, self.recipients, self.received = sender, recipients, {*recipients, *later}
+        self.sender, self.recipients, self.later = sender, recipients, set(later)
+        self.received = {*recipients, *later}
 
     @staticmethod
     def _desk(desk):
@@ -155,7 +156,8 @@ class Fact:
         if self.step == STORED:
             demand(not self.place and not self.kind, "stored is of the whole notice")
         else:
-            demand((self.place, self.kind) in {notice.sender, *notice.received}, "a fact about a stranger's desk")
+            demand((self.place, self.kind) in (notice.later if self.step == ESCALATED else notice.received),
+                   "a fact about a desk that the notice was not for")
 
     def get(self, field):
         return get(self.payload, "Fact", field)
@@ -268,12 +270,10 @@ class Step:
     def __init__(self, story, source, item):
         evidence = get(source, "StoryStep", "evidence")
         demand(evidence is not None, "nothing proves it")
-        self.item, self.index = item, get(evidence, "Evidence", "index")
-        anchor = story.leaf(evidence, "anchor", Leaf.ANCHOR, self.index, "path")
+        anchor = story.leaf(get(evidence, "Evidence", "anchor"), Leaf.ANCHOR)
         self._check_batch(anchor.value, event_hash(item.data), get(evidence, "Evidence", "siblings"))
-        state_index = get(evidence, "Evidence", "state_index")
-        state = story.leaf(evidence, "state", Leaf.STATE, state_index, "state_path")
-        demand(state_index > self.index and state.time_ms >= anchor.time_ms, "it is judged before it was stored")
+        state = self._first_state(story, evidence, anchor)
+        self.item, self.index = item, anchor.index
         self.anchored, self.published, self.automatic = anchor.time, state.time, False
         if isinstance(item, Fact):
             demand(not get(evidence, "Evidence", "items"), "a fact has no signer")
@@ -281,6 +281,19 @@ class Step:
         moment = Moment(story, evidence, state, item.place)
         user = item.judge(moment.users, moment.trust.get("algorithms"), state.time)
         self.automatic = bool(get(user, "User", "service"))
+
+    @staticmethod
+    def _first_state(story, evidence, anchor):
+        """The STATE leaf after the anchor whose predecessor stands before it."""
+        state, before = story.leaf(get(evidence, "Evidence", "state"), Leaf.STATE), get(evidence, "Evidence", "previous")
+        demand(state.index > anchor.index and state.time_ms >= anchor.time_ms, "it is judged before it was stored")
+        if before is None:
+            demand(state.seq == 1, "no publication before it is shown")
+            return state
+        previous = story.leaf(before, Leaf.STATE)
+        demand(previous.seq == state.seq - 1, "publications that do not follow one another")
+        demand(previous.index < anchor.index and previous.time_ms <= anchor.time_ms, "an earlier publication covers it")
+        return state
 
     @staticmethod
     def _check_batch(root, event, siblings):
@@ -313,8 +326,10 @@ class Story:
         self.unused.discard(value)
         return self.envelopes[value]
 
-    def leaf(self, evidence, field, kind, index, path):
-        return Leaf(get(evidence, "Evidence", field), kind, index, self.head.note, get(evidence, "Evidence", path))
+    def leaf(self, logged, kind):
+        demand(logged is not None, "evidence without its leaves")
+        data, index, path = (get(logged, "LoggedLeaf", field) for field in ("leaf", "index", "path"))
+        return Leaf(data, kind, index, self.head.note, path)
 
     def _take_steps(self, sources):
         demand(sources and not get(sources[0], "StoryStep", "fact"), "a story begins with its notice")
@@ -338,6 +353,9 @@ class Story:
         demand(data not in seen, "the same step twice")
         seen.add(data)
         demand(get(source, "StoryStep", "stored_ms") == 0, "a time of storage that nothing proves")
+        if item is not self.notice and (item.place, item.kind) in self.notice.later and item.step != ESCALATED:
+            demand((ESCALATED, item.place, item.kind) in {(s.item.step, s.item.place, s.item.kind) for s in self.steps[1:]},
+                   "a desk to which the notice was not released")
         return Step(self, source, item)
 
     def _check_body(self, body):

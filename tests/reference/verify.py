@@ -499,7 +499,8 @@ class Leaf:
         word = self.WORDS[kind]
         demand(len(data) == 82 and data[0] == 1 and data[1] == kind and data[2:34] == ZERO and
                any(data[34:42]) == (kind == self.STATE) and data[74] < 0x80, f"not {word}")
-        self.value, self.time_ms = data[42:74], int.from_bytes(data[74:], "big")
+        self.seq, self.value = int.from_bytes(data[34:42], "big"), data[42:74]
+        self.index, self.time_ms = index, int.from_bytes(data[74:], "big")
         self.time = self.time_ms // 1000
         demand(index < note.size and
                verify_inclusion(index, note.size, sha(b"\0", data), hashes_of(path, 64), note.root),

@@ -622,12 +622,28 @@ static void test_secrecy(void **context)
 	letter_finish(&letter);
 }
 
-/* A story proves each step: item, batch, log, and the signer's U, K, S and T in the map of the STATE leaf. */
+static struct leaf check_logged(const Poc__LoggedLeaf *logged, enum leaf_kind kind, const struct checkpoint *checkpoint)
+{
+	struct hash path[MERKLE_PATH_MAX];
+	struct leaf leaf;
+
+	assert_non_null(logged);
+	assert_int_equal(logged->leaf.len, LEAF_SIZE);
+	assert_int_equal(leaf_read(logged->leaf.data, &leaf), 0);
+	assert_int_equal(leaf.kind, kind);
+	struct hash hash = merkle_leaf(logged->leaf.data, LEAF_SIZE);
+	memcpy(path, logged->path.data, logged->path.len);
+	assert_true(merkle_verify_inclusion(logged->index, checkpoint->size, &hash, path, logged->path.len / HASH_SIZE,
+					    &checkpoint->root));
+	return leaf;
+}
+
+/* A story proves each step: item, batch, log, and the signer's U, K, S and T in the map of the first STATE leaf after.
+ */
 static void check_proof(const Poc__NoticeStory *story, const Poc__StoryStep *step)
 {
 	const Poc__Evidence *e = step->evidence;
-	struct hash event = hash_event(step->item.data, step->item.len), path[MERKLE_PATH_MAX];
-	struct leaf anchor, state;
+	struct hash event = hash_event(step->item.data, step->item.len);
 	struct note note;
 	struct checkpoint checkpoint;
 
@@ -635,19 +651,13 @@ static void check_proof(const Poc__NoticeStory *story, const Poc__StoryStep *ste
 	assert_int_equal(
 	    note_parse((const char *)story->checkpoint->note.data, story->checkpoint->note.len, &note, NULL), 0);
 	assert_int_equal(checkpoint_parse(note.text, note.text_size, &checkpoint, NULL), 0);
-	assert_int_equal(leaf_read(e->anchor.data, &anchor), 0);
-	assert_int_equal(leaf_read(e->state.data, &state), 0);
-	assert_true(anchor.kind == LEAF_ANCHOR && state.kind == LEAF_STATE && e->state_index > e->index);
+	struct leaf anchor = check_logged(e->anchor, LEAF_ANCHOR, &checkpoint),
+		    previous = check_logged(e->previous, LEAF_STATE, &checkpoint),
+		    state = check_logged(e->state, LEAF_STATE, &checkpoint);
+	assert_true(e->previous->index < e->anchor->index && e->anchor->index < e->state->index);
+	assert_int_equal(previous.seq + 1, state.seq);
 	assert_true(prefix_verify(&anchor.value, &event, &event, e->siblings.data,
 				  (unsigned)(e->siblings.len / HASH_SIZE), PREFIX_FOUND, NULL));
-	struct hash leaf = merkle_leaf(e->anchor.data, LEAF_SIZE);
-	memcpy(path, e->path.data, e->path.len);
-	assert_true(
-	    merkle_verify_inclusion(e->index, checkpoint.size, &leaf, path, e->path.len / HASH_SIZE, &checkpoint.root));
-	leaf = merkle_leaf(e->state.data, LEAF_SIZE);
-	memcpy(path, e->state_path.data, e->state_path.len);
-	assert_true(merkle_verify_inclusion(e->state_index, checkpoint.size, &leaf, path, e->state_path.len / HASH_SIZE,
-					    &checkpoint.root));
 	assert_int_equal(e->n_items, step->fact ? 0 : 4);
 	for (size_t i = 0; i < e->n_items; i++) {
 		struct hash key = hash_name(e->items[i]->name), value;
@@ -1160,8 +1170,8 @@ static void put_row(struct house *house, enum store_table table, const struct ro
 
 static void test_check(void **context)
 {
-	static const enum store_table tables[] = {TABLE_NOTICE_ID, TABLE_NOTICE, TABLE_BODY,
-						  TABLE_STEP,      TABLE_FEED,   TABLE_DESK};
+	static const enum store_table tables[] = {TABLE_NOTICE_ID, TABLE_NOTICE, TABLE_BODY,   TABLE_STEP,
+						  TABLE_FEED,      TABLE_DESK,   TABLE_BACKLOG};
 	struct house *house = *context;
 	struct letter first = from_xa_to_xb(house), second = {.from = XB, .to = {XA}, .n_to = 1};
 	struct said ack = {.desk = XB, .step = POC__STEP__STEP_ACKNOWLEDGED},

@@ -23,14 +23,18 @@ struct told {
 	const char *users; /* U/XA; NULL of a fact */
 	uint64_t anchor;
 	size_t moment;
-	bool silent; /* without evidence */
+	size_t before; /* 1 + the moment that is said to be the one before, where that is a lie; 0: the true one */
+	bool silent;   /* without evidence */
 	/* made: */
 	Poc__StoryStep step;
 	Poc__Evidence evidence;
+	struct logged {
+		Poc__LoggedLeaf leaf;
+		struct merkle_proof path;
+	} anchor_leaf, previous, state;
 	struct prefix_tree *batch;
 	struct prefix_entry entries[BATCH];
 	uint8_t siblings[PREFIX_DEPTH_MAX * HASH_SIZE];
-	struct merkle_proof anchor_path, state_path;
 	struct scene_item items[4];
 	struct hash values[4];
 	Poc__Item *pointers[4];
@@ -348,6 +352,16 @@ static void make_items(struct stage *s, struct told *t)
 	t->evidence.n_items = 4;
 }
 
+static Poc__LoggedLeaf *make_logged(struct stage *s, struct logged *logged, uint64_t index)
+{
+	poc__logged_leaf__init(&logged->leaf);
+	merkle_inclusion(read_hash, s, index, s->n_leaves, &logged->path);
+	logged->leaf.leaf = (ProtobufCBinaryData){LEAF_SIZE, s->leaves[index]};
+	logged->leaf.index = index;
+	logged->leaf.path = (ProtobufCBinaryData){logged->path.length * HASH_SIZE, logged->path.hashes[0].bytes};
+	return &logged->leaf;
+}
+
 static void make_evidence(struct stage *s, struct told *t)
 {
 	Poc__Evidence *e = &t->evidence;
@@ -358,15 +372,11 @@ static void make_evidence(struct stage *s, struct told *t)
 	poc__evidence__init(e);
 	unsigned depth = prefix_prove_bytes(t->batch, &event, t->siblings, &terminal, &other);
 	e->siblings = (ProtobufCBinaryData){depth * HASH_SIZE, t->siblings};
-	e->anchor = (ProtobufCBinaryData){LEAF_SIZE, s->leaves[t->anchor]};
-	e->index = t->anchor;
-	merkle_inclusion(read_hash, s, t->anchor, s->n_leaves, &t->anchor_path);
-	e->path = (ProtobufCBinaryData){t->anchor_path.length * HASH_SIZE, t->anchor_path.hashes[0].bytes};
-	uint64_t index = s->moments[t->moment].index;
-	e->state = (ProtobufCBinaryData){LEAF_SIZE, s->leaves[index]};
-	e->state_index = index;
-	merkle_inclusion(read_hash, s, index, s->n_leaves, &t->state_path);
-	e->state_path = (ProtobufCBinaryData){t->state_path.length * HASH_SIZE, t->state_path.hashes[0].bytes};
+	e->anchor = make_logged(s, &t->anchor_leaf, t->anchor);
+	e->state = make_logged(s, &t->state, s->moments[t->moment].index);
+	size_t before = t->before > 0 ? t->before : t->moment;
+	if (before > 0)
+		e->previous = make_logged(s, &t->previous, s->moments[before - 1].index);
 	if (t->users != NULL)
 		make_items(s, t);
 	poc__story_step__init(&t->step);
@@ -719,6 +729,62 @@ static void test_removed_signer(void **context)
 	refused_by(s, &f, "before it was stored");
 }
 
+/* The operator of XB is not listed when what he signed is published, but again after that: it is the first publication
+ * that judges, whatever the directory shows. */
+static void test_later_publication(void **context)
+{
+	struct stage *s = *context;
+	struct world_state *xb = world_state(s->world, "XB");
+	struct told *receipt;
+	struct file f;
+
+	begin(s);
+	anchor(s, 0, 2);
+	s->told[0].moment = s->told[1].moment = publish(s);
+	receipt = make_receipt(s, POC__STEP__STEP_ACKNOWLEDGED, "XB", "operator", xb->operator_, NULL);
+	anchor(s, 2, 1);
+	next_users(s, xb, false);
+	size_t first = publish(s);
+	next_users(s, xb, true);
+	receipt->moment = publish(s);
+	make_file(s, &f);
+	refused_by(s, &f, "an earlier publication than the one by which it is judged covers it");
+	receipt->before = first; /* the one before that */
+	make_file(s, &f);
+	refused_by(s, &f, "do not follow one another");
+	receipt->before = receipt->moment + 1; /* itself */
+	make_file(s, &f);
+	refused_by(s, &f, "do not follow one another");
+	make_file(s, &f);
+	receipt->evidence.previous = NULL;
+	refused_by(s, &f, "nothing proves that no earlier publication covers it");
+	make_file(s, &f);
+	receipt->evidence.previous = &receipt->anchor_leaf.leaf;
+	refused_by(s, &f, "not a STATE leaf");
+	receipt->before = 0;
+	make_file(s, &f);
+	receipt->evidence.previous->index--;
+	refused_by(s, &f, "not in the checkpoint's log");
+}
+
+/* Of the first publication there is none before. */
+static void test_first_publication(void **context)
+{
+	struct stage *s = *context;
+	struct file f;
+
+	make_notice(s, world_state(s->world, "XA")->operator_, "operator");
+	anchor(s, 0, 1);
+	s->told[0].moment = publish(s);
+	make_receipt(s, POC__STEP__STEP_ACKNOWLEDGED, "XB", "operator", world_state(s->world, "XB")->operator_, NULL);
+	anchor(s, 1, 1);
+	s->told[1].moment = publish(s);
+	make_file(s, &f);
+	accepted(s, &f);
+	s->told[0].evidence.previous = &s->told[0].state.leaf;
+	refused_by(s, &f, "do not follow one another");
+}
+
 /* What is said of a notice stands in the log no earlier than the notice. */
 static void test_notice_after_its_receipt(void **context)
 {
@@ -830,8 +896,7 @@ static void test_file_rules(void **context)
 	f.steps[4] = &s->told[3].step;
 	refused_by(s, &f, "order of the log");
 	make_file(s, &f); /* the fact, by the batch alone */
-	s->told[1].evidence.state = s->told[1].evidence.state_path = (ProtobufCBinaryData){0};
-	s->told[1].evidence.state_index = 0;
+	s->told[1].evidence.state = NULL;
 	refused_by(s, &f, "wrong form");
 	make_file(s, &f);
 	add_envelope(&f, &world_state(s->world, "XA")->record);
@@ -907,6 +972,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_body, setup_played, teardown),
 	    cmocka_unit_test_setup_teardown(test_evidence_of_another_step, setup_played, teardown),
 	    cmocka_unit_test_setup_teardown(test_removed_signer, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_later_publication, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_first_publication, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_notice_after_its_receipt, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_altered_fact, setup_played, teardown),
 	    cmocka_unit_test_setup_teardown(test_receipt_of_another_notice, setup, teardown),
