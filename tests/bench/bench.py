@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -31,6 +32,11 @@ def cores():
 
 def pinned(core):
     return lambda: os.sched_setaffinity(0, {core})
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 class Failure(Exception):
@@ -164,6 +170,7 @@ class Bench:
     def world(self, name, **options):
         """Makes a world; returns its folder and the seconds that took."""
         folder = os.path.join(self.folder, name)
+        options["port"] = free_port()
         words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
         begun = time.monotonic()
         done = subprocess.run([self.program("tests/bench/world"), folder, *words], stdout=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 /* world: makes a directory for the bench, in-process: a folder that pocd can serve and that load can ask.
  *
- *   world FOLDER [--states N] [--units N] [--users N] [--leaves N] [--publish N --rounds N]
+ *   world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N --rounds N]
  *
  * N states, each with so many users in its U and so many units, all with a record.  --leaves fills the log up to at
  * least so many leaves with earlier versions of the units' records: only their hashes matter, so their bytes are no
@@ -41,7 +41,7 @@ enum {
 
 struct options {
 	const char *folder;
-	size_t states, units, users, leaves, publish, rounds;
+	size_t states, units, users, leaves, publish, rounds, port;
 };
 
 struct making {
@@ -161,8 +161,9 @@ static void write_server(const struct making *making)
 	keystore_close(server);
 	write_key(making, "keys/log.key", making->world->log);
 	FILE *conf = create(making, "pocd.conf");
-	fputs("[server]\nlisten = 127.0.0.1:0\nthreads = 1\ncert = server.crt\nkey = keys/server.key\n\n"
-	      "[store]\npath = data\n\n[log]\nkey = keys/log.key\n\n"
+	fprintf(conf, "[server]\nlisten = 127.0.0.1:%zu\n", making->options.port);
+	fputs("threads = 1\ncert = server.crt\nkey = keys/server.key\n\n[store]\npath = data\n\n[log]\nkey = "
+	      "keys/log.key\n\n"
 	      "[limits]\nconnections_per_address = 10000\nhandshakes = 10000\n\n[diagnostics]\nlevel = warning\n",
 	      conf);
 	finish_file(conf);
@@ -400,15 +401,13 @@ static size_t number(const char *text, size_t least, size_t most)
 
 static void read_options(int argc, char **argv, struct options *options)
 {
-	static const struct option list[] = {{"states", required_argument, NULL, 's'},
-					     {"units", required_argument, NULL, 'u'},
-					     {"users", required_argument, NULL, 'p'},
-					     {"leaves", required_argument, NULL, 'l'},
-					     {"publish", required_argument, NULL, 'w'},
-					     {"rounds", required_argument, NULL, 'r'},
-					     {0}};
+	static const struct option list[] = {
+	    {"states", required_argument, NULL, 's'},  {"units", required_argument, NULL, 'u'},
+	    {"users", required_argument, NULL, 'p'},   {"leaves", required_argument, NULL, 'l'},
+	    {"publish", required_argument, NULL, 'w'}, {"port", required_argument, NULL, 'o'},
+	    {"rounds", required_argument, NULL, 'r'},  {0}};
 
-	*options = (struct options){.states = 250, .rounds = 1};
+	*options = (struct options){.states = 250, .rounds = 1, .port = 7437};
 	for (int c; (c = getopt_long(argc, argv, "", list, NULL)) != -1;) {
 		if (c == 's')
 			options->states = number(optarg, 1, STATES_MAX);
@@ -420,13 +419,16 @@ static void read_options(int argc, char **argv, struct options *options)
 			options->leaves = number(optarg, 0, 10000000);
 		else if (c == 'w')
 			options->publish = number(optarg, 0, 1000000);
+		else if (c == 'o')
+			options->port = number(optarg, 1, 65535);
 		else if (c == 'r')
 			options->rounds = number(optarg, 1, 100);
 		else
 			exit(2);
 	}
 	if (optind + 1 != argc)
-		fail("usage: world FOLDER [--states N] [--units N] [--users N] [--leaves N] [--publish N --rounds N]",
+		fail("usage: world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N "
+		     "--rounds N]",
 		     "");
 	options->folder = argv[optind];
 }
