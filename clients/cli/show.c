@@ -71,7 +71,7 @@ static const char *hours_text(const Poc__Hours *hours, int64_t now, struct openi
 
 int show_open_now(const struct draft_poc *poc, int64_t now)
 {
-	struct opening opening;
+	struct opening opening = {0};
 
 	return hours_text(poc_hours(poc), now, &opening) == NULL ? opening.open : -1;
 }
@@ -103,7 +103,7 @@ static void clock_text(char out[32], const Poc__Hours *hours, const struct openi
 
 static void print_opening(const Poc__Hours *hours, int64_t now)
 {
-	struct opening opening;
+	struct opening opening = {0};
 	char until[32] = "";
 
 	const char *unknown = hours_text(hours, now, &opening);
@@ -142,7 +142,7 @@ static bool valid_now(const Poc__Channel *c, int64_t now)
 /* Reachable now before the others: its own hours, or being meant for out of hours, or the office's. */
 static int rank_of(const Poc__Channel *c, int office_open, int64_t now)
 {
-	struct opening opening;
+	struct opening opening = {0};
 
 	if (c->hours != NULL && hours_at(c->hours, now, &opening) && opening.known)
 		return opening.open ? 0 : 2;
@@ -214,7 +214,7 @@ static void print_call(size_t number, const struct call *call, int64_t now)
 	const Poc__Channel *c = call->channel;
 	char languages[128], extra[400] = "";
 	const char *note = best_text(c->notes, c->n_notes);
-	struct opening opening;
+	struct opening opening = {0};
 
 	bool always = c->hours != NULL && c->hours->always;
 	join(languages, sizeof languages, c->languages, c->n_languages);
@@ -552,7 +552,9 @@ void show_verdict(const struct poc_verdict *v)
 		printf("; %s", tr("the state is SUSPENDED"));
 	if (v->status == POC_WITHDRAWN)
 		printf("; %s", tr("WITHDRAWN by its state"));
-	printf(tr("; confirmed %s (%s ago): %s"), time_text(v->confirmed), span_text(now - v->confirmed),
+	/* the directory lets a signer's clock be ahead by some minutes */
+	printf(now < v->confirmed ? tr("; confirmed %s (%s in the future): %s") : tr("; confirmed %s (%s ago): %s"),
+	       time_text(v->confirmed), span_text(now < v->confirmed ? v->confirmed - now : now - v->confirmed),
 	       freshness_word(v));
 	if (v->answered != 0)
 		printf(tr("; last answered %s (%s ago)\n"), time_text(v->answered), span_text(now - v->answered));
@@ -601,7 +603,7 @@ static void add_remarks(json_t *list, const struct draft_poc *poc, int64_t now)
 	const struct show_filter all = {0};
 	const Poc__Hours *hours = poc_hours(poc);
 	struct call calls[CALLS_MAX];
-	struct opening opening;
+	struct opening opening = {0};
 	size_t n = collect(poc, &all, now, calls);
 
 	if (n == 0)
@@ -657,7 +659,7 @@ static const struct draft_poc *first_of_kind(const struct draft *draft, Poc__Poc
 /* "open until 18:00", "closed, opens in 5 h 20"; *open: 1, 0, or -1 where no hours are given. */
 static void reach_text(const struct draft_poc *poc, int64_t now, char out[REACH_TEXT], int *open)
 {
-	struct opening opening;
+	struct opening opening = {0};
 	const Poc__Hours *hours = poc_hours(poc);
 	const char *unknown = hours_text(hours, now, &opening);
 	char until[32];

@@ -183,7 +183,7 @@ static int edit_record(struct cli *cli, const struct name *name)
 	bool exists;
 	int status = read_form(cli, name, &form, &exists);
 
-	if (status != 0)
+	if (status != 0 || form == NULL)
 		return status;
 	/* below the state folder, not in /tmp: persons' details are in it */
 	snprintf(path, sizeof path, "%.3900s/edit-%d.json", cli->conf.state_dir, (int)getpid());

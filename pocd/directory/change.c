@@ -11,7 +11,7 @@
 #include "proto/rules/trust.h"
 #include "proto/wire/prescan.h"
 
-enum { CLOCK_LEEWAY = 86400, VERSIONS_KEPT = 512 };
+enum { VERSIONS_KEPT = 512 };
 
 struct changer {
 	struct ledger *ledger;
@@ -484,7 +484,7 @@ static int check_times(struct judging *j, const struct candidate *c)
 	const Poc__Record *record = envelope_of(c)->payload.record;
 
 	/* A record from the future would stay fresh for longer than its state can vouch for. */
-	if (record->issued > j->now + CLOCK_LEEWAY || record->confirmed > j->now + CLOCK_LEEWAY)
+	if (record->issued > j->now + SIGNER_CLOCK_LEEWAY || record->confirmed > j->now + SIGNER_CLOCK_LEEWAY)
 		return refuse(j->why, STATUS_CLOCK, "confirmed", "lies in the future: check the signer's clock");
 	return 0;
 }

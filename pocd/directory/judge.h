@@ -5,6 +5,8 @@
 
 #include "proto/rules/envelope.h"
 
+enum { SIGNER_CLOCK_LEEWAY = 600 }; /* seconds that a signer's clock may be ahead of ours, in whatever is submitted */
+
 struct judge_facts {
 	const struct envelope *trust;      /* current T; NULL only for T(1) */
 	const struct envelope *reg;        /* current S; NULL before S(1) */

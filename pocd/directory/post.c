@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pocd/directory/judge.h"
 const struct notice_id *post_id(const struct post *post)
 {
 	return post->notice != NULL ? &post->notice->id : &post->receipt->notice_id;
@@ -128,7 +129,7 @@ static int check_signer(const struct post *post, const struct snapshot *snapshot
 
 static int check_time(int64_t time, int64_t now, const char *field, struct refusal *why)
 {
-	return time <= now + POST_CLOCK_LEEWAY
+	return time <= now + SIGNER_CLOCK_LEEWAY
 		   ? 0
 		   : refuse(why, STATUS_CLOCK, field, "lies in the future: check the signer's clock");
 }

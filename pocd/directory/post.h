@@ -6,8 +6,6 @@
 #include "pocd/directory/desk.h"
 #include "proto/rules/receipt.h"
 
-enum { POST_CLOCK_LEEWAY = 600 /* seconds that a signer's clock may be ahead */ };
-
 struct post {
 	char state[STATE_MAX_LENGTH + 1]; /* of the session */
 	struct notice *notice;            /* one of these two */
