@@ -160,6 +160,16 @@ static int handle(struct session *session, const Poc__Request *request, size_t s
 	return row->handle(session, request->id, request->hello, why);
 }
 
+static void log_malformed(const struct session *session, const char *event, const struct refusal *why)
+{
+	static struct diag_rate rate;
+	unsigned n = diag_rate(&rate);
+
+	if (n > 0)
+		diag(DIAG_INFO, event, "peer", session->ops->name(session->peer), "field", why->field, "error",
+		     why->message, "count", diag_number(n), NULL);
+}
+
 void session_frame(struct session *session, const uint8_t *message, size_t size)
 {
 	struct message_room room;
@@ -182,8 +192,7 @@ void session_frame(struct session *session, const uint8_t *message, size_t size)
 	why.code = status;
 	if (status == STATUS_MALFORMED || !session->greeted) {
 		metric_add(METRIC_MALFORMED, 1);
-		diag(DIAG_INFO, "request.malformed", "peer", session->ops->name(session->peer), "field", why.field,
-		     "error", why.message, NULL);
+		log_malformed(session, "request.malformed", &why);
 	}
 	dispatch_refuse(session, id != 0 ? id : UINT32_MAX, &why);
 	/* after bytes that are no request nothing that follows can be trusted */
@@ -196,7 +205,7 @@ void session_malformed(struct session *session, const char *text)
 	struct refusal why;
 
 	refuse(&why, STATUS_MALFORMED, "frame", "%s", text);
-	diag(DIAG_INFO, "frame.malformed", "peer", session->ops->name(session->peer), "error", text, NULL);
+	log_malformed(session, "frame.malformed", &why);
 	dispatch_refuse(session, UINT32_MAX, &why);
 }
 

@@ -3,6 +3,7 @@ import concurrent.futures
 import contextlib
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -193,6 +194,26 @@ class Frames(NetCase):
         with WORLD.client(greet=False) as client:
             client.send(struct.pack(">I", 65537) + b"\x0d\x01\0\0\0" + bytes([wire.SUBMIT << 3 | 2]))
             self.assertEqual([answer.code for answer in client.until_closed()], [wire.MALFORMED])
+
+    def test_log_is_not_flooded(self):
+        """What any member can send at will makes a line a second, which counts."""
+        context = WORLD.context("xa-reader")
+
+        def malformed():
+            with WORLD.client(context=context) as client:
+                client.send(wire.frame(b"\xff" * 40))
+                client.until_closed()
+        time.sleep(1.1)
+        malformed()  # its line counts what other tests sent
+        since, begun = len(WORLD.log()), time.monotonic()
+        for _ in range(20):
+            malformed()
+        seconds = time.monotonic() - begun
+        time.sleep(1.1)
+        malformed()
+        counts = [int(n) for n in re.findall(r"request\.malformed .*count=(\d+)", WORLD.log()[since:])]
+        self.assertEqual(sum(counts), 21)
+        self.assertLessEqual(len(counts), seconds + 2)
 
     def test_cut_anywhere(self):
         """The client goes away within a frame, at every byte."""
