@@ -23,7 +23,7 @@ static const char form_help[] =
     "\"18:00\"}],\n"
     "#           \"exceptions\": [{\"date\": \"2026-12-25\", \"note\": \"holiday\"}]}  or  {\"zone\": ..., \"always\": "
     "true}\n"
-    "#   languages, websites, pgp_keys, memberships, constituency, persons, addresses\n"
+    "#   languages, websites, pgp_keys, memberships, constituency, persons, addresses: see poc-record(5)\n"
     "# based_on: the version that this was made from; leave it as it is.\n"
     "# Save and leave to see what changes; an empty file gives up.\n";
 

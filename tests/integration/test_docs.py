@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import unittest
 
-from harness import POC, POCADM, POCD, ROOT, main, run
+from harness import POC, POCADM, POCD, ROOT, World, main, run
 
 PROGRAMS = {"poc": POC, "pocadm": POCADM}
 
@@ -103,7 +103,7 @@ class Commands(unittest.TestCase):
                     text = read(folder, name)
                     events |= set(re.findall(r'\bdiag\([^;"]*"([a-z_]+\.[a-z_]+)"', text))
                     events |= set(re.findall(r'\bdiag\([^;"]*"[a-z_.]+" : "([a-z_.]+)"', text))
-                    events |= set(re.findall(r'\bnote_trouble\([^;"]*"([a-z_.]+)"', text))
+                    events |= set(re.findall(r'\b(?:note_trouble|log_malformed)\([^;"]*"([a-z_.]+)"', text))
         documented = re.findall(r"(?m)^\.It Ic (.*)$", page("pocd.8").split(".Sh LOG")[1].split(".Sh ")[0])
         self.assertEqual({event for line in documented for event in line.split(" , ")}, events)
 
@@ -130,7 +130,7 @@ class Completion(unittest.TestCase):
 
 
 class Pages(unittest.TestCase):
-    NAMES = ("poc.1", "pocadm.1", "libpoc.3", "poc.conf.5", "pocd.conf.5", "pocd.8")
+    NAMES = ("poc.1", "pocadm.1", "libpoc.3", "poc.conf.5", "poc-record.5", "pocd.conf.5", "pocd.8")
 
     def test_sections(self):
         self.assertEqual(sorted(os.listdir(os.path.join(ROOT, "docs/man"))), sorted(self.NAMES))
@@ -154,6 +154,36 @@ class Pages(unittest.TestCase):
                     self.assertEqual((done.returncode, done.stdout), (0, ""), name)
                 else:
                     self.assertEqual(done.returncode, 0, done.stderr)
+
+
+class Record(unittest.TestCase):
+    """poc-record(5)."""
+
+    def test_fields(self):
+        """Every field that a content can have is named."""
+        schema, text = read("proto/rules/payload.proto"), page("poc-record.5")
+        words = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"(?m)^\.(?:It )?(?:Ic|Pq Ic) (.*)$", text))))
+        todo, seen = ["Content"], set()
+        while todo:
+            message = todo.pop()
+            seen.add(message)
+            for kind, name in re.findall(r"(?m)^\t(?:repeated )?(\w+) (\w+) = \d+", re.search(rf"(?ms)^message {message} {{(.*?)^}}", schema).group(1)):
+                if kind[0].isupper():
+                    todo += [kind] if kind not in seen else []
+                self.assertTrue(name in words or f"dq{name}\\(dq" in text, f"{message}.{name}")
+        self.assertGreater(len(seen), 8)
+
+    def test_example(self):
+        """The example is published as it stands."""
+        example = re.search(r"(?s)\.Sh EXAMPLES\n\.Bd -literal\n(.*?)\.Ed", page("poc-record.5")).group(1)
+        with World() as world:
+            path = os.path.join(world.root, "example.json")
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(example)
+            world.poc("xa-coordinator", "-y", "publish", path)
+            answer = world.poc("xb-operator", "lookup", "XA").out
+            self.assertIn("Ana Souza", answer)
+            self.assertIn("+999000011", answer)
 
 
 class Documents(unittest.TestCase):
