@@ -281,14 +281,10 @@ static void look_up_each(struct looking *looking, const char *text)
 }
 
 /* One document: of one place its own, of several their list. */
-static void print_looked_up(struct cli *cli, json_t *results)
+static json_t *looked_up(const struct looking *looking)
 {
-	json_t *one = json_array_get(results, 0);
-
-	if (cli->argc > 1)
-		cli_document(cli, "poc.lookup/1", json_pack("{s:O}", "results", results));
-	else
-		cli_document(cli, "poc.lookup/1", json_incref(one));
+	return looking->cli->argc > 1 ? json_pack("{s:O}", "results", looking->results)
+				      : json_incref(json_array_get(looking->results, 0));
 }
 
 int poc_cmd_lookup(struct cli *cli)
@@ -300,6 +296,7 @@ int poc_cmd_lookup(struct cli *cli)
 		status = cli_fail(cli, STATUS_USAGE, tr("--save takes one place"));
 	if (status != 0 || (status = link_open(cli, !cli->offline, &looking.poc)) != 0)
 		return status;
+	client_only_reads(looking.poc);
 	looking.results = json_array();
 	cli->collecting = true;
 	for (int i = 0; i < cli->argc; i++) {
@@ -307,11 +304,13 @@ int poc_cmd_lookup(struct cli *cli)
 			putchar('\n');
 		look_up_each(&looking, cli->argv[i]);
 	}
+	json_t *document = cli->json ? looked_up(&looking) : NULL;
+	status = link_tell_unheld(cli, looking.poc, looking.worst, document);
 	if (cli->json)
-		print_looked_up(cli, looking.results);
+		cli_document(cli, "poc.lookup/1", document);
 	json_decref(looking.results);
 	link_close(cli, looking.poc);
-	return looking.worst;
+	return status;
 }
 
 /* ---- verify */

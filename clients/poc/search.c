@@ -218,20 +218,23 @@ int poc_cmd_search(struct cli *cli)
 	int status = link_open(cli, !cli->offline, &s.poc);
 	if (status != 0)
 		return status;
+	client_only_reads(s.poc);
 	if (cli->argc > 0)
 		s.text = country_key_of(cli->argv[0]);
 	s.found = json_array();
 	status = refresh(&s);
 	if (status == 0 && (status = client_walk(s.poc, search_record, &s)) != 0)
 		link_fail(cli, s.poc, status);
-	if (status == 0 && cli->json)
-		cli_document(
-		    cli, "poc.search/1",
-		    json_pack("{s:O,s:b,s:b}", "found", s.found, "offline", (int)s.offline, "stale", (int)s.stale));
-	else if (status == 0 && json_array_size(s.found) == 0)
+	json_t *document = status != 0 || !cli->json ? NULL
+						     : json_pack("{s:O,s:b,s:b}", "found", s.found, "offline",
+								 (int)s.offline, "stale", (int)s.stale);
+	if (status == 0 && !cli->json && json_array_size(s.found) == 0)
 		cli_note(cli, tr("nothing found"));
 	if (status == 0)
 		status = judge_copy(&s);
+	status = link_tell_unheld(cli, s.poc, status, document);
+	if (document != NULL)
+		cli_document(cli, "poc.search/1", document);
 	json_decref(s.found);
 	free(s.text);
 	link_close(cli, s.poc);

@@ -3,7 +3,7 @@ import os
 import shutil
 import unittest
 
-from harness import World, main
+from harness import World, full_disk, main
 
 WORLD = None
 
@@ -66,6 +66,7 @@ class NeverBack(unittest.TestCase):
             self.assertEqual(len(result.err.splitlines()), 1, result)
             self.assertRegex(result.err, "checkpoint")
         self.assertEqual(WORLD.poc(reader, "-o", "json", "lookup", "XB", expect=6).json["error"]["code"], "unverified")
+        self.assertEqual(WORLD.poc(reader, "lookup", "XB", expect=6, preexec_fn=full_disk).out, "")
         # what was held is held still, and works offline
         self.assertEqual(WORLD.poc(reader, "-o", "json", "--offline", "status").json["checkpoint"]["size"], held)
         WORLD.poc(reader, "--offline", "lookup", "XB")

@@ -12,7 +12,7 @@ import time
 import unittest
 import zoneinfo
 
-from harness import SLOW, World, ini_set, main, shifted
+from harness import SLOW, World, full_disk, ini_set, main, shifted
 
 WORLD = None
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -399,6 +399,46 @@ class Offline(unittest.TestCase):
         answer = WORLD.poc(self.cut, "-o", "json", "status", expect=3).json
         self.assertEqual((answer["server"], answer["error"]["code"]), (None, "unreachable"))
         WORLD.poc(self.cut, "--offline", "status")
+
+
+class FullDisk(unittest.TestCase):
+    """Whom to call is told also where it cannot be remembered; nothing is signed there."""
+    def setUp(self):
+        self.user, self.writer = WORLD.variant("xa-operator", "full", {}), WORLD.variant("xb-coordinator", "full-writer", {})
+        for user in (self.user, self.writer):
+            WORLD.poc(user, "sync")
+        WORLD.poc("xb-coordinator", "-y", "-q", "confirm")
+
+    def loud(self, result):
+        line = result.err.splitlines()[-1]
+        self.assertRegex(line, r"NOT REMEMBERED: .*cannot write /.*/(held|copy)\S*: File too large\): a later rollback .* unnoticed$")
+
+    def test_reading(self):
+        held = WORLD.poc(self.user, "-o", "json", "--offline", "status").json["checkpoint"]["size"]
+        for user in (self.user, WORLD.variant("xa-operator", "full-first", {})):
+            result = WORLD.poc(user, "-q", "lookup", "XB", "XZ", "AE", preexec_fn=full_disk, expect=5)
+            self.assertIn("XB technical", result.out)
+            self.assertIn("AE technical", result.out)
+            self.loud(result)
+            result = WORLD.poc(user, "-o", "json", "lookup", "XB", preexec_fn=full_disk, expect=1)
+            self.loud(result)
+            self.assertEqual((result.json["place"], result.json["verdict"]["freshness"], result.json["error"]["code"]), ("XB", "fresh", "io"))
+            self.assertGreater(result.json["verdict"]["checkpoint"]["size"], held)
+            result = WORLD.poc(user, "search", "XB-CERT", preexec_fn=full_disk, expect=1)
+            self.assertIn("XB-CERT", result.out)
+            self.loud(result)
+            answer = WORLD.poc(user, "-o", "json", "search", "XB-CERT", preexec_fn=full_disk, expect=1).json
+            self.assertEqual((answer["found"][0]["place"], answer["error"]["code"]), ("XB", "io"))
+        self.assertEqual(WORLD.poc(self.user, "-o", "json", "--offline", "status").json["checkpoint"]["size"], held)
+        self.assertEqual(WORLD.poc(self.user, "lookup", "XB").err, "")
+
+    def test_writing(self):
+        before = WORLD.poc("xa-operator", "-o", "json", "history", "XB").json["versions"]
+        result = WORLD.poc(self.writer, "-y", "confirm", preexec_fn=full_disk, expect=1)
+        self.assertIn("File too large", result.err)
+        for words in (["sync"], ["history", "XB"]):
+            WORLD.poc(self.user, *words, preexec_fn=full_disk, expect=1)
+        self.assertEqual(WORLD.poc("xa-operator", "-o", "json", "history", "XB").json["versions"], before)
 
 
 class Concurrent(unittest.TestCase):
