@@ -276,6 +276,11 @@ class Units(unittest.TestCase):
         user = WORLD.variant("xa-reader", "no-copy", {})
         self.assertIn("not checked", WORLD.poc(user, "lookup", "AE", "--section", "units").err)
 
+    def test_search_columns(self):
+        lines = [line for line in WORLD.poc("xa-reader", "--offline", "search").out.splitlines() if not line.startswith("OFFLINE")]
+        self.assertTrue(any(line.startswith("AE/energy ") for line in lines), lines)
+        self.assertEqual(len({re.search(" (technical|diplomatic) ", line).start() for line in lines}), 1, lines)
+
     def test_bundle(self):
         path = os.path.join(WORLD.root, "units.proof")
         WORLD.poc("xa-reader", "--offline", "export", path)
@@ -354,7 +359,7 @@ class Offline(unittest.TestCase):
         section = good.index("+999000002".encode())  # in a section: the map does not cover it, its digest does
         for damage in (b"", good[:len(good) // 2], good[:-1], good[:200] + bytes([good[200] ^ 1]) + good[201:],
                        good[:section] + b"-" + good[section + 1:]):
-            for words in (["lookup", "XB"], ["search", "XB-CERT"], ["export", os.path.join(WORLD.root, "damaged.bundle")]):
+            for words in (["lookup", "XB"], ["search", "XB-CERT"], ["search"], ["export", os.path.join(WORLD.root, "damaged.bundle")]):
                 with open(path, "wb") as file:
                     file.write(damage)
                 result = WORLD.poc(user, "--offline", *words, expect=6)
