@@ -27,6 +27,7 @@ struct looking {
 	bool told_first;     /* the line that is said once, before all places: offline, or a wrong clock */
 	bool absent;         /* the place that was looked up last has no record: proven, */
 	bool member;         /* and its state is enrolled */
+	bool failed;         /* an error was told of some place */
 	int worst;           /* the status to end with */
 };
 
@@ -109,7 +110,10 @@ static void tell_status(struct looking *looking, const struct name *name, int st
 	const struct refusal *why = client_why(looking->poc);
 	bool more = why->code == status && why->message[0] != '\0';
 
-	if (more && status == STATUS_CLOCK) /* its words say whose clock, or which time */
+	if (status == STATUS_BEHIND)
+		cli_note(looking->cli, tr("%s: verified, from the local copy: what came since is not known"),
+			 place_title(name));
+	else if (more && status == STATUS_CLOCK) /* its words say whose clock, or which time */
 		cli_note(looking->cli, "%s: %s", place_title(name), why->message);
 	else
 		cli_note(looking->cli, "%s: %s%s%s", place_title(name), status_text(status), more ? ": " : "",
@@ -122,12 +126,12 @@ static int from_copy(struct looking *looking, const struct name *name, struct cl
 	return client_lookup(looking->poc, CLIENT_OFFLINE, name, NULL, 0, out);
 }
 
-/* A server that is behind what is known already: the copy is better, but what came since is unknown: stale. */
+/* A server that is behind what is known already: the copy is better, but what came since is unknown. */
 static int from_copy_ahead(struct looking *looking, const struct name *name, struct client_record *out)
 {
 	cli_note(looking->cli, tr("%s"), client_why(looking->poc)->message);
 	int status = from_copy(looking, name, out);
-	return status == 0 ? STATUS_STALE : status == STATUS_UNREACHABLE ? STATUS_BEHIND : status;
+	return status == 0 || status == STATUS_UNREACHABLE ? STATUS_BEHIND : status;
 }
 
 /* Online unless told otherwise; without an answer from any server, the local copy. */
@@ -166,7 +170,7 @@ static void tell_first(struct looking *looking, const struct poc_verdict *verdic
 static bool may_be_shown(int status)
 {
 	return status == 0 || status == STATUS_WITHDRAWN || status == STATUS_SUSPENDED || status == STATUS_STALE ||
-	       status == STATUS_CLOCK;
+	       status == STATUS_CLOCK || status == STATUS_BEHIND;
 }
 
 static void tell_lines(const json_t *remarks)
@@ -272,6 +276,7 @@ static void look_up_each(struct looking *looking, const char *text)
 	cli->failed = false;
 	looking->absent = looking->member = false;
 	keep_worst(looking, look_up(looking, text));
+	looking->failed = looking->failed || cli->failed;
 	if (!cli->failed || json_array_size(looking->results) != before)
 		return;
 	json_t *result = json_pack("{s:s,s:o}", "place", text, "error", cli_error_json(cli));
@@ -304,6 +309,7 @@ int poc_cmd_lookup(struct cli *cli)
 			putchar('\n');
 		look_up_each(&looking, cli->argv[i]);
 	}
+	cli->failed = looking.failed;
 	json_t *document = cli->json ? looked_up(&looking) : NULL;
 	status = link_tell_unheld(cli, looking.poc, looking.worst, document);
 	if (cli->json)

@@ -22,6 +22,7 @@ struct searching {
 	bool open_now;
 	bool tells_offline; /* on stdout; an export's stdout is the file */
 	bool offline, stale;
+	bool behind; /* the server is, of what this client has seen */
 	bool clock;  /* this machine's clock is before the copy */
 	int64_t now; /* seconds: what the record at hand is judged at */
 	json_t *found;
@@ -65,7 +66,9 @@ static int refresh(struct searching *s)
 		return cli_fail(cli, status, tr("%s%sthere is no local copy (poc sync makes one)"), why.message,
 				why.message[0] != '\0' ? "; and " : "");
 	tell_offline(s, &facts);
-	s->stale = status == STATUS_BEHIND;
+	s->behind = status == STATUS_BEHIND;
+	if (s->behind)
+		cli_note(cli, "%s", why.message);
 	s->clock = status == STATUS_CLOCK;
 	return 0;
 }
@@ -77,7 +80,9 @@ static int judge_copy(const struct searching *s)
 		cli_note(s->cli, tr("this machine's clock is before the directory's checkpoint"));
 	else if (s->stale)
 		cli_note(s->cli, tr("the local copy is stale"));
-	return s->clock ? STATUS_CLOCK : s->stale ? STATUS_STALE : 0;
+	else if (s->behind)
+		cli_note(s->cli, tr("verified, from the local copy: what came since is not known"));
+	return s->clock ? STATUS_CLOCK : s->stale ? STATUS_STALE : s->behind ? STATUS_BEHIND : 0;
 }
 
 static bool contains(const char *text, const char *folded)
@@ -249,7 +254,7 @@ int poc_cmd_search(struct cli *cli)
 		link_fail(cli, s.poc, status);
 	json_t *document = status != 0 || !cli->json ? NULL
 						     : json_pack("{s:O,s:b,s:b}", "found", s.found, "offline",
-								 (int)s.offline, "stale", (int)s.stale);
+								 (int)s.offline, "stale", (int)(s.stale || s.behind));
 	if (status == 0 && !cli->json)
 		print_found(&s);
 	if (status == 0 && !cli->json && json_array_size(s.found) == 0)

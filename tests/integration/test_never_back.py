@@ -49,9 +49,12 @@ class NeverBack(unittest.TestCase):
     def behind(self, reader, without, held):
         result = WORLD.poc(reader, "lookup", "XB", expect=7)
         self.assertTrue(result.out.startswith("OFFLINE, copy of "), result)
-        self.assertIn("behind", result.err.splitlines()[0])
-        result = WORLD.poc(reader, "search", "XB-CERT", expect=7)
-        self.assertIn("XB-CERT", result.out)
+        self.assertIn("fresh", result.out)
+        for result in (result, WORLD.poc(reader, "search", "XB-CERT", expect=7)):
+            self.assertIn("XB-CERT", result.out)
+            self.assertIn("behind", result.err.splitlines()[0])
+            self.assertRegex(result.err.splitlines()[1], "verified, from the local copy: what came since is not known")
+            self.assertNotIn("stale", result.err)
         for words in (["--online", "lookup", "XB"], ["sync"], ["history", "XB"], ["--online", "search", "XB"]):
             result = WORLD.poc(reader, *words, expect=7)
             self.assertEqual((result.out, len(result.err.splitlines())), ("", 1), result)

@@ -91,6 +91,11 @@ class Lookup(unittest.TestCase):
         self.assertIn("Head of the duty desk", text)
         self.assertNotIn("-- office", text)
 
+    def test_several(self):
+        result = WORLD.poc("xa-reader", "lookup", "XZ", "XB", expect=5)
+        self.assertIn("XB technical", result.out)
+        self.assertRegex(result.err, r"^poc: XZ: not in the directory.*\n$")
+
     def test_words(self):
         text = WORLD.poc("xa-reader", "lookup", "XB").out
         self.assertIn("hours         Mon-Fri 08:00-18:00 (Europe/Paris)\n", text)
