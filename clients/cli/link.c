@@ -98,13 +98,15 @@ static bool passing_due(const struct poc *poc)
 
 static void sync_in_passing(struct cli *cli, struct poc *poc)
 {
-	if (cli->dry_run || !passing_due(poc))
+	if (cli->dry_run || client_unheld(poc) != NULL || !passing_due(poc))
 		return;
 	fflush(stdout); /* the answer does not wait for this */
-	if (poc_sync(poc, NULL, NULL) == 0)
+	int status = poc_sync(poc, NULL, NULL);
+	const struct refusal *why = status != 0 ? client_why(poc) : client_unheld(poc);
+	if (why == NULL)
 		cli_detail(cli, tr("the local copy was brought up to date in passing"));
 	else
-		cli_detail(cli, tr("the local copy was not brought up to date: %s"), client_why(poc)->message);
+		cli_detail(cli, tr("the local copy was not brought up to date: %s"), why->message);
 }
 
 static void warn_of_end(struct cli *cli, const struct poc *poc)
@@ -140,6 +142,24 @@ int link_fail(struct cli *cli, const struct poc *poc, int code)
 
 	return cli_fail(cli, code, "%s%s%s", field ? why->field : "", field ? ": " : "",
 			why->message[0] != '\0' ? why->message : status_text(code));
+}
+
+int link_tell_unheld(struct cli *cli, const struct poc *poc, int status, json_t *document)
+{
+	const struct refusal *why = client_unheld(poc);
+
+	if (why == NULL)
+		return status;
+	cli->failed = false; /* another error is no reason not to say this one */
+	cli->collecting = true;
+	cli_fail(
+	    cli, STATUS_IO,
+	    tr("NOT REMEMBERED: what was verified now could not be kept (%s): a later rollback of the server to before "
+	       "it could go unnoticed"),
+	    why->message);
+	if (document != NULL && json_object_get(document, "error") == NULL)
+		json_object_set_new(document, "error", cli_error_json(cli));
+	return status != 0 ? status : STATUS_IO;
 }
 
 int link_keys_open(struct cli *cli, const struct settings_paths *paths, const char *section, struct link_keys *out)

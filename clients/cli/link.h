@@ -16,6 +16,10 @@ void link_close(struct cli *cli, struct poc *poc);
 /* Prints poc's last error.  Returns code. */
 int link_fail(struct cli *cli, const struct poc *poc, int code);
 
+/* Where client_unheld says something: a line about it, beside whatever else was said, and in document (NULL allowed) as
+ * its error if it has none.  Called when all else is printed but the document.  Returns status, or IO in place of 0. */
+int link_tell_unheld(struct cli *cli, const struct poc *poc, int status, json_t *document);
+
 /* Opens the keys of a section of the configuration, e.g. "coordinator".  n of them in *out (link_keys_close); DENIED,
  * printed, when the section names none. */
 struct link_keys {

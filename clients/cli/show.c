@@ -10,6 +10,7 @@
 #include "clients/cli/strings.h"
 #include "clients/libpoc/verdict.h"
 #include "proto/rules/rules.h"
+#include "proto/rules/zone.h"
 
 /* Colour on a terminal only, and not against NO_COLOR. */
 static const char *paint(const char *code)
@@ -85,7 +86,13 @@ static void join(char *out, size_t size, char *const *words, size_t n)
 		used += (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? ", " : "", words[i]);
 }
 
-/* "18:00", or "Mon 08:00" when it is not today there: the time of the change by the clocks of then. */
+static int64_t days_of(const struct tm *tm)
+{
+	return civil_days(tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday);
+}
+
+/* "18:00", or "Mon 08:00" when it is not today there, or "Mon 2026-12-07 08:00" when that could be taken for a Monday
+ * before it: the time of the change by the clocks of then. */
 static void clock_text(char out[32], const Poc__Hours *hours, const struct opening *opening)
 {
 	static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -95,10 +102,15 @@ static void clock_text(char out[32], const Poc__Hours *hours, const struct openi
 	if (opening->changes_at == 0 || !hours_at(hours, opening->changes_at, &then))
 		return;
 	const struct tm *tm = &then.local, *today = &opening->local;
-	if (tm->tm_yday == today->tm_yday && tm->tm_year == today->tm_year)
+	const int64_t ahead = days_of(tm) - days_of(today);
+	char date[24] = "";
+	if (ahead > 6)
+		snprintf(date, sizeof date, " %04d-%02d-%02d", (tm->tm_year + 1900) % 10000, (tm->tm_mon + 1) % 100,
+			 tm->tm_mday % 100);
+	if (ahead == 0)
 		snprintf(out, 32, "%02d:%02d", tm->tm_hour, tm->tm_min);
 	else
-		snprintf(out, 32, "%s %02d:%02d", days[tm->tm_wday], tm->tm_hour, tm->tm_min);
+		snprintf(out, 32, "%s%s %02d:%02d", days[tm->tm_wday], date, tm->tm_hour, tm->tm_min);
 }
 
 static void print_opening(const Poc__Hours *hours, int64_t now)
@@ -507,6 +519,12 @@ void show_clock(const struct poc_verdict *v)
 	else if (v->clock_ahead > 0)
 		printf(tr("CLOCK: this machine's clock is %s AHEAD of the server's: one of them is wrong\n"),
 		       span_text(v->clock_ahead));
+}
+
+void show_too_early(const struct poc_verdict *v)
+{
+	printf(tr("TOO EARLY: --at is %s before this proof, which cannot say what held then; shown as of %s\n"),
+	       span_text(v->clock_behind), time_text(v->judged));
 }
 
 void show_offline(int64_t copy_time, int64_t now)

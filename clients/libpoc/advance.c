@@ -41,19 +41,23 @@ static bool consistent(const struct held_head *old, const struct verified_head *
 
 static int contradicts(struct poc *poc, const struct verified_head *head)
 {
-	return refuse(&poc->why, STATUS_UNVERIFIED, "checkpoint",
-		      "the server's checkpoint of size %llu contradicts what was verified before (size %llu): the log "
-		      "is not the same",
-		      (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
+	return refuse(
+	    &poc->why, STATUS_UNVERIFIED, "checkpoint",
+	    "the server's checkpoint of size %llu contradicts what was verified before (size %llu): the log "
+	    "is not the same.  Tell the directory's staff and other states; --offline answers from the verified "
+	    "copy",
+	    (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
 }
 
 /* ---- A head that is older than the held one */
 
 static int is_behind(struct poc *poc, const struct verified_head *head)
 {
-	return refuse(&poc->why, STATUS_BEHIND, "checkpoint",
-		      "the server is behind: its checkpoint has size %llu, one of size %llu is known",
-		      (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
+	return refuse(
+	    &poc->why, STATUS_BEHIND, "checkpoint",
+	    "the server is behind: its checkpoint has size %llu, one of size %llu is known.  If that lasts, tell "
+	    "the directory's staff; --offline answers from the verified copy",
+	    (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
 }
 
 /* Verifies an older head under that T of the held chain which its map proof names. */
@@ -177,6 +181,21 @@ static int copy_trust(const struct verified_head *head, struct held *held, struc
 	return 0;
 }
 
+int advance_unheld(struct poc *poc, int status)
+{
+	if (status != STATUS_IO || !poc->only_reads)
+		return status;
+	if (poc->unheld.code == 0)
+		poc->unheld = poc->why;
+	poc->why = (struct refusal){0};
+	return 0;
+}
+
+static int store(struct poc *poc)
+{
+	return advance_unheld(poc, held_store(poc->folder, &poc->pins.directory, &poc->held, &poc->why));
+}
+
 static int store_head(struct poc *poc, const struct verified_head *head)
 {
 	int status = copy_trust(head, &poc->held, &poc->why);
@@ -186,7 +205,7 @@ static int store_head(struct poc *poc, const struct verified_head *head)
 	held_advance(&poc->held, head->checkpoint.size, &head->checkpoint.root, head->time_ms);
 	if (poc->folder == NULL) /* opened without a state folder: remembered as long as this handle lives */
 		return 0;
-	status = held_store(poc->folder, &poc->pins.directory, &poc->held, &poc->why);
+	status = store(poc);
 	if (status != 0) { /* what is in memory was never stored: go back to what is */
 		struct refusal why = poc->why;
 		int again = reload(poc);
@@ -254,7 +273,7 @@ int advance_note_key(struct poc *poc, const char *state, uint64_t seq, const str
 		/* empty still: no head could be held, by this clock, so nothing is stored */
 		if (status != 0 || !changed || poc->folder == NULL || poc->held.empty)
 			return status;
-		status = held_store(poc->folder, &poc->pins.directory, &poc->held, &poc->why);
+		status = store(poc);
 		if (status != STATUS_CONFLICT)
 			return status;
 		status = reload(poc);

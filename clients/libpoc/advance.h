@@ -15,4 +15,7 @@ int advance_head(struct poc *poc, const Poc__HeadAnswer *answer);
 /* Notes a K version as seen, durably.  UNVERIFIED if it went back. */
 int advance_note_key(struct poc *poc, const char *state, uint64_t seq, const struct hash *value);
 
+/* What to make of a failed write to the state folder: IO is 0, with poc->unheld set, where the handle only reads. */
+int advance_unheld(struct poc *poc, int status);
+
 #endif

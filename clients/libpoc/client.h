@@ -27,6 +27,15 @@ const struct hash *client_directory_id(const struct poc *poc);
 const char *client_state_dir(const struct poc *poc); /* of this directory: state_dir/<16 digits of its id> */
 int64_t client_now(const struct poc *poc);           /* seconds */
 
+/* From here on this handle only shows what it reads, and nothing is signed by it: a head that is verified and proven
+ * not to go back, but cannot be held (the disk is full, the folder is not ours to write to), is used all the same; so
+ * is a copy that cannot be kept. */
+void client_only_reads(struct poc *poc);
+
+/* Why a head could not be held, under client_only_reads: a later rollback to before it would go unnoticed.  NULL: none.
+ */
+const struct refusal *client_unheld(const struct poc *poc);
+
 /* When the local copy was last brought up to date, in seconds by the local clock; 0: never.  Reads nothing of it. */
 int64_t client_copy_synced(const struct poc *poc);
 

@@ -41,9 +41,11 @@ struct poc {
 	int64_t deadline; /* of the call under way */
 	bool accepted;    /* the server may be asked more than T, S, K, U/@directory */
 	bool greeted;
-	bool any_clock;       /* the call under way only reads: a head ahead of our clock is used, but not held */
-	int64_t clock_ahead;  /* seconds that our clock is ahead of the server's, as it says; 0: it does not say */
-	unsigned connections; /* made so far: tells a new one from the one before */
+	bool any_clock;        /* the call under way only reads: a head ahead of our clock is used, but not held */
+	bool only_reads;       /* what cannot be held for want of a folder to write to is used all the same */
+	struct refusal unheld; /* why that was so, the first time; code 0: it was not */
+	int64_t clock_ahead;   /* seconds that our clock is ahead of the server's, as it says; 0: it does not say */
+	unsigned connections;  /* made so far: tells a new one from the one before */
 	char software[65];
 	char claimed_handle[UNIT_MAX_LENGTH + 1]; /* as the server says */
 	uint64_t own_size;                        /* the head under which the fields below were verified; 0: none */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "clients/libpoc/advance.h"
 #include "clients/libpoc/saved.h"
 #include "clients/libpoc/session.h"
 #include "clients/libpoc/verdict.h"
@@ -489,6 +490,7 @@ static int try_sync(struct poc *poc, struct verified_head *old,
 	if (status == 0) {
 		file_name(poc, name);
 		status = held_write_file(poc->folder, name, bytes, size, &poc->why);
+		status = advance_unheld(poc, status);
 		free(bytes);
 		if (status == 0) {
 			report(&sync, old, changed, ctx);

@@ -158,6 +158,16 @@ int64_t client_now(const struct poc *poc)
 	return connection_now_ms(poc) / 1000;
 }
 
+void client_only_reads(struct poc *poc)
+{
+	poc->only_reads = true;
+}
+
+const struct refusal *client_unheld(const struct poc *poc)
+{
+	return poc->unheld.code != 0 ? &poc->unheld : NULL;
+}
+
 int64_t client_copy_synced(const struct poc *poc)
 {
 	return copy_synced(poc);

@@ -14,7 +14,7 @@
 #include "clients/poc/units.h"
 #include "proto/rules/register.h"
 
-enum { PROOF_FILE_MAX = 512 << 20 };
+enum { PROOF_FILE_MAX = 512 << 20, SAVED_MODE = 0600 /* it may hold persons */ };
 
 /* What is collected while several places are looked up. */
 struct looking {
@@ -27,6 +27,7 @@ struct looking {
 	bool told_first;     /* the line that is said once, before all places: offline, or a wrong clock */
 	bool absent;         /* the place that was looked up last has no record: proven, */
 	bool member;         /* and its state is enrolled */
+	bool failed;         /* an error was told of some place */
 	int worst;           /* the status to end with */
 };
 
@@ -62,7 +63,7 @@ static int save(struct looking *looking, const struct client_record *record)
 		cli_note(looking->cli, tr("dry run: %s was not written"), path);
 		return 0;
 	}
-	int status = cli_write_file(path, record->proof, record->proof_size, 0644, false, &why);
+	int status = cli_write_file(path, record->proof, record->proof_size, SAVED_MODE, false, &why);
 	return status == 0 ? 0 : cli_refused(looking->cli, &why);
 }
 
@@ -109,7 +110,10 @@ static void tell_status(struct looking *looking, const struct name *name, int st
 	const struct refusal *why = client_why(looking->poc);
 	bool more = why->code == status && why->message[0] != '\0';
 
-	if (more && status == STATUS_CLOCK) /* its words say whose clock, or which time */
+	if (status == STATUS_BEHIND)
+		cli_note(looking->cli, tr("%s: verified, from the local copy: what came since is not known"),
+			 place_title(name));
+	else if (more && status == STATUS_CLOCK) /* its words say whose clock, or which time */
 		cli_note(looking->cli, "%s: %s", place_title(name), why->message);
 	else
 		cli_note(looking->cli, "%s: %s%s%s", place_title(name), status_text(status), more ? ": " : "",
@@ -122,12 +126,12 @@ static int from_copy(struct looking *looking, const struct name *name, struct cl
 	return client_lookup(looking->poc, CLIENT_OFFLINE, name, NULL, 0, out);
 }
 
-/* A server that is behind what is known already: the copy is better, but what came since is unknown: stale. */
+/* A server that is behind what is known already: the copy is better, but what came since is unknown. */
 static int from_copy_ahead(struct looking *looking, const struct name *name, struct client_record *out)
 {
 	cli_note(looking->cli, tr("%s"), client_why(looking->poc)->message);
 	int status = from_copy(looking, name, out);
-	return status == 0 ? STATUS_STALE : status == STATUS_UNREACHABLE ? STATUS_BEHIND : status;
+	return status == 0 || status == STATUS_UNREACHABLE ? STATUS_BEHIND : status;
 }
 
 /* Online unless told otherwise; without an answer from any server, the local copy. */
@@ -166,7 +170,7 @@ static void tell_first(struct looking *looking, const struct poc_verdict *verdic
 static bool may_be_shown(int status)
 {
 	return status == 0 || status == STATUS_WITHDRAWN || status == STATUS_SUSPENDED || status == STATUS_STALE ||
-	       status == STATUS_CLOCK;
+	       status == STATUS_CLOCK || status == STATUS_BEHIND;
 }
 
 static void tell_lines(const json_t *remarks)
@@ -272,6 +276,7 @@ static void look_up_each(struct looking *looking, const char *text)
 	cli->failed = false;
 	looking->absent = looking->member = false;
 	keep_worst(looking, look_up(looking, text));
+	looking->failed = looking->failed || cli->failed;
 	if (!cli->failed || json_array_size(looking->results) != before)
 		return;
 	json_t *result = json_pack("{s:s,s:o}", "place", text, "error", cli_error_json(cli));
@@ -281,14 +286,10 @@ static void look_up_each(struct looking *looking, const char *text)
 }
 
 /* One document: of one place its own, of several their list. */
-static void print_looked_up(struct cli *cli, json_t *results)
+static json_t *looked_up(const struct looking *looking)
 {
-	json_t *one = json_array_get(results, 0);
-
-	if (cli->argc > 1)
-		cli_document(cli, "poc.lookup/1", json_pack("{s:O}", "results", results));
-	else
-		cli_document(cli, "poc.lookup/1", json_incref(one));
+	return looking->cli->argc > 1 ? json_pack("{s:O}", "results", looking->results)
+				      : json_incref(json_array_get(looking->results, 0));
 }
 
 int poc_cmd_lookup(struct cli *cli)
@@ -300,6 +301,7 @@ int poc_cmd_lookup(struct cli *cli)
 		status = cli_fail(cli, STATUS_USAGE, tr("--save takes one place"));
 	if (status != 0 || (status = link_open(cli, !cli->offline, &looking.poc)) != 0)
 		return status;
+	client_only_reads(looking.poc);
 	looking.results = json_array();
 	cli->collecting = true;
 	for (int i = 0; i < cli->argc; i++) {
@@ -307,11 +309,14 @@ int poc_cmd_lookup(struct cli *cli)
 			putchar('\n');
 		look_up_each(&looking, cli->argv[i]);
 	}
+	cli->failed = looking.failed;
+	json_t *document = cli->json ? looked_up(&looking) : NULL;
+	status = link_tell_unheld(cli, looking.poc, looking.worst, document);
 	if (cli->json)
-		print_looked_up(cli, looking.results);
+		cli_document(cli, "poc.lookup/1", document);
 	json_decref(looking.results);
 	link_close(cli, looking.poc);
-	return looking.worst;
+	return status;
 }
 
 /* ---- verify */
@@ -322,8 +327,7 @@ static void tell_too_early(struct looking *looking, const struct poc_verdict *ve
 	if (verdict->clock_behind == 0 || looking->told_first || looking->cli->json)
 		return;
 	looking->told_first = true;
-	printf(tr("TOO EARLY: --at is %s before this proof, which cannot say what held then; shown as of %s\n"),
-	       span_text(verdict->clock_behind), time_text(verdict->judged));
+	show_too_early(verdict);
 }
 
 /* A bundle's remarks on units stand together, at the end. */
@@ -378,6 +382,29 @@ static int verified(struct looking *looking, int status, const struct client_rec
 	return printed != 0 ? printed : status;
 }
 
+/* Text has no control bytes.  Whatever is saved has two of them at its start and hundreds behind: not even one that was
+ * damaged is taken for a text. */
+static bool is_text(const char *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if ((unsigned char)bytes[i] < ' ' && strchr("\t\n\r\f", bytes[i]) == NULL)
+			return false;
+	}
+	return size > 0;
+}
+
+/* What does not even begin as what is saved does, with its version, is more likely another file than a meddled one. */
+static void tell_unverified(struct looking *looking, const uint8_t *bytes, size_t size)
+{
+	static const uint8_t version[] = {0x08, 0x01};
+	const bool begins = size >= sizeof version && memcmp(bytes, version, sizeof version) == 0;
+
+	cli_fail(looking->cli, STATUS_UNVERIFIED,
+		 begins ? tr("%s does not verify: %s")
+			: tr("%s is no saved answer, bundle or story, or it is damaged: %s"),
+		 looking->cli->argv[0], client_why(looking->poc)->message);
+}
+
 static int verify_one(struct looking *looking, const uint8_t *bytes, size_t size, int64_t at)
 {
 	struct client_record record = {0};
@@ -390,8 +417,7 @@ static int verify_one(struct looking *looking, const uint8_t *bytes, size_t size
 			 absence_text(&record.verified.name, record.verdict.enrolled),
 			 time_text(record.verdict.time_ms / 1000));
 	else if (status == STATUS_UNVERIFIED)
-		cli_fail(looking->cli, status, tr("%s does not verify: %s"), looking->cli->argv[0],
-			 client_why(looking->poc)->message);
+		tell_unverified(looking, bytes, size);
 	else if (status != 0 && status != STATUS_USAGE)
 		link_fail(looking->cli, looking->poc, status);
 	client_record_finish(&record);
@@ -433,13 +459,16 @@ int poc_cmd_verify(struct cli *cli)
 	char *bytes = cli_read_file(cli->argv[0], PROOF_FILE_MAX, &size, &why);
 	if (bytes == NULL)
 		return cli_refused(cli, &why);
-	int status = link_open(cli, false, &looking.poc);
+	int status =
+	    is_text(bytes, size)
+		? cli_fail(cli, STATUS_USAGE, tr("%s is a text, and no saved answer, bundle or story"), cli->argv[0])
+		: link_open(cli, false, &looking.poc);
 	if (status != 0) {
 		free(bytes);
 		return status;
 	}
 	if (story_recognised((const uint8_t *)bytes, size)) {
-		status = story_view_file(cli, looking.poc, (const uint8_t *)bytes, size);
+		status = story_view_file(cli, looking.poc, (const uint8_t *)bytes, size, at);
 		free(bytes);
 		poc_close(looking.poc);
 		return status;
@@ -599,13 +628,26 @@ static json_t *roles_json(unsigned set)
 	return roles;
 }
 
-static void print_status(const struct poc_facts *f, int64_t now)
+/* What there is in a server's place.  why: what came of connecting. */
+static const char *no_server_text(const struct refusal *why)
+{
+	switch (why->code) {
+	case STATUS_UNVERIFIED:
+		return tr("REFUSED: what it shows does not verify");
+	case STATUS_BEHIND:
+		return tr("REFUSED: it is behind what was verified before");
+	default:
+		return tr("not connected");
+	}
+}
+
+static void print_status(const struct poc_facts *f, const struct refusal *why, int64_t now)
 {
 	printf(tr("directory   %s\n"), f->directory_id);
 	if (f->connected)
 		cli_line(tr("server      %s (%s, %s, %s)"), f->server, f->software, f->tls_version, f->tls_group);
 	else
-		printf(tr("server      not connected\n"));
+		printf(tr("server      %s\n"), no_server_text(why));
 	if (f->handle[0] != '\0')
 		printf(tr("we are      %s/%s:"), f->state, f->handle);
 	else
@@ -668,7 +710,7 @@ int poc_cmd_status(struct cli *cli)
 		why = *client_why(poc);
 	status = poc_facts(poc, &facts);
 	if (status == 0 && !cli->json)
-		print_status(&facts, client_now(poc));
+		print_status(&facts, &why, client_now(poc));
 	if (connected != 0)
 		cli_refused(cli, &why);
 	else if (status != 0)

@@ -22,9 +22,11 @@ struct searching {
 	bool open_now;
 	bool tells_offline; /* on stdout; an export's stdout is the file */
 	bool offline, stale;
+	bool behind; /* the server is, of what this client has seen */
 	bool clock;  /* this machine's clock is before the copy */
 	int64_t now; /* seconds: what the record at hand is judged at */
 	json_t *found;
+	json_t *no_channel; /* of a text search, beside each found: what to say in a channel's place */
 	FILE *csv;
 };
 
@@ -64,7 +66,9 @@ static int refresh(struct searching *s)
 		return cli_fail(cli, status, tr("%s%sthere is no local copy (poc sync makes one)"), why.message,
 				why.message[0] != '\0' ? "; and " : "");
 	tell_offline(s, &facts);
-	s->stale = status == STATUS_BEHIND;
+	s->behind = status == STATUS_BEHIND;
+	if (s->behind)
+		cli_note(cli, "%s", why.message);
 	s->clock = status == STATUS_CLOCK;
 	return 0;
 }
@@ -76,7 +80,9 @@ static int judge_copy(const struct searching *s)
 		cli_note(s->cli, tr("this machine's clock is before the directory's checkpoint"));
 	else if (s->stale)
 		cli_note(s->cli, tr("the local copy is stale"));
-	return s->clock ? STATUS_CLOCK : s->stale ? STATUS_STALE : 0;
+	else if (s->behind)
+		cli_note(s->cli, tr("verified, from the local copy: what came since is not known"));
+	return s->clock ? STATUS_CLOCK : s->stale ? STATUS_STALE : s->behind ? STATUS_BEHIND : 0;
 }
 
 static bool contains(const char *text, const char *folded)
@@ -162,26 +168,46 @@ static void found(struct searching *s, const struct name *name, const struct dra
 	const Poc__Channel *channel = show_first_call(poc, s->now);
 	int open = show_open_now(poc, s->now);
 
-	if (s->cli->json) {
-		json_array_append_new(
-		    s->found, json_pack("{s:s,s:s,s:s,s:s,s:o,s:o}", "place", place_text(name), "poc", poc->id, "kind",
-					poc_kind_name(poc->kind), "name", show_poc_name(poc), "open_now",
-					open < 0 ? json_null() : json_boolean(open), "channel",
-					channel == NULL
-					    ? json_null()
-					    : json_pack("{s:s,s:s}", "type", channel->type, "value", channel->value)));
-		return;
+	json_array_append_new(s->found, json_pack("{s:s,s:s,s:s,s:s,s:o,s:o}", "place", place_text(name), "poc",
+						  poc->id, "kind", poc_kind_name(poc->kind), "name", show_poc_name(poc),
+						  "open_now", open < 0 ? json_null() : json_boolean(open), "channel",
+						  channel == NULL ? json_null()
+								  : json_pack("{s:s,s:s}", "type", channel->type,
+									      "value", channel->value)));
+	if (!s->cli->json)
+		json_array_append_new(s->no_channel, json_string_nocheck(channel == NULL ? show_no_channel(poc) : ""));
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text != NULL ? text : "";
+}
+
+/* Only once all of the copy has been verified: a row of one that is damaged further on is not to be had. */
+static void print_found(const struct searching *s)
+{
+	size_t width = 8;
+
+	for (size_t i = 0; i < json_array_size(s->found); i++) {
+		size_t place = escape_width(text_of(json_array_get(s->found, i), "place"));
+		width = place > width ? place : width;
 	}
-	json_array_append_new(s->found, json_true());
-	char *name_column = escape_column(show_poc_name(poc), 40);
-	cli_line("%-8s %-10s %s %-7s %s%s%s", place_text(name), poc_kind_name(poc->kind),
-		 name_column != NULL ? name_column : poc->id,
-		 open < 0 ? ""
-		 : open   ? tr("open")
-			  : tr("closed"),
-		 channel != NULL ? channel->type : "", channel != NULL ? " " : "",
-		 channel != NULL ? channel->value : show_no_channel(poc));
-	free(name_column);
+	for (size_t i = 0; i < json_array_size(s->found); i++) {
+		const json_t *one = json_array_get(s->found, i), *open = json_object_get(one, "open_now");
+		const json_t *channel = json_object_get(one, "channel");
+		char *name = escape_column(text_of(one, "name"), 40);
+		cli_line("%-*s %-10s %s %-7s %s%s%s", (int)width, text_of(one, "place"), text_of(one, "kind"),
+			 name != NULL ? name : text_of(one, "poc"),
+			 json_is_null(open)   ? ""
+			 : json_is_true(open) ? tr("open")
+					      : tr("closed"),
+			 text_of(channel, "type"), json_is_null(channel) ? "" : " ",
+			 json_is_null(channel) ? json_string_value(json_array_get(s->no_channel, i))
+					       : text_of(channel, "value"));
+		free(name);
+	}
 }
 
 static int search_record(void *ctx, const struct client_record *record)
@@ -218,21 +244,28 @@ int poc_cmd_search(struct cli *cli)
 	int status = link_open(cli, !cli->offline, &s.poc);
 	if (status != 0)
 		return status;
+	client_only_reads(s.poc);
 	if (cli->argc > 0)
 		s.text = country_key_of(cli->argv[0]);
 	s.found = json_array();
+	s.no_channel = json_array();
 	status = refresh(&s);
 	if (status == 0 && (status = client_walk(s.poc, search_record, &s)) != 0)
 		link_fail(cli, s.poc, status);
-	if (status == 0 && cli->json)
-		cli_document(
-		    cli, "poc.search/1",
-		    json_pack("{s:O,s:b,s:b}", "found", s.found, "offline", (int)s.offline, "stale", (int)s.stale));
-	else if (status == 0 && json_array_size(s.found) == 0)
+	json_t *document = status != 0 || !cli->json ? NULL
+						     : json_pack("{s:O,s:b,s:b}", "found", s.found, "offline",
+								 (int)s.offline, "stale", (int)(s.stale || s.behind));
+	if (status == 0 && !cli->json)
+		print_found(&s);
+	if (status == 0 && !cli->json && json_array_size(s.found) == 0)
 		cli_note(cli, tr("nothing found"));
 	if (status == 0)
 		status = judge_copy(&s);
+	status = link_tell_unheld(cli, s.poc, status, document);
+	if (document != NULL)
+		cli_document(cli, "poc.search/1", document);
 	json_decref(s.found);
+	json_decref(s.no_channel);
 	free(s.text);
 	link_close(cli, s.poc);
 	return status;
@@ -358,7 +391,7 @@ int poc_cmd_export(struct cli *cli)
 	if (status == 0 && cli->argc > 0 && cli->dry_run) {
 		cli_note(cli, tr("dry run: %s was not written"), cli->argv[0]);
 	} else if (status == 0 && cli->argc > 0) {
-		status = cli_write_file(cli->argv[0], bytes, size, 0644, false, &why);
+		status = cli_write_file(cli->argv[0], bytes, size, 0600 /* it may hold persons */, false, &why);
 		if (status != 0)
 			cli_refused(cli, &why);
 		else if (cli->json)

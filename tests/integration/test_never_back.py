@@ -3,7 +3,7 @@ import os
 import shutil
 import unittest
 
-from harness import World, main
+from harness import World, full_disk, main
 
 WORLD = None
 
@@ -46,16 +46,25 @@ class NeverBack(unittest.TestCase):
     def folder(self, name):
         return next(f for f, _, files in os.walk(WORLD.path("users", name + ".state")) if "held" in files)
 
+    def refused_server(self, reader, status, words):
+        result = WORLD.poc(reader, "status", expect=status)
+        self.assertIn(f"server      REFUSED: {words}\n", result.out)
+        self.assertRegex(result.err, r"^poc: .*[tT]ell the directory's staff.*--offline answers from the verified copy\n$")
+
     def behind(self, reader, without, held):
         result = WORLD.poc(reader, "lookup", "XB", expect=7)
         self.assertTrue(result.out.startswith("OFFLINE, copy of "), result)
-        self.assertIn("behind", result.err.splitlines()[0])
-        result = WORLD.poc(reader, "search", "XB-CERT", expect=7)
-        self.assertIn("XB-CERT", result.out)
+        self.assertIn("fresh", result.out)
+        for result in (result, WORLD.poc(reader, "search", "XB-CERT", expect=7)):
+            self.assertIn("XB-CERT", result.out)
+            self.assertIn("behind", result.err.splitlines()[0])
+            self.assertRegex(result.err.splitlines()[1], "verified, from the local copy: what came since is not known")
+            self.assertNotIn("stale", result.err)
         for words in (["--online", "lookup", "XB"], ["sync"], ["history", "XB"], ["--online", "search", "XB"]):
             result = WORLD.poc(reader, *words, expect=7)
             self.assertEqual((result.out, len(result.err.splitlines())), ("", 1), result)
             self.assertIn("behind", result.err)
+        self.refused_server(reader, 7, "it is behind what was verified before")
         self.assertEqual(WORLD.poc(reader, "-o", "json", "--online", "lookup", "XB", expect=7).json["error"]["code"], "behind")
         self.assertIn("behind", WORLD.poc(without, "lookup", "XB", expect=7).err)
         self.assertEqual(WORLD.poc(reader, "-o", "json", "--offline", "status").json["checkpoint"]["size"], held)
@@ -66,6 +75,8 @@ class NeverBack(unittest.TestCase):
             self.assertEqual(len(result.err.splitlines()), 1, result)
             self.assertRegex(result.err, "checkpoint")
         self.assertEqual(WORLD.poc(reader, "-o", "json", "lookup", "XB", expect=6).json["error"]["code"], "unverified")
+        self.refused_server(reader, 6, "what it shows does not verify")
+        self.assertEqual(WORLD.poc(reader, "lookup", "XB", expect=6, preexec_fn=full_disk).out, "")
         # what was held is held still, and works offline
         self.assertEqual(WORLD.poc(reader, "-o", "json", "--offline", "status").json["checkpoint"]["size"], held)
         WORLD.poc(reader, "--offline", "lookup", "XB")

@@ -7,12 +7,13 @@ import json
 import os
 import re
 import socket
+import stat
 import threading
 import time
 import unittest
 import zoneinfo
 
-from harness import SLOW, World, ini_set, main, shifted
+from harness import SLOW, World, full_disk, ini_set, main, shifted
 
 WORLD = None
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -90,6 +91,16 @@ class Lookup(unittest.TestCase):
         text = WORLD.poc("xa-operator", "lookup", "XB", "--section", "persons").out
         self.assertIn("Head of the duty desk", text)
         self.assertNotIn("-- office", text)
+
+    def test_several(self):
+        result = WORLD.poc("xa-reader", "lookup", "XZ", "XB", expect=5)
+        self.assertIn("XB technical", result.out)
+        self.assertRegex(result.err, r"^poc: XZ: not in the directory.*\n$")
+
+    def test_another_directory(self):
+        user = WORLD.variant("xa-reader", "elsewhere", {("directory", "id"): "ab" * 32})
+        result = WORLD.poc(user, "lookup", "XB", expect=3)
+        self.assertEqual(result.err, f"poc: 127.0.0.1:{WORLD.port}: this server serves another directory\n")
 
     def test_words(self):
         text = WORLD.poc("xa-reader", "lookup", "XB").out
@@ -215,6 +226,14 @@ class Exporting(unittest.TestCase):
         WORLD.poc("xa-reader", "-n", "export", path + ".dry")
         self.assertFalse(os.path.exists(path + ".dry"))
 
+    def test_for_the_owner_only(self):
+        path = os.path.join(WORLD.root, "private")
+        for words in (["export", path], ["export", "--format", "csv", path], ["lookup", "XB", "--save", path]):
+            with open(path, "w", encoding="ascii"):
+                os.chmod(path, 0o644)
+            WORLD.poc("xa-operator", *words)
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600, words)
+
     def test_verify_at(self):
         path = os.path.join(WORLD.root, "xb.proof")
         bundle = os.path.join(WORLD.root, "at.proof")
@@ -247,6 +266,29 @@ class Exporting(unittest.TestCase):
         self.assertIn("XZ: not in the directory as of", WORLD.poc("xb-reader", "verify", absent, expect=5).err)
 
 
+    def test_verify_another_file(self):
+        """Not an alarm: a text is no proof; and what may be a damaged one stays refused as such."""
+        path, words = os.path.join(WORLD.root, "which"), "no saved answer, bundle or story"
+        WORLD.poc("xa-reader", "lookup", "XB", "--save", path)
+        with open(path, "rb") as file:
+            good = file.read()
+        key = WORLD.key_files("xa-reader")[1]
+        for text in ("/etc/passwd", key, os.path.join(WORLD.root, "teams.csv"), WORLD.conf("xa-reader")):
+            result = WORLD.poc("xa-reader", "verify", text, expect=2)
+            self.assertEqual((result.out, len(result.err.splitlines())), ("", 1), result)
+            self.assertIn(f"{text} is a text, and {words}", result.err)
+        self.assertEqual(WORLD.poc("xa-reader", "-o", "json", "verify", "/etc/passwd", expect=2).json["error"]["code"], "usage")
+        for place in (0, 1):
+            for byte in (0, 0x0a, 0x20, 0x41, 0xff):
+                with open(path, "wb") as file:
+                    file.write(good[:place] + bytes([byte]) + good[place + 1:])
+                self.assertIn(words, WORLD.poc("xa-reader", "verify", path, expect=6).err)
+        for damage, told in ((b"", True), (good[1:], True), (b"\x30\x82\x01", True), (good[:-1], False), (good[:9], False)):
+            with open(path, "wb") as file:
+                file.write(damage)
+            self.assertEqual(words in WORLD.poc("xa-reader", "verify", path, expect=6).err, told, damage[:9])
+
+
 class Units(unittest.TestCase):
     """A unit that is listed and absent, and one that is there and not listed."""
     @classmethod
@@ -275,6 +317,11 @@ class Units(unittest.TestCase):
         self.assertNotIn("though", WORLD.poc("xa-reader", "lookup", "AE/none", expect=5).err)
         user = WORLD.variant("xa-reader", "no-copy", {})
         self.assertIn("not checked", WORLD.poc(user, "lookup", "AE", "--section", "units").err)
+
+    def test_search_columns(self):
+        lines = [line for line in WORLD.poc("xa-reader", "--offline", "search").out.splitlines() if not line.startswith("OFFLINE")]
+        self.assertTrue(any(line.startswith("AE/energy ") for line in lines), lines)
+        self.assertEqual(len({re.search(" (technical|diplomatic) ", line).start() for line in lines}), 1, lines)
 
     def test_bundle(self):
         path = os.path.join(WORLD.root, "units.proof")
@@ -354,7 +401,7 @@ class Offline(unittest.TestCase):
         section = good.index("+999000002".encode())  # in a section: the map does not cover it, its digest does
         for damage in (b"", good[:len(good) // 2], good[:-1], good[:200] + bytes([good[200] ^ 1]) + good[201:],
                        good[:section] + b"-" + good[section + 1:]):
-            for words in (["lookup", "XB"], ["search", "XB-CERT"], ["export", os.path.join(WORLD.root, "damaged.bundle")]):
+            for words in (["lookup", "XB"], ["search", "XB-CERT"], ["search"], ["export", os.path.join(WORLD.root, "damaged.bundle")]):
                 with open(path, "wb") as file:
                     file.write(damage)
                 result = WORLD.poc(user, "--offline", *words, expect=6)
@@ -399,6 +446,46 @@ class Offline(unittest.TestCase):
         answer = WORLD.poc(self.cut, "-o", "json", "status", expect=3).json
         self.assertEqual((answer["server"], answer["error"]["code"]), (None, "unreachable"))
         WORLD.poc(self.cut, "--offline", "status")
+
+
+class FullDisk(unittest.TestCase):
+    """Whom to call is told also where it cannot be remembered; nothing is signed there."""
+    def setUp(self):
+        self.user, self.writer = WORLD.variant("xa-operator", "full", {}), WORLD.variant("xb-coordinator", "full-writer", {})
+        for user in (self.user, self.writer):
+            WORLD.poc(user, "sync")
+        WORLD.poc("xb-coordinator", "-y", "-q", "confirm")
+
+    def loud(self, result):
+        line = result.err.splitlines()[-1]
+        self.assertRegex(line, r"NOT REMEMBERED: .*cannot write /.*/(held|copy)\S*: File too large\): a later rollback .* unnoticed$")
+
+    def test_reading(self):
+        held = WORLD.poc(self.user, "-o", "json", "--offline", "status").json["checkpoint"]["size"]
+        for user in (self.user, WORLD.variant("xa-operator", "full-first", {})):
+            result = WORLD.poc(user, "-q", "lookup", "XB", "XZ", "AE", preexec_fn=full_disk, expect=5)
+            self.assertIn("XB technical", result.out)
+            self.assertIn("AE technical", result.out)
+            self.loud(result)
+            result = WORLD.poc(user, "-o", "json", "lookup", "XB", preexec_fn=full_disk, expect=1)
+            self.loud(result)
+            self.assertEqual((result.json["place"], result.json["verdict"]["freshness"], result.json["error"]["code"]), ("XB", "fresh", "io"))
+            self.assertGreater(result.json["verdict"]["checkpoint"]["size"], held)
+            result = WORLD.poc(user, "search", "XB-CERT", preexec_fn=full_disk, expect=1)
+            self.assertIn("XB-CERT", result.out)
+            self.loud(result)
+            answer = WORLD.poc(user, "-o", "json", "search", "XB-CERT", preexec_fn=full_disk, expect=1).json
+            self.assertEqual((answer["found"][0]["place"], answer["error"]["code"]), ("XB", "io"))
+        self.assertEqual(WORLD.poc(self.user, "-o", "json", "--offline", "status").json["checkpoint"]["size"], held)
+        self.assertEqual(WORLD.poc(self.user, "lookup", "XB").err, "")
+
+    def test_writing(self):
+        before = WORLD.poc("xa-operator", "-o", "json", "history", "XB").json["versions"]
+        result = WORLD.poc(self.writer, "-y", "confirm", preexec_fn=full_disk, expect=1)
+        self.assertIn("File too large", result.err)
+        for words in (["sync"], ["history", "XB"]):
+            WORLD.poc(self.user, *words, preexec_fn=full_disk, expect=1)
+        self.assertEqual(WORLD.poc("xa-operator", "-o", "json", "history", "XB").json["versions"], before)
 
 
 class Concurrent(unittest.TestCase):

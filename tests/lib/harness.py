@@ -11,6 +11,7 @@ of the daemon's log is shown.  Only processes started here are ended.
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -40,6 +41,11 @@ def shifted(seconds):
     """Environment of a program whose clock is off by so many seconds."""
     return {"LD_PRELOAD": os.path.join(BUILD, "tests", "lib", "libclock_shift.so"), "CLOCK_SHIFT": str(int(seconds)),
             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+
+
+def full_disk():
+    """preexec_fn of a program that can write to pipes and to no file."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 class Result:

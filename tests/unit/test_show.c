@@ -121,6 +121,26 @@ static void test_unknown_zone(void **state)
 	free(r);
 }
 
+/* An opening a week away is not that of today, which has passed. */
+static void test_far_opening(void **state)
+{
+	struct record *r = record_make();
+	Poc__Interval interval = POC__INTERVAL__INIT, *intervals[] = {&interval};
+
+	(void)state;
+	r->hours.zone = (char *)"Europe/Paris";
+	r->hours.always = 0;
+	r->hours.weekly = intervals;
+	r->hours.n_weekly = 1;
+	interval.day = 5; /* it is Friday, 09:00 in Paris */
+	interval.open = 0;
+	interval.close = 480;
+	says(printed(r), "CLOSED until Fri 2027-01-22 00:00 (09:00 there)");
+	interval.day = 4;
+	says(printed(r), "CLOSED until Thu 00:00 (09:00 there)");
+	free(r);
+}
+
 static void test_no_channel(void **state)
 {
 	struct record *r = record_make();
@@ -167,8 +187,8 @@ static void test_layout(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_unknown_zone), cmocka_unit_test(test_no_channel),
-					   cmocka_unit_test(test_layout)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_unknown_zone), cmocka_unit_test(test_far_opening),
+					   cmocka_unit_test(test_no_channel), cmocka_unit_test(test_layout)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
