@@ -54,7 +54,10 @@ int person_write(struct cli *cli, const struct person *person, const char *path)
 	int status = fclose(out) == 0 ? cli_write_file(path, text, size, 0644, true, &why)
 				      : refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
 	free(text);
-	return status == 0 ? 0 : cli_refused(cli, &why);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	made_add(&cli->made, path);
+	return 0;
 }
 
 bool person_reads(const struct person *person)
@@ -219,5 +222,8 @@ int person_write_conf(struct cli *cli, const struct person *person, const char *
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	int status = cli_write_file(path, text, strlen(text), 0600, true, &why);
 	free(text);
-	return status == 0 ? 0 : cli_refused(cli, &why);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	made_add(&cli->made, path);
+	return 0;
 }

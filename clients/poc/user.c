@@ -1,4 +1,5 @@
 /* Joining, users, keys. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,11 +48,15 @@ static int make_folder(struct cli *cli, const char *path)
 		if (*at != '/')
 			continue;
 		*at = '\0';
-		mkdir(part, 0700);
+		if (mkdir(part, 0700) == 0)
+			made_add(&cli->made, part);
 		*at = '/';
 	}
-	mkdir(part, 0700);
-	return access(part, W_OK | X_OK) == 0 ? 0 : cli_fail(cli, STATUS_IO, tr("%s: cannot be written to"), path);
+	if (mkdir(part, 0700) == 0)
+		made_add(&cli->made, part);
+	if (access(part, W_OK | X_OK) == 0)
+		return 0;
+	return cli_fail(cli, STATUS_IO, tr("%s: cannot be written to: %s"), path, strerror(errno));
 }
 
 static int make_key(struct cli *cli, const char *folder, const char *stem, const char *common_name,
@@ -63,13 +68,17 @@ static int make_key(struct cli *cli, const char *folder, const char *stem, const
 
 	snprintf(path, sizeof path, "%s/%s.key", folder, stem);
 	int status = keystore_generate(algorithm, path, NULL, &key, &why);
-	if (status == 0) {
-		*out = *keystore_public(key);
-		snprintf(path, sizeof path, "%s/%s.crt", folder, stem);
-		status = keystore_write_certificate(key, common_name, path, &why);
-		keystore_close(key);
-	}
-	return status == 0 ? 0 : cli_refused(cli, &why);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	made_add(&cli->made, path);
+	*out = *keystore_public(key);
+	snprintf(path, sizeof path, "%s/%s.crt", folder, stem);
+	status = keystore_write_certificate(key, common_name, path, &why);
+	keystore_close(key);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	made_add(&cli->made, path);
+	return 0;
 }
 
 /* Whoever reads notices gets a reading key beside the user's own; extra: the lines that name it. */
