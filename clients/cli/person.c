@@ -60,14 +60,19 @@ int person_write(struct cli *cli, const struct person *person, const char *path)
 	return 0;
 }
 
-bool person_reads(const struct person *person)
+bool person_has_role(const struct person *person, Poc__Role role)
 {
 	for (size_t i = 0; i < person->n_roles; i++) {
-		if (person->roles[i] == POC__ROLE__ROLE_OPERATOR || person->roles[i] == POC__ROLE__ROLE_COORDINATOR ||
-		    person->roles[i] == POC__ROLE__ROLE_SERVICE)
+		if (person->roles[i] == role)
 			return true;
 	}
 	return false;
+}
+
+bool person_reads(const struct person *person)
+{
+	return person_has_role(person, POC__ROLE__ROLE_OPERATOR) ||
+	       person_has_role(person, POC__ROLE__ROLE_COORDINATOR) || person_has_role(person, POC__ROLE__ROLE_SERVICE);
 }
 
 bool person_add_role(struct person *person, const char *text)
