@@ -238,6 +238,11 @@ class Publishing(Writes):
                           f"the draft was made from version {base['seq']}.", "poc edit XA", "poc publish --replace")
         self.assertEqual(WORLD.poc("xa-coordinator", "-y", "-o", "json", "publish", stale, expect=1).json["error"]["code"], "conflict")
         self.assertIn("By a colleague", WORLD.poc("xb-reader", "lookup", "XA").out)
+        # a version that XA has never come to is no earlier one of XA's
+        foreign = {**self.changed("Made from another's"), "based_on": {"seq": self.seq() + 14, "value": "00" * 32}}
+        result = WORLD.poc("xa-coordinator", "-y", "publish", self.write("foreign.json", foreign), expect=1)
+        self.one_line(result, f"made from version {self.seq() + 14} of a record that is not XA's", "poc publish --replace")
+        self.assertNotIn("meanwhile", result.err)
         # another version of that very number, as after a restore
         other = json.loads(json.dumps(self.changed("x")))
         other["based_on"]["value"] = "ab" * 32
