@@ -2,6 +2,7 @@
 import json
 import os
 import resource
+import shlex
 import shutil
 import stat
 import subprocess
@@ -216,6 +217,11 @@ class Keys(People):
 
 
 class Files(People):
+    def test_what_the_demo_goes_on_with(self):
+        hint = next(line for line in WORLD.demo.out.splitlines() if "notice send --to" in line and "..." in line)
+        words = shlex.split(hint.split("     ")[0])
+        WORLD.poc_file(words[2], *words[3:], "--text", "x")
+
     def test_wrong_files(self):
         text = self.write("shopping.txt", "milk\neggs\n")
         self.refused(6, ["shopping.txt does not verify"], "verify", text)
