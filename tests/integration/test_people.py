@@ -241,6 +241,8 @@ class Files(People):
         self.one_line(result, "shopping.txt", program="pocadm")
         result = WORLD.pocadm("check", WORLD.root + "/none", expect=5)
         self.one_line(result, "No such file", program="pocadm")
+        result = WORLD.pocadm("check", text, expect=2)
+        self.one_line(result, "shopping.txt is not a data folder", "poc verify", program="pocadm")
 
     def test_never_over_what_is_there(self):
         there = self.write("there", "precious")
