@@ -233,6 +233,8 @@ int poc_cmd_user_invite(struct cli *cli)
 
 	if (cli->conf.id[0] == '\0' || cli->conf.state[0] == '\0')
 		return cli_fail(cli, STATUS_USAGE, tr("no directory is configured"));
+	if (cli->conf.coordinator.n == 0) /* nor could what comes of it be published */
+		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
 	if (!handle_valid(cli->argv[0]))
 		return cli_fail(cli, STATUS_USAGE,
 				tr("a handle is an office or number: [a-z0-9-], 1 to 40 characters"));

@@ -204,7 +204,8 @@ class Keys(People):
 
     def test_no_permission(self):
         record = self.write("record.json", json.dumps(WORLD.record("xa-reader", "XB")))
-        for words in (["publish", record], ["confirm"], ["withdraw"], ["edit"], ["user", "add", "x"], ["user", "remove", "reader"]):
+        for words in (["publish", record], ["confirm"], ["withdraw"], ["edit"], ["user", "add", "x"], ["user", "remove", "reader"],
+                      ["user", "invite", "duty-9", "--role", "reader"]):
             with self.subTest(words[0]):
                 self.refused(4, ["the configuration holds no [coordinator] key"], *words)
         self.refused(4, ["XB is not a record of XA"], "-y", "publish", record, user="xa-coordinator")
