@@ -327,7 +327,9 @@ int cli_main(const char *program, const char *about, const struct command *comma
 	if (status != 0 && !cli.failed && status_exit(status) != 7)
 		cli_fail(&cli, status, "%s", status_text(status));
 	free(cli.argv);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
+	const bool told = fflush(stdout) == 0 && !ferror(stdout);
+	made_finish(&cli.made, status == 0 && told);
+	if (!told) {
 		fprintf(stderr, "%s: %s\n", program, tr("the output cannot be written"));
 		return status != 0 ? status_exit(status) : 1;
 	}

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "clients/cli/conf.h"
+#include "clients/cli/made.h"
 #include "proto/wire/status.h"
 
 struct cli;
@@ -50,6 +51,7 @@ struct cli {
 	char schema[80];  /* of the command's document, also where it is an error: "poc.user-list/1" */
 	struct conf conf; /* read before the command runs */
 	bool failed;      /* an error was printed */
+	struct made made; /* files and folders that a command makes: they go again when it fails */
 	/* Where one command asks for several things, each may fail by itself: then an error's document is not printed
 	 * but kept here, for the command to put where it belongs. */
 	bool collecting;

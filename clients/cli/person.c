@@ -54,17 +54,25 @@ int person_write(struct cli *cli, const struct person *person, const char *path)
 	int status = fclose(out) == 0 ? cli_write_file(path, text, size, 0644, true, &why)
 				      : refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
 	free(text);
-	return status == 0 ? 0 : cli_refused(cli, &why);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	made_add(&cli->made, path);
+	return 0;
+}
+
+bool person_has_role(const struct person *person, Poc__Role role)
+{
+	for (size_t i = 0; i < person->n_roles; i++) {
+		if (person->roles[i] == role)
+			return true;
+	}
+	return false;
 }
 
 bool person_reads(const struct person *person)
 {
-	for (size_t i = 0; i < person->n_roles; i++) {
-		if (person->roles[i] == POC__ROLE__ROLE_OPERATOR || person->roles[i] == POC__ROLE__ROLE_COORDINATOR ||
-		    person->roles[i] == POC__ROLE__ROLE_SERVICE)
-			return true;
-	}
-	return false;
+	return person_has_role(person, POC__ROLE__ROLE_OPERATOR) ||
+	       person_has_role(person, POC__ROLE__ROLE_COORDINATOR) || person_has_role(person, POC__ROLE__ROLE_SERVICE);
 }
 
 bool person_add_role(struct person *person, const char *text)
@@ -219,5 +227,8 @@ int person_write_conf(struct cli *cli, const struct person *person, const char *
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	int status = cli_write_file(path, text, strlen(text), 0600, true, &why);
 	free(text);
-	return status == 0 ? 0 : cli_refused(cli, &why);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	made_add(&cli->made, path);
+	return 0;
 }

@@ -29,6 +29,8 @@ int person_read(struct cli *cli, const char *path, bool request, struct person *
 /* Code to read out: binds key, handle, state, roles and directory. */
 void person_code(const struct person *person, char out[40]);
 
+bool person_has_role(const struct person *person, Poc__Role role);
+
 /* Whether such a user reads notices: operators, coordinators, services. */
 bool person_reads(const struct person *person);
 

@@ -17,6 +17,7 @@ int reading_make(struct cli *cli, const char *folder, const char *name, struct p
 	int status = keystore_generate(KEY_P384, path, NULL, &key, &why);
 	if (status != 0)
 		return cli_refused(cli, &why);
+	made_add(&cli->made, path);
 	*out = *keystore_public(key);
 	keystore_close(key);
 	return 0;

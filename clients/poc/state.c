@@ -1,4 +1,5 @@
 /* A state's authority: first keys and the enrolment file. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,8 +103,13 @@ static int make_folder(struct founding *f)
 	if (access(path, F_OK) == 0)
 		return cli_fail(f->cli, STATUS_CONFLICT, tr("%s holds the keys of %s already: nothing was made"),
 				f->folder, f->person.state);
-	if (!f->cli->dry_run && mkdir(f->folder, 0700) != 0 && access(f->folder, W_OK | X_OK) != 0)
-		return cli_fail(f->cli, STATUS_IO, tr("%s: cannot be made"), f->folder);
+	if (f->cli->dry_run)
+		return 0;
+	if (mkdir(f->folder, 0700) == 0)
+		made_add(&f->cli->made, f->folder);
+	else if (errno != EEXIST || access(f->folder, W_OK | X_OK) != 0)
+		return cli_fail(f->cli, STATUS_IO, tr("%s: cannot be made or written to: %s"), f->folder,
+				strerror(errno));
 	return 0;
 }
 
@@ -114,7 +120,10 @@ static int make_key(struct founding *f, enum key_algorithm algorithm, const char
 
 	snprintf(path, sizeof path, "%s/%s.key", f->folder, name);
 	int status = keystore_generate(algorithm, path, NULL, out, &why);
-	return status == 0 ? 0 : cli_refused(f->cli, &why);
+	if (status != 0)
+		return cli_refused(f->cli, &why);
+	made_add(&f->cli->made, path);
+	return 0;
 }
 
 static int make_keys(struct founding *f)
@@ -137,9 +146,12 @@ static int make_keys(struct founding *f)
 	if (status == 0)
 		status = make_key(f, KEY_ED25519, name, &f->user);
 	snprintf(path, sizeof path, "%s/%s.crt", f->folder, name);
-	if (status == 0 && (status = keystore_write_certificate(f->user, "coordinator", path, &why)) != 0)
-		cli_refused(f->cli, &why);
-	return status;
+	if (status != 0)
+		return status;
+	if (keystore_write_certificate(f->user, "coordinator", path, &why) != 0)
+		return cli_refused(f->cli, &why);
+	made_add(&f->cli->made, path);
+	return 0;
 }
 
 static const Poc__PocKind desk_kinds[DESKS] = {POC__POC_KIND__POC_KIND_TECHNICAL, POC__POC_KIND__POC_KIND_DIPLOMATIC,
@@ -261,8 +273,7 @@ static int write_enrolment(struct founding *f, int64_t now)
 	free(users.data);
 	if (status != 0)
 		return cli_refused(f->cli, &why);
-	if (!f->cli->json)
-		printf(tr("%s: send it to the directory's staff with the nomination\n"), path);
+	made_add(&f->cli->made, path);
 	return 0;
 }
 
@@ -306,6 +317,9 @@ int poc_cmd_state_new(struct cli *cli)
 		status = write_enrolment(&f, now);
 	if (status == 0)
 		status = write_conf(&f);
+	if (status == 0 && !cli->json)
+		cli_line(tr("%s/%s.enrol: send it to the directory's staff with the nomination"), f.folder,
+			 f.person.state);
 	for (size_t i = 0; i < f.n_authority && f.authority[i] != NULL; i++) {
 		public_key_fingerprint(&keystore_public(f.authority[i])->id, fingerprint);
 		if (status == 0 && !cli->json)

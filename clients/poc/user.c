@@ -1,4 +1,5 @@
 /* Joining, users, keys. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,11 +48,15 @@ static int make_folder(struct cli *cli, const char *path)
 		if (*at != '/')
 			continue;
 		*at = '\0';
-		mkdir(part, 0700);
+		if (mkdir(part, 0700) == 0)
+			made_add(&cli->made, part);
 		*at = '/';
 	}
-	mkdir(part, 0700);
-	return access(part, W_OK | X_OK) == 0 ? 0 : cli_fail(cli, STATUS_IO, tr("%s: cannot be written to"), path);
+	if (mkdir(part, 0700) == 0)
+		made_add(&cli->made, part);
+	if (access(part, W_OK | X_OK) == 0)
+		return 0;
+	return cli_fail(cli, STATUS_IO, tr("%s: cannot be written to: %s"), path, strerror(errno));
 }
 
 static int make_key(struct cli *cli, const char *folder, const char *stem, const char *common_name,
@@ -63,13 +68,17 @@ static int make_key(struct cli *cli, const char *folder, const char *stem, const
 
 	snprintf(path, sizeof path, "%s/%s.key", folder, stem);
 	int status = keystore_generate(algorithm, path, NULL, &key, &why);
-	if (status == 0) {
-		*out = *keystore_public(key);
-		snprintf(path, sizeof path, "%s/%s.crt", folder, stem);
-		status = keystore_write_certificate(key, common_name, path, &why);
-		keystore_close(key);
-	}
-	return status == 0 ? 0 : cli_refused(cli, &why);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	made_add(&cli->made, path);
+	*out = *keystore_public(key);
+	snprintf(path, sizeof path, "%s/%s.crt", folder, stem);
+	status = keystore_write_certificate(key, common_name, path, &why);
+	keystore_close(key);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	made_add(&cli->made, path);
+	return 0;
 }
 
 /* Whoever reads notices gets a reading key beside the user's own; extra: the lines that name it. */
@@ -209,10 +218,8 @@ static int read_invitation(struct cli *cli, struct person *person)
 		if (!person_add_kind(person, cli_nth(cli, "kind", i)))
 			return cli_fail(cli, STATUS_USAGE, tr("unknown kind \"%s\""), cli_nth(cli, "kind", i));
 	}
-	for (size_t i = 0; i < person->n_roles && person->n_kinds == 0; i++) {
-		if (person->roles[i] == POC__ROLE__ROLE_OPERATOR) /* else there would be no notice to act on */
-			person_add_kind(person, "technical");
-	}
+	if (person->n_kinds == 0 && person_has_role(person, POC__ROLE__ROLE_OPERATOR))
+		person_add_kind(person, "technical"); /* else there would be no notice to act on */
 	if (person->n_roles == 0)
 		return cli_fail(cli, STATUS_USAGE, tr("which role? --role reader, operator, coordinator ..."));
 	return read_not_after(cli, &person->not_after);
@@ -226,6 +233,8 @@ int poc_cmd_user_invite(struct cli *cli)
 
 	if (cli->conf.id[0] == '\0' || cli->conf.state[0] == '\0')
 		return cli_fail(cli, STATUS_USAGE, tr("no directory is configured"));
+	if (cli->conf.coordinator.n == 0) /* nor could what comes of it be published */
+		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
 	if (!handle_valid(cli->argv[0]))
 		return cli_fail(cli, STATUS_USAGE,
 				tr("a handle is an office or number: [a-z0-9-], 1 to 40 characters"));
@@ -295,10 +304,79 @@ static void drop_user(Poc__Users *users, size_t i)
 	memmove(users->users + i, users->users + i + 1, (--users->n_users - i) * sizeof *users->users);
 }
 
-/* known: the entry under this handle as it is now, or NULL. */
-static void show_request(const struct person *person, const Poc__User *known)
+enum { NAMES_MAX = 200 };
+
+/* "operator,coordinator"; "none" of none. */
+static const char *roles_text(const Poc__Role *roles, size_t n, char out[NAMES_MAX])
 {
-	char code[40];
+	size_t used = 0;
+
+	snprintf(out, NAMES_MAX, "%s", tr("none"));
+	for (size_t i = 0; i < n && used < NAMES_MAX - 20; i++)
+		used += (size_t)snprintf(out + used, NAMES_MAX - used, "%s%s", i > 0 ? "," : "", role_name(roles[i]));
+	return out;
+}
+
+static const char *kinds_text(const Poc__PocKind *kinds, size_t n, char out[NAMES_MAX])
+{
+	size_t used = 0;
+
+	snprintf(out, NAMES_MAX, "%s", tr("none"));
+	for (size_t i = 0; i < n && used < NAMES_MAX - 20; i++)
+		used +=
+		    (size_t)snprintf(out + used, NAMES_MAX - used, "%s%s", i > 0 ? "," : "", poc_kind_name(kinds[i]));
+	return out;
+}
+
+static const Poc__ReadingKey *own_reading_key(const Poc__Users *users, const char *handle)
+{
+	for (size_t i = 0; i < users->n_reading_keys; i++) {
+		if (strcmp(users->reading_keys[i]->handle, handle) == 0)
+			return users->reading_keys[i];
+	}
+	return NULL;
+}
+
+/* "  role        operator -> coordinator"; before: NULL where there was nobody, or it is what it was. */
+static void show_line(const char *label, const char *before, const char *after)
+{
+	const bool changed = before != NULL && strcmp(before, after) != 0;
+
+	cli_line("  %-11s %s%s%s", label, changed ? before : "", changed ? " -> " : "", after);
+}
+
+static const char *until_text(int64_t not_after)
+{
+	return not_after != 0 ? time_text(not_after) : tr("no end");
+}
+
+/* What else is unlike the entry under this handle: lines that say nothing of a new and ordinary user are left out. */
+static void show_rest(const struct person *person, const Poc__User *known, const Poc__ReadingKey *reading)
+{
+	char before[64], after[64];
+
+	snprintf(before, sizeof before, "%s", known != NULL ? until_text(known->not_after) : "");
+	snprintf(after, sizeof after, "%s%s", until_text(person->not_after),
+		 person->not_after != 0 && person->not_after <= (int64_t)time(NULL) ? tr(", which is over already")
+										    : "");
+	if (person->service || (known != NULL && known->service))
+		show_line(tr("is"),
+			  known == NULL    ? NULL
+			  : known->service ? tr("a program")
+					   : tr("a person"),
+			  person->service ? tr("a program") : tr("a person"));
+	if (person->not_after != 0 || (known != NULL && known->not_after != 0))
+		show_line(tr("until"), known != NULL ? before : NULL, after);
+	if (person->has_reading || reading != NULL)
+		show_line(tr("reads"), reading != NULL && !person->has_reading ? tr("notices") : NULL,
+			  person->has_reading ? tr("notices, with a key of its own") : tr("none"));
+}
+
+/* now: U as it is. */
+static void show_request(const struct person *person, const Poc__Users *now)
+{
+	const Poc__User *known = users_find_handle(now, person->handle);
+	char code[40], before[NAMES_MAX], after[NAMES_MAX];
 	bool same_key = known != NULL && known->spki.len == person->key.spki_size &&
 			memcmp(known->spki.data, person->key.spki, person->key.spki_size) == 0;
 
@@ -307,18 +385,18 @@ static void show_request(const struct person *person, const Poc__User *known)
 		 known == NULL ? ""
 		 : same_key    ? tr(": listed already with this key; now as follows")
 			       : tr(": a new key for a user that is listed"));
-	for (size_t i = 0; i < person->n_roles; i++)
-		cli_line(tr("  role        %s"), role_name(person->roles[i]));
-	for (size_t i = 0; i < person->n_kinds; i++)
-		cli_line(tr("  serves      %s"), poc_kind_name(person->kinds[i]));
-	if (person->service)
-		cli_line(tr("  a program, not a person"));
-	if (person->not_after != 0)
-		cli_line(tr("  until       %s%s"), time_text(person->not_after),
-			 person->not_after <= (int64_t)time(NULL) ? tr(", which is over already") : "");
-	if (person->has_reading)
-		cli_line(tr("  reads       notices, with a key of its own"));
-	cli_line(tr("  check code  %s"), code);
+	show_line(tr("role"), known != NULL ? roles_text(known->roles, known->n_roles, before) : NULL,
+		  roles_text(person->roles, person->n_roles, after));
+	if (person->n_kinds > 0 || (known != NULL && known->n_kinds > 0))
+		show_line(tr("serves"), known != NULL ? kinds_text(known->kinds, known->n_kinds, before) : NULL,
+			  kinds_text(person->kinds, person->n_kinds, after));
+	show_rest(person, known, own_reading_key(now, person->handle));
+	show_line(tr("check code"), NULL, code);
+	/* the one role that gives the state away must not be overread */
+	if (person_has_role(person, POC__ROLE__ROLE_COORDINATOR) &&
+	    !(same_key && user_has_role(known, POC__ROLE__ROLE_COORDINATOR)))
+		cli_line(tr("  ATTENTION   this makes %s/%s a COORDINATOR, who speaks for %s"), person->state,
+			 person->handle, person->state);
 }
 
 static bool fill_reading_key(Poc__Users *users, const struct person *person)
@@ -348,15 +426,6 @@ static bool same_message(const void *a, const void *b)
 	free(packed_a);
 	free(packed_b);
 	return same;
-}
-
-static const Poc__ReadingKey *own_reading_key(const Poc__Users *users, const char *handle)
-{
-	for (size_t i = 0; i < users->n_reading_keys; i++) {
-		if (strcmp(users->reading_keys[i]->handle, handle) == 0)
-			return users->reading_keys[i];
-	}
-	return NULL;
 }
 
 /* Whether two U have the same entry and the same reading key under a handle. */
@@ -389,7 +458,6 @@ static int add_request(struct changing *c, const char *path)
 	if (status != 0)
 		return status;
 	const Poc__Users *current = c->users.current.envelope->payload.users;
-	const Poc__User *known = users_find_handle(current, person.handle);
 	for (size_t i = users->n_users; i-- > 0;) {
 		if (strcmp(users->users[i]->handle, person.handle) == 0)
 			drop_user(users, i);
@@ -406,7 +474,7 @@ static int add_request(struct changing *c, const char *path)
 	}
 	c->changes++;
 	if (!cli->json)
-		show_request(&person, known);
+		show_request(&person, current);
 	return 0;
 }
 
@@ -525,17 +593,13 @@ static json_t *reading_key_json(const Poc__ReadingKey *key)
 
 static void print_reading_key(const Poc__ReadingKey *key)
 {
-	char what[100], kinds[100] = "", fingerprint[40];
-	size_t used = 0;
+	char what[100], kinds[NAMES_MAX], fingerprint[40];
 	struct hash id = hash_of(key->spki.data, key->spki.len);
 
-	for (size_t i = 0; i < key->n_kinds && used < sizeof kinds - 20; i++)
-		used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s", i > 0 ? "," : "",
-					 poc_kind_name(key->kinds[i]));
 	snprintf(what, sizeof what, "%s %s", holder_name(key->holder), key->handle);
 	public_key_fingerprint(&id, fingerprint);
-	cli_line(tr("reads %-14s %-24s %s%s%s"), what, kinds, fingerprint, key->not_after != 0 ? tr("  until ") : "",
-		 key->not_after != 0 ? time_text(key->not_after) : "");
+	cli_line(tr("reads %-14s %-24s %s%s%s"), what, kinds_text(key->kinds, key->n_kinds, kinds), fingerprint,
+		 key->not_after != 0 ? tr("  until ") : "", key->not_after != 0 ? time_text(key->not_after) : "");
 }
 
 static json_t *user_json(const Poc__User *user)
@@ -554,21 +618,14 @@ static json_t *user_json(const Poc__User *user)
 
 static void print_user(const Poc__User *user)
 {
-	char roles[200] = "", kinds[100] = "", fingerprint[40];
-	size_t used = 0;
+	char roles[NAMES_MAX], kinds[NAMES_MAX], fingerprint[40];
 	struct hash id = hash_of(user->spki.data, user->spki.len);
 
-	for (size_t i = 0; i < user->n_roles && used < sizeof roles - 20; i++)
-		used += (size_t)snprintf(roles + used, sizeof roles - used, "%s%s", i > 0 ? "," : "",
-					 role_name(user->roles[i]));
-	used = 0;
-	for (size_t i = 0; i < user->n_kinds && used < sizeof kinds - 20; i++)
-		used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s", i > 0 ? "," : "",
-					 poc_kind_name(user->kinds[i]));
 	public_key_fingerprint(&id, fingerprint);
-	cli_line("%-20s %-7s %-24s %-22s %s%s%s", user->handle, user->service ? tr("service") : tr("person"), roles,
-		 kinds[0] != '\0' ? kinds : "-", fingerprint, user->not_after != 0 ? tr("  until ") : "",
-		 user->not_after != 0 ? time_text(user->not_after) : "");
+	cli_line("%-20s %-7s %-24s %-22s %s%s%s", user->handle, user->service ? tr("service") : tr("person"),
+		 roles_text(user->roles, user->n_roles, roles),
+		 user->n_kinds > 0 ? kinds_text(user->kinds, user->n_kinds, kinds) : "-", fingerprint,
+		 user->not_after != 0 ? tr("  until ") : "", user->not_after != 0 ? time_text(user->not_after) : "");
 }
 
 int poc_cmd_user_list(struct cli *cli)

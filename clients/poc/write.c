@@ -222,6 +222,12 @@ static int check_base(struct publishing *p, const struct draft *draft, const str
 				tr("%s has no record, and the draft was made from version %llu of one; poc publish "
 				   "--replace publishes it all the same"),
 				place, from);
+	if (base->seq > record->seq)
+		return cli_fail(p->cli, STATUS_CONFLICT,
+				tr("%s: the draft was made from version %llu of a record that is not %s's, which has "
+				   "come to version %llu: based_on of another place?  poc edit %s starts from the "
+				   "current one, poc publish --replace puts the draft over it"),
+				place, from, place, (unsigned long long)record->seq, place);
 	if (base->seq == 0)
 		snprintf(made_from, sizeof made_from, "%s", tr("there was none when the draft was made"));
 	else

@@ -1,5 +1,6 @@
 /* The full check of a folder, and a server's counters. */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "clients/cli/link.h"
 #include "clients/cli/strings.h"
@@ -10,6 +11,12 @@ int pocadm_cmd_check(struct cli *cli)
 {
 	struct offline_report r = {0};
 	struct refusal why = {0};
+	struct stat st;
+
+	if (stat(cli->argv[0], &st) == 0 && !S_ISDIR(st.st_mode))
+		return cli_fail(cli, STATUS_USAGE,
+				tr("%s is not a data folder; poc verify checks saved answers and bundles"),
+				cli->argv[0]);
 	int status = offline_check(cli->argv[0], &r, &why);
 
 	if (status != 0)

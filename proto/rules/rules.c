@@ -203,7 +203,7 @@ bool e164_valid(const char *text)
 	return true;
 }
 
-static bool ldh_labels(const char *text, bool lower_only)
+static bool ldh_labels(const char *text, bool lower_only, size_t least)
 {
 	size_t labels = 0, length = strlen(text), n = 0;
 
@@ -224,12 +224,18 @@ static bool ldh_labels(const char *text, bool lower_only)
 			return false;
 		}
 	}
-	return labels >= 2;
+	return labels >= least;
 }
 
 bool domain_valid(const char *text)
 {
-	return ldh_labels(text, true);
+	return ldh_labels(text, true, 2);
+}
+
+bool top_domain_valid(const char *text)
+{
+	return ldh_labels(text, true, 1) && strchr(text, '.') == NULL &&
+	       (text[strspn(text, "abcdefghijklmnopqrstuvwxyz")] == '\0' || strncmp(text, "xn--", 4) == 0);
 }
 
 bool mailbox_valid(const char *text)
@@ -246,7 +252,7 @@ bool mailbox_valid(const char *text)
 		if (c == '.' && text[i + 1] == '.')
 			return false;
 	}
-	return ldh_labels(at + 1, false);
+	return ldh_labels(at + 1, false, 2);
 }
 
 bool url_valid(const char *text)
@@ -268,7 +274,7 @@ bool url_valid(const char *text)
 		return false;
 	memcpy(name, host, n);
 	name[n] = '\0';
-	return ldh_labels(name, false);
+	return ldh_labels(name, false, 2);
 }
 
 bool cidr_valid(const char *text)

@@ -29,6 +29,7 @@ bool partial_date_valid(const char *text); /* YYYY, YYYY-MM or YYYY-MM-DD */
 bool e164_valid(const char *text);         /* +, then 4 to 15 digits, the first not 0 */
 bool mailbox_valid(const char *text);      /* ASCII local@domain, RFC 5321 dot-string, at most 254 characters */
 bool domain_valid(const char *text);       /* lower-case ASCII LDH labels, at least two, at most 253 characters */
+bool top_domain_valid(const char *text);   /* one label: letters a to z ("br"), or an A-label (xn--...) */
 bool url_valid(const char *text);          /* http(s)://host..., printable ASCII, at most 500 characters */
 bool cidr_valid(const char *text);         /* canonical IPv4 or IPv6 prefix, host bits zero */
 bool zone_valid(const char *text);         /* looks like an IANA zone name: Area/Place, UTC; no ".." */

@@ -266,7 +266,8 @@ static int check_constituency(struct path *path, const Poc__Constituency *c)
 				   c->prefixes[i]);
 	}
 	for (size_t i = 0; i < c->n_domains; i++) {
-		if (!domain_valid(c->domains[i]))
+		/* a national team's is all of its top-level domain */
+		if (!domain_valid(c->domains[i]) && !top_domain_valid(c->domains[i]))
 			return bad(path, "domains", "[%zu]: \"%.60s\" is not a lower-case ASCII domain", i,
 				   c->domains[i]);
 	}

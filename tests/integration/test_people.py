@@ -1,6 +1,8 @@
 """Bad input for people: each gives one clear line on stderr and its exit status, and changes nothing."""
 import json
 import os
+import resource
+import shlex
 import shutil
 import stat
 import subprocess
@@ -202,7 +204,8 @@ class Keys(People):
 
     def test_no_permission(self):
         record = self.write("record.json", json.dumps(WORLD.record("xa-reader", "XB")))
-        for words in (["publish", record], ["confirm"], ["withdraw"], ["edit"], ["user", "add", "x"], ["user", "remove", "reader"]):
+        for words in (["publish", record], ["confirm"], ["withdraw"], ["edit"], ["user", "add", "x"], ["user", "remove", "reader"],
+                      ["user", "invite", "duty-9", "--role", "reader"]):
             with self.subTest(words[0]):
                 self.refused(4, ["the configuration holds no [coordinator] key"], *words)
         self.refused(4, ["XB is not a record of XA"], "-y", "publish", record, user="xa-coordinator")
@@ -215,6 +218,11 @@ class Keys(People):
 
 
 class Files(People):
+    def test_what_the_demo_goes_on_with(self):
+        hint = next(line for line in WORLD.demo.out.splitlines() if "notice send --to" in line and "..." in line)
+        words = shlex.split(hint.split("     ")[0])
+        WORLD.poc_file(words[2], *words[3:], "--text", "x")
+
     def test_wrong_files(self):
         text = self.write("shopping.txt", "milk\neggs\n")
         self.refused(6, ["shopping.txt does not verify"], "verify", text)
@@ -234,6 +242,8 @@ class Files(People):
         self.one_line(result, "shopping.txt", program="pocadm")
         result = WORLD.pocadm("check", WORLD.root + "/none", expect=5)
         self.one_line(result, "No such file", program="pocadm")
+        result = WORLD.pocadm("check", text, expect=2)
+        self.one_line(result, "shopping.txt is not a data folder", "poc verify", program="pocadm")
 
     def test_never_over_what_is_there(self):
         there = self.write("there", "precious")
@@ -255,6 +265,40 @@ class Files(People):
         enrol = os.path.join(out, "QQ.enrol")
         result = WORLD.pocadm("-y", "-q", "state", "enrol", enrol, enrol, "--reference", "x", expect=1)
         self.one_line(result, "QQ: two enrolments of one state", program="pocadm")
+
+    def test_half_made_is_taken_away(self):
+        """A full disk, wherever it strikes, leaves what was there before, and no more; then the same command goes through."""
+        invite, info = os.path.join(WORLD.root, "full.invite"), WORLD.path("directory.info")
+        WORLD.poc("xa-coordinator", "user", "invite", "full", "--role", "operator", "--out", invite)
+        folder = os.path.join(WORLD.root, "full")
+        mine = os.path.join(folder, "b", "mine")
+        for command in ([None, "-c", os.path.join(folder, "a", "poc.conf"), "setup", invite],
+                        [WORLD.conf("xa-reader"), "state", "new", "QM", "--out", os.path.join(folder, "b"), "--directory", info]):
+            failed = 0
+            for limit in range(0, 4000, 100):
+                result = WORLD.poc_file(*command, expect=None,
+                                        preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+                if result.status == 0:
+                    break
+                failed += 1
+                self.one_line(result, "File too large")
+                self.assertEqual(result.out, "")
+                if command[0] is None:
+                    self.assertFalse(os.path.exists(folder), result)
+                    self.assertFalse(os.path.exists(os.path.join(WORLD.root, "full.request")), result)
+                elif failed == 1:
+                    self.assertFalse(os.path.exists(os.path.join(folder, "b")), result)
+                    os.mkdir(os.path.join(folder, "b"))  # what others made stays
+                    with open(mine, "w", encoding="ascii") as file:
+                        file.write("precious")
+                else:
+                    self.assertEqual(os.listdir(os.path.join(folder, "b")), ["mine"], result)
+            self.assertGreater(failed, 3)
+            self.assertEqual(result.status, 0, result)
+
+    def test_founding_where_nothing_can_be_made(self):
+        out = self.write("a-file", "")
+        self.refused(1, ["a-file/QL: cannot be made", "Not a directory"], "state", "new", "QL", "--out", out + "/QL")
 
     def test_written_is_what_the_path_leads_to(self):
         real, link, fifo = (os.path.join(WORLD.root, name) for name in ("real.proof", "link.proof", "fifo.proof"))

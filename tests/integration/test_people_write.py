@@ -134,7 +134,30 @@ class Joining(Writes):
             text = file.read()
         result = WORLD.poc("xa-coordinator", "-n", "user", "add", self.write("longer.request", text + "not_after = 4070908800\n"))
         self.assertIn("XA/duty-8: listed already with this key; now as follows", result.out)
-        self.assertIn("until       2099-01-01", result.out)
+        self.assertIn("until       no end -> 2099-01-01", result.out)
+
+    def test_what_a_request_changes_is_said(self):
+        self.join("duty-9", "--role", "operator", "--kind", "technical")
+        with open(self.path("duty-9.request"), encoding="ascii") as file:
+            text = file.read()
+        more = self.write("more.request", text.replace("role = operator", "role = coordinator\nrole = operator"))
+        result = WORLD.poc("xa-coordinator", "-n", "user", "add", more)
+        self.assertRegex(result.out, r"(?m)^  role +operator -> operator,coordinator$")
+        self.assertRegex(result.out, r"(?m)^  serves +technical$")
+        self.assertIn("ATTENTION   this makes XA/duty-9 a COORDINATOR, who speaks for XA", result.out)
+        less = self.write("less.request", text.replace("role = operator", "role = reader").replace("kind = technical\n", ""))
+        result = WORLD.poc("xa-coordinator", "-n", "user", "add", less)
+        self.assertRegex(result.out, r"(?m)^  role +operator -> reader$")
+        self.assertRegex(result.out, r"(?m)^  serves +technical -> none$")
+        self.assertNotIn("ATTENTION", result.out)
+        # somebody new, and a new key for one who has the role
+        for handle, known in (("chief", False), ("coordinator", True)):
+            WORLD.poc("xa-coordinator", "user", "invite", handle, "--role", "coordinator", "--out", self.path(handle + ".invite"))
+            WORLD.poc_file(self.path(handle + ".conf"), "setup", self.path(handle + ".invite"))
+            result = WORLD.poc("xa-coordinator", "-n", "user", "add", self.path(handle + ".request"))
+            self.assertEqual("a new key for a user that is listed" in result.out, known)
+            self.assertRegex(result.out, r"(?m)^  role +coordinator$")
+            self.assertIn(f"ATTENTION   this makes XA/{handle} a COORDINATOR", result.out)
 
     def test_key_new_takes_its_type_at_its_word(self):
         for words, expect in ((["--type", "rsa"], "ed25519, p256 or p384"),
@@ -215,6 +238,11 @@ class Publishing(Writes):
                           f"the draft was made from version {base['seq']}.", "poc edit XA", "poc publish --replace")
         self.assertEqual(WORLD.poc("xa-coordinator", "-y", "-o", "json", "publish", stale, expect=1).json["error"]["code"], "conflict")
         self.assertIn("By a colleague", WORLD.poc("xb-reader", "lookup", "XA").out)
+        # a version that XA has never come to is no earlier one of XA's
+        foreign = {**self.changed("Made from another's"), "based_on": {"seq": self.seq() + 14, "value": "00" * 32}}
+        result = WORLD.poc("xa-coordinator", "-y", "publish", self.write("foreign.json", foreign), expect=1)
+        self.one_line(result, f"made from version {self.seq() + 14} of a record that is not XA's", "poc publish --replace")
+        self.assertNotIn("meanwhile", result.err)
         # another version of that very number, as after a restore
         other = json.loads(json.dumps(self.changed("x")))
         other["based_on"]["value"] = "ab" * 32

@@ -87,8 +87,8 @@ class World:
         with open(list_file, "w", encoding="utf-8") as out:
             out.write(teams)
         try:
-            run(os.path.join(ROOT, "tests/lib/demo.sh"), "--dir", self.dir, "--teams", list_file, "--port", self.port, "--no-wait",
-                timeout=120 + 3 * len(teams.splitlines()), env=self.env)
+            self.demo = run(os.path.join(ROOT, "tests/lib/demo.sh"), "--dir", self.dir, "--teams", list_file, "--port", self.port,
+                            "--no-wait", timeout=120 + 3 * len(teams.splitlines()), env=self.env)
             # from here on the daemon is a child of the test: it can be waited for
             run(os.path.join(ROOT, "tests/lib/demo.sh"), "--dir", self.dir, "--stop", env=self.env)
             self.start()

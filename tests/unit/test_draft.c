@@ -17,7 +17,7 @@ static const char full[] =
     "{'day':1,'open':'13:00','close':'24:00'}],'exceptions':[{'date':'2026-12-25','note':'Natal'},"
     "{'date':'2026-12-31','intervals':[{'open':'08:00','close':'12:00'}]}]},"
     "'pgp_keys':[{'fingerprint':'0123456789ABCDEF0123456789ABCDEF01234567','key':'AAEC'}],"
-    "'constituency':{'asns':[1,4294967295],'prefixes':['192.0.2.0/24'],'domains':['rnp.br']}}},"
+    "'constituency':{'asns':[1,4294967295],'prefixes':['192.0.2.0/24'],'domains':['rnp.br','br','xn--p1ai']}}},"
     "{'name':'staff','content':{'persons':[{'id':'head','names':[{'lang':'pt','text':'A'}]}]}}]},"
     "{'id':'mfa','kind':'diplomatic','sections':[{'name':'office','content':{'names':[{'lang':'en','text':'MFA'}]}}]}],"
     "'sections':[{'name':'units','content':{'units':['campinas','rnp']}}]}";
@@ -179,6 +179,11 @@ static void test_check(void **state)
 	    {POC("'descriptions':[{'lang':'ru','text':'\\u0411'}]"), "pocs[0].sections[0].content.descriptions"},
 	    {POC("'constituency':{'descriptions':[{'lang':'ru','text':'\\u0411'}]}"),
 	     "pocs[0].sections[0].content.constituency.descriptions"},
+	    {POC("'constituency':{'domains':['br','xn--p1ai','BR']}"),
+	     "pocs[0].sections[0].content.constituency.domains"},
+	    {POC("'constituency':{'domains':['xn--p1ai','gov.br','b2']}"),
+	     "pocs[0].sections[0].content.constituency.domains"},
+	    {POC("'constituency':{'domains':['br','br.']}"), "pocs[0].sections[0].content.constituency.domains"},
 	    {POC("'persons':[{'id':'p','names':[{'lang':'ru','text':'\\u0411'}]}]"),
 	     "pocs[0].sections[0].content.persons[0].names"},
 	    {"{'place':'BR','pocs':[{'id':'a','kind':'coordinator'}]}", "pocs[0].kind"},
