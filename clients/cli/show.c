@@ -521,6 +521,12 @@ void show_clock(const struct poc_verdict *v)
 		       span_text(v->clock_ahead));
 }
 
+void show_too_early(const struct poc_verdict *v)
+{
+	printf(tr("TOO EARLY: --at is %s before this proof, which cannot say what held then; shown as of %s\n"),
+	       span_text(v->clock_behind), time_text(v->judged));
+}
+
 void show_offline(int64_t copy_time, int64_t now)
 {
 	time_t at = (time_t)copy_time;

@@ -46,6 +46,9 @@ void show_offline(int64_t copy_time, int64_t now);
  * Nothing where the verdict knows of nothing wrong. */
 void show_clock(const struct poc_verdict *verdict);
 
+/* "TOO EARLY: --at is 3 days before this proof ...": first line of what is verified as of a time before its own. */
+void show_too_early(const struct poc_verdict *verdict);
+
 /* Whom a notice to a place's POC of a kind reaches: "XB technical  XB-CERT  closed, opens in 5 h 20; call +55 ..." as a
  * line, or its parts in JSON.  False, NULL: the record has no such POC. */
 bool show_reach(const struct draft *draft, Poc__PocKind kind, int64_t now);

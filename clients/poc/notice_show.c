@@ -204,7 +204,7 @@ static int show_file(struct cli *cli)
 		return cli_refused(cli, &why);
 	int status = link_open(cli, false, &poc);
 	if (status == 0)
-		status = story_view_file(cli, poc, (const uint8_t *)bytes, size);
+		status = story_view_file(cli, poc, (const uint8_t *)bytes, size, 0);
 	link_close(cli, poc);
 	free(bytes);
 	return status;

@@ -327,8 +327,7 @@ static void tell_too_early(struct looking *looking, const struct poc_verdict *ve
 	if (verdict->clock_behind == 0 || looking->told_first || looking->cli->json)
 		return;
 	looking->told_first = true;
-	printf(tr("TOO EARLY: --at is %s before this proof, which cannot say what held then; shown as of %s\n"),
-	       span_text(verdict->clock_behind), time_text(verdict->judged));
+	show_too_early(verdict);
 }
 
 /* A bundle's remarks on units stand together, at the end. */
@@ -383,6 +382,29 @@ static int verified(struct looking *looking, int status, const struct client_rec
 	return printed != 0 ? printed : status;
 }
 
+/* Text has no control bytes.  Whatever is saved has two of them at its start and hundreds behind: not even one that was
+ * damaged is taken for a text. */
+static bool is_text(const char *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if ((unsigned char)bytes[i] < ' ' && strchr("\t\n\r\f", bytes[i]) == NULL)
+			return false;
+	}
+	return size > 0;
+}
+
+/* What does not even begin as what is saved does, with its version, is more likely another file than a meddled one. */
+static void tell_unverified(struct looking *looking, const uint8_t *bytes, size_t size)
+{
+	static const uint8_t version[] = {0x08, 0x01};
+	const bool begins = size >= sizeof version && memcmp(bytes, version, sizeof version) == 0;
+
+	cli_fail(looking->cli, STATUS_UNVERIFIED,
+		 begins ? tr("%s does not verify: %s")
+			: tr("%s is no saved answer, bundle or story, or it is damaged: %s"),
+		 looking->cli->argv[0], client_why(looking->poc)->message);
+}
+
 static int verify_one(struct looking *looking, const uint8_t *bytes, size_t size, int64_t at)
 {
 	struct client_record record = {0};
@@ -395,8 +417,7 @@ static int verify_one(struct looking *looking, const uint8_t *bytes, size_t size
 			 absence_text(&record.verified.name, record.verdict.enrolled),
 			 time_text(record.verdict.time_ms / 1000));
 	else if (status == STATUS_UNVERIFIED)
-		cli_fail(looking->cli, status, tr("%s does not verify: %s"), looking->cli->argv[0],
-			 client_why(looking->poc)->message);
+		tell_unverified(looking, bytes, size);
 	else if (status != 0 && status != STATUS_USAGE)
 		link_fail(looking->cli, looking->poc, status);
 	client_record_finish(&record);
@@ -438,13 +459,16 @@ int poc_cmd_verify(struct cli *cli)
 	char *bytes = cli_read_file(cli->argv[0], PROOF_FILE_MAX, &size, &why);
 	if (bytes == NULL)
 		return cli_refused(cli, &why);
-	int status = link_open(cli, false, &looking.poc);
+	int status =
+	    is_text(bytes, size)
+		? cli_fail(cli, STATUS_USAGE, tr("%s is a text, and no saved answer, bundle or story"), cli->argv[0])
+		: link_open(cli, false, &looking.poc);
 	if (status != 0) {
 		free(bytes);
 		return status;
 	}
 	if (story_recognised((const uint8_t *)bytes, size)) {
-		status = story_view_file(cli, looking.poc, (const uint8_t *)bytes, size);
+		status = story_view_file(cli, looking.poc, (const uint8_t *)bytes, size, at);
 		free(bytes);
 		poc_close(looking.poc);
 		return status;

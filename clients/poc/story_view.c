@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clients/cli/show.h"
 #include "clients/cli/strings.h"
+#include "clients/libpoc/verdict.h"
 
 /* Who proves a step, in words: the signer and the U that listed it, or the directory's log. */
 static void proof_text(const struct story_step *step, char out[200])
@@ -126,8 +128,9 @@ json_t *story_view_json(const struct story *story, const struct verified_head *h
 			 time_text(head->time_ms / 1000), "cosigners", (int)head->cosigners);
 }
 
-int story_view_file(struct cli *cli, struct poc *poc, const uint8_t *bytes, size_t size)
+int story_view_file(struct cli *cli, struct poc *poc, const uint8_t *bytes, size_t size, int64_t at)
 {
+	struct poc_verdict verdict;
 	struct story *story;
 	struct verified_head *head;
 	int status = client_verify_story(poc, bytes, size, &story, &head);
@@ -136,14 +139,23 @@ int story_view_file(struct cli *cli, struct poc *poc, const uint8_t *bytes, size
 		return cli_fail(cli, status, tr("%s does not verify: %s"), cli->argv[0], client_why(poc)->message);
 	if (status != 0)
 		return link_fail(cli, poc, status);
+	const struct verdict_by by = verdict_saved(head, at, 0);
+	verdict_head(head, &by, &verdict);
 	if (cli->json) {
-		cli_document(cli, "poc.verify/1", story_view_json(story, head));
+		json_t *document = story_view_json(story, head);
+		json_object_set_new(document, "clock_behind", json_integer(verdict.clock_behind));
+		cli_document(cli, "poc.verify/1", document);
 	} else {
+		if (verdict.clock_behind > 0)
+			show_too_early(&verdict);
 		story_view_print(story, head);
 		printf(tr("as of %s, under T %llu; later events unknown\n"), time_text(head->time_ms / 1000),
 		       (unsigned long long)verified_head_trust(head)->seq);
 	}
 	story_destroy(story);
 	verified_head_unref(head);
-	return 0;
+	if (verdict.clock_behind == 0)
+		return 0;
+	cli_note(cli, tr("%s: the time asked for is before the proof's own"), cli->argv[0]);
+	return STATUS_CLOCK;
 }

@@ -8,7 +8,8 @@
 void story_view_print(const struct story *story, const struct verified_head *head);
 json_t *story_view_json(const struct story *story, const struct verified_head *head);
 
-/* Verifies a saved story from a file and shows it.  0, QUEUED (not all of it is anchored), or UNVERIFIED, printed. */
-int story_view_file(struct cli *cli, struct poc *poc, const uint8_t *bytes, size_t size);
+/* Verifies a saved story from a file and shows it.  at: the time that is asked about, 0 for the story's own.  0,
+ * UNVERIFIED, printed, or CLOCK: at is before the story's own time, which is told. */
+int story_view_file(struct cli *cli, struct poc *poc, const uint8_t *bytes, size_t size, int64_t at);
 
 #endif

@@ -130,6 +130,11 @@ class Notices(unittest.TestCase):
         self.assertIn("signed by operator of XB", status.out)
         self.assertIn("neither agreement", status.out)
         world.poc("xa-reader", "--offline", "verify", saved)
+        early = ["verify", saved, "--at", "2020-01-01T00:00:00Z"]
+        result = world.poc("xa-reader", *early, expect=7)
+        self.assertRegex(result.out.splitlines()[0], r"^TOO EARLY: --at is \d+ days before this proof")
+        self.assertIn("the time asked for is before", result.err)
+        self.assertGreater(world.poc("xa-reader", "-o", "json", *early, expect=7).json["clock_behind"], 86400)
         self.assertIn("acknowledged", world.poc("xa-operator", "--offline", "notice", "show", saved).out)
         with open(saved, "rb") as story:
             good = story.read()

@@ -217,7 +217,7 @@ class Keys(People):
 class Files(People):
     def test_wrong_files(self):
         text = self.write("shopping.txt", "milk\neggs\n")
-        self.refused(6, ["shopping.txt does not verify"], "verify", text)
+        self.refused(2, ["shopping.txt is a text, and no saved answer"], "verify", text)
         self.refused(5, ["/none: No such file"], "verify", "/none")
         self.refused(5, ["/none: No such file"], "publish", "/none", user="xa-coordinator")
         self.refused(1, ["shopping.txt, line 1"], "publish", text, user="xa-coordinator")

@@ -252,6 +252,29 @@ class Exporting(unittest.TestCase):
         self.assertIn("XZ: not in the directory as of", WORLD.poc("xb-reader", "verify", absent, expect=5).err)
 
 
+    def test_verify_another_file(self):
+        """Not an alarm: a text is no proof; and what may be a damaged one stays refused as such."""
+        path, words = os.path.join(WORLD.root, "which"), "no saved answer, bundle or story"
+        WORLD.poc("xa-reader", "lookup", "XB", "--save", path)
+        with open(path, "rb") as file:
+            good = file.read()
+        key = WORLD.key_files("xa-reader")[1]
+        for text in ("/etc/passwd", key, os.path.join(WORLD.root, "teams.csv"), WORLD.conf("xa-reader")):
+            result = WORLD.poc("xa-reader", "verify", text, expect=2)
+            self.assertEqual((result.out, len(result.err.splitlines())), ("", 1), result)
+            self.assertIn(f"{text} is a text, and {words}", result.err)
+        self.assertEqual(WORLD.poc("xa-reader", "-o", "json", "verify", "/etc/passwd", expect=2).json["error"]["code"], "usage")
+        for place in (0, 1):
+            for byte in (0, 0x0a, 0x20, 0x41, 0xff):
+                with open(path, "wb") as file:
+                    file.write(good[:place] + bytes([byte]) + good[place + 1:])
+                self.assertIn(words, WORLD.poc("xa-reader", "verify", path, expect=6).err)
+        for damage, told in ((b"", True), (good[1:], True), (b"\x30\x82\x01", True), (good[:-1], False), (good[:9], False)):
+            with open(path, "wb") as file:
+                file.write(damage)
+            self.assertEqual(words in WORLD.poc("xa-reader", "verify", path, expect=6).err, told, damage[:9])
+
+
 class Units(unittest.TestCase):
     """A unit that is listed and absent, and one that is there and not listed."""
     @classmethod
