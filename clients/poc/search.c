@@ -391,7 +391,7 @@ int poc_cmd_export(struct cli *cli)
 	if (status == 0 && cli->argc > 0 && cli->dry_run) {
 		cli_note(cli, tr("dry run: %s was not written"), cli->argv[0]);
 	} else if (status == 0 && cli->argc > 0) {
-		status = cli_write_file(cli->argv[0], bytes, size, 0644, false, &why);
+		status = cli_write_file(cli->argv[0], bytes, size, 0600 /* it may hold persons */, false, &why);
 		if (status != 0)
 			cli_refused(cli, &why);
 		else if (cli->json)

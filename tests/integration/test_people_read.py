@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import stat
 import threading
 import time
 import unittest
@@ -219,6 +220,14 @@ class Exporting(unittest.TestCase):
         self.assertEqual(len(WORLD.poc("xb-reader", "--offline", "verify", path, expect=6).err.splitlines()), 1)
         WORLD.poc("xa-reader", "-n", "export", path + ".dry")
         self.assertFalse(os.path.exists(path + ".dry"))
+
+    def test_for_the_owner_only(self):
+        path = os.path.join(WORLD.root, "private")
+        for words in (["export", path], ["export", "--format", "csv", path], ["lookup", "XB", "--save", path]):
+            with open(path, "w", encoding="ascii"):
+                os.chmod(path, 0o644)
+            WORLD.poc("xa-operator", *words)
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600, words)
 
     def test_verify_at(self):
         path = os.path.join(WORLD.root, "xb.proof")
