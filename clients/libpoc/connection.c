@@ -94,6 +94,7 @@ static int greet(struct poc *poc)
 		poc->clock_ahead = server_ms > 0 ? (connection_now_ms(poc) - server_ms) / 1000 : 0;
 		poc->greeted = true;
 	}
+	poc->why.field[0] = '\0'; /* of our greeting: nothing that the caller has written */
 	message_free(answer);
 	return status;
 }

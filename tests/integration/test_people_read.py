@@ -97,6 +97,11 @@ class Lookup(unittest.TestCase):
         self.assertIn("XB technical", result.out)
         self.assertRegex(result.err, r"^poc: XZ: not in the directory.*\n$")
 
+    def test_another_directory(self):
+        user = WORLD.variant("xa-reader", "elsewhere", {("directory", "id"): "ab" * 32})
+        result = WORLD.poc(user, "lookup", "XB", expect=3)
+        self.assertEqual(result.err, f"poc: 127.0.0.1:{WORLD.port}: this server serves another directory\n")
+
     def test_words(self):
         text = WORLD.poc("xa-reader", "lookup", "XB").out
         self.assertIn("hours         Mon-Fri 08:00-18:00 (Europe/Paris)\n", text)
