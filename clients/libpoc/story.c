@@ -211,7 +211,8 @@ static const ProtobufCBinaryData *find_envelope(const struct story *whole, uint8
 
 static int missing(struct refusal *why, const char *name)
 {
-	return refuse(why, STATUS_UNVERIFIED, name, "%s of that time is missing", name);
+	return refuse(why, STATUS_UNVERIFIED, name,
+		      "%s of that time, which a step is judged by, is missing or was altered", name);
 }
 
 /* The value that the moment's map has for a name; items are ascending, all FOUND. */

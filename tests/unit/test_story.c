@@ -905,7 +905,7 @@ static void test_file_rules(void **context)
 	for (size_t i = 0; i + 1 < f.story.n_envelopes; i++)
 		f.envelopes[i] = f.envelopes[i + 1];
 	f.story.n_envelopes--;
-	refused_by(s, &f, "of that time is missing");
+	refused_by(s, &f, "of that time, which a step is judged by, is missing or was altered");
 }
 
 /* Nobody looks at the signature of a step without evidence: a file has none, or anybody could add it. */
