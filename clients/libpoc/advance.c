@@ -41,19 +41,23 @@ static bool consistent(const struct held_head *old, const struct verified_head *
 
 static int contradicts(struct poc *poc, const struct verified_head *head)
 {
-	return refuse(&poc->why, STATUS_UNVERIFIED, "checkpoint",
-		      "the server's checkpoint of size %llu contradicts what was verified before (size %llu): the log "
-		      "is not the same",
-		      (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
+	return refuse(
+	    &poc->why, STATUS_UNVERIFIED, "checkpoint",
+	    "the server's checkpoint of size %llu contradicts what was verified before (size %llu): the log "
+	    "is not the same.  Tell the directory's staff and other states; --offline answers from the verified "
+	    "copy",
+	    (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
 }
 
 /* ---- A head that is older than the held one */
 
 static int is_behind(struct poc *poc, const struct verified_head *head)
 {
-	return refuse(&poc->why, STATUS_BEHIND, "checkpoint",
-		      "the server is behind: its checkpoint has size %llu, one of size %llu is known",
-		      (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
+	return refuse(
+	    &poc->why, STATUS_BEHIND, "checkpoint",
+	    "the server is behind: its checkpoint has size %llu, one of size %llu is known.  If that lasts, tell "
+	    "the directory's staff; --offline answers from the verified copy",
+	    (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
 }
 
 /* Verifies an older head under that T of the held chain which its map proof names. */

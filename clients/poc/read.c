@@ -629,13 +629,26 @@ static json_t *roles_json(unsigned set)
 	return roles;
 }
 
-static void print_status(const struct poc_facts *f, int64_t now)
+/* What there is in a server's place.  why: what came of connecting. */
+static const char *no_server_text(const struct refusal *why)
+{
+	switch (why->code) {
+	case STATUS_UNVERIFIED:
+		return tr("REFUSED: what it shows does not verify");
+	case STATUS_BEHIND:
+		return tr("REFUSED: it is behind what was verified before");
+	default:
+		return tr("not connected");
+	}
+}
+
+static void print_status(const struct poc_facts *f, const struct refusal *why, int64_t now)
 {
 	printf(tr("directory   %s\n"), f->directory_id);
 	if (f->connected)
 		cli_line(tr("server      %s (%s, %s, %s)"), f->server, f->software, f->tls_version, f->tls_group);
 	else
-		printf(tr("server      not connected\n"));
+		printf(tr("server      %s\n"), no_server_text(why));
 	if (f->handle[0] != '\0')
 		printf(tr("we are      %s/%s:"), f->state, f->handle);
 	else
@@ -698,7 +711,7 @@ int poc_cmd_status(struct cli *cli)
 		why = *client_why(poc);
 	status = poc_facts(poc, &facts);
 	if (status == 0 && !cli->json)
-		print_status(&facts, client_now(poc));
+		print_status(&facts, &why, client_now(poc));
 	if (connected != 0)
 		cli_refused(cli, &why);
 	else if (status != 0)

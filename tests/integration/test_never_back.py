@@ -46,6 +46,11 @@ class NeverBack(unittest.TestCase):
     def folder(self, name):
         return next(f for f, _, files in os.walk(WORLD.path("users", name + ".state")) if "held" in files)
 
+    def refused_server(self, reader, status, words):
+        result = WORLD.poc(reader, "status", expect=status)
+        self.assertIn(f"server      REFUSED: {words}\n", result.out)
+        self.assertRegex(result.err, r"^poc: .*[tT]ell the directory's staff.*--offline answers from the verified copy\n$")
+
     def behind(self, reader, without, held):
         result = WORLD.poc(reader, "lookup", "XB", expect=7)
         self.assertTrue(result.out.startswith("OFFLINE, copy of "), result)
@@ -59,6 +64,7 @@ class NeverBack(unittest.TestCase):
             result = WORLD.poc(reader, *words, expect=7)
             self.assertEqual((result.out, len(result.err.splitlines())), ("", 1), result)
             self.assertIn("behind", result.err)
+        self.refused_server(reader, 7, "it is behind what was verified before")
         self.assertEqual(WORLD.poc(reader, "-o", "json", "--online", "lookup", "XB", expect=7).json["error"]["code"], "behind")
         self.assertIn("behind", WORLD.poc(without, "lookup", "XB", expect=7).err)
         self.assertEqual(WORLD.poc(reader, "-o", "json", "--offline", "status").json["checkpoint"]["size"], held)
@@ -69,6 +75,7 @@ class NeverBack(unittest.TestCase):
             self.assertEqual(len(result.err.splitlines()), 1, result)
             self.assertRegex(result.err, "checkpoint")
         self.assertEqual(WORLD.poc(reader, "-o", "json", "lookup", "XB", expect=6).json["error"]["code"], "unverified")
+        self.refused_server(reader, 6, "what it shows does not verify")
         self.assertEqual(WORLD.poc(reader, "lookup", "XB", expect=6, preexec_fn=full_disk).out, "")
         # what was held is held still, and works offline
         self.assertEqual(WORLD.poc(reader, "-o", "json", "--offline", "status").json["checkpoint"]["size"], held)
