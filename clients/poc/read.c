@@ -14,7 +14,7 @@
 #include "clients/poc/units.h"
 #include "proto/rules/register.h"
 
-enum { PROOF_FILE_MAX = 512 << 20, SAVED_MODE = 0600 /* it may hold persons */ };
+enum { PROOF_FILE_MAX = 512 << 20 };
 
 /* What is collected while several places are looked up. */
 struct looking {
@@ -63,7 +63,8 @@ static int save(struct looking *looking, const struct client_record *record)
 		cli_note(looking->cli, tr("dry run: %s was not written"), path);
 		return 0;
 	}
-	int status = cli_write_file(path, record->proof, record->proof_size, SAVED_MODE, false, &why);
+	int status =
+	    cli_write_file(path, record->proof, record->proof_size, 0600 /* it may hold persons */, false, &why);
 	return status == 0 ? 0 : cli_refused(looking->cli, &why);
 }
 
