@@ -44,7 +44,7 @@ static int save(struct duty *duty, const struct story *story)
 		return 0;
 	int status = story_encode(client_head(duty->poc), story, NULL, 0, &bytes, &size, &left_out, &why);
 	if (status == 0) {
-		status = cli_write_file(path, bytes, size, 0644, false, &why);
+		status = cli_write_file(path, bytes, size, 0600 /* it names the parties */, false, &why);
 		free(bytes);
 	}
 	if (status == 0 && left_out > 0)
