@@ -265,6 +265,15 @@ class Files(People):
         enrol = os.path.join(out, "QQ.enrol")
         result = WORLD.pocadm("-y", "-q", "state", "enrol", enrol, enrol, "--reference", "x", expect=1)
         self.one_line(result, "QQ: two enrolments of one state", program="pocadm")
+        # a second time there is nothing to do; other keys are another matter
+        again = WORLD.path("states", "XA.enrol")
+        result = WORLD.pocadm("state", "enrol", again, "--reference", "x")
+        self.one_line(result, "XA is enrolled already by this file: nothing to do", program="pocadm")
+        self.assertEqual(result.out, "")
+        self.assertEqual(WORLD.pocadm("-o", "json", "state", "enrol", again, "--reference", "x").json["results"], [])
+        WORLD.poc("xa-reader", "state", "new", "XA", "--out", out)
+        result = WORLD.pocadm("-y", "-q", "state", "enrol", os.path.join(out, "XA.enrol"), "--reference", "x", expect=1)
+        self.one_line(result, "XA is enrolled already", program="pocadm")
 
     def test_half_made_is_taken_away(self):
         """A full disk, wherever it strikes, leaves what was there before, and no more; then the same command goes through."""
