@@ -235,6 +235,9 @@ class Files(People):
         bad["colour"] = "blue"
         self.refused(1, ["bad.json", "colour"], "publish", self.write("bad.json", json.dumps(bad)), user="xa-coordinator")
         self.refused(1, ["shopping.txt", "line 1"], "setup", text, user="nobody-yet")
+        enrol = WORLD.path("states", "XA.enrol")
+        self.refused(1, ["XA.enrol: not an invitation"], "setup", enrol, user="nobody-yet")
+        self.refused(1, ["XA.enrol: not a request"], "user", "add", enrol, user="xa-coordinator")
         self.refused(1, ["shopping.txt", "line 1"], "user", "add", text, user="xa-coordinator")
         result = WORLD.pocadm("import", text, expect=1)
         self.one_line(result, "no column is known", "--map", program="pocadm")
@@ -244,6 +247,12 @@ class Files(People):
         self.one_line(result, "No such file", program="pocadm")
         result = WORLD.pocadm("check", text, expect=2)
         self.one_line(result, "shopping.txt is not a data folder", "poc verify", program="pocadm")
+
+    def test_fingerprint_of_a_certificate(self):
+        cert, key = WORLD.key_files("xa-reader")
+        shown = WORLD.poc("xa-reader", "key", "show", key).out
+        self.assertEqual(WORLD.poc("xa-reader", "key", "show", cert).out, shown)
+        self.refused(4, ["no.crt: others may read"], "key", "show", self.write("no.crt", "milk"))  # it might be a private one
 
     def test_never_over_what_is_there(self):
         there = self.write("there", "precious")
@@ -419,6 +428,9 @@ class Machine(People):
         # such a clock signs nothing, and what it saw is not held: a correct one goes on
         self.refused(7, ["clock"], "-y", "confirm", user=WORLD.variant("xa-coordinator", "slow-signer", {}), env=shifted(-3600))
         self.assertNotIn("CLOCK", WORLD.poc(name, "lookup", "XB").out)
+        # one that is ahead signs what the directory does not take
+        self.one_line(WORLD.poc("slow-signer", "-y", "-q", "confirm", env=shifted(3 * 86400), expect=1),
+                      "poc: R/XA, confirmed: ", "lies in the future: check the signer's clock")
         # ahead: everything verifies and looks old
         result = WORLD.poc(name, "lookup", "XB", env=shifted(3 * 86400), expect=7)
         self.assertRegex(result.out.splitlines()[0], r"^CLOCK: this machine's clock is 3 days AHEAD of the server's: one of them is wrong$")
