@@ -104,6 +104,19 @@ static void tell_results(struct cli *cli, const struct client_submitted *done, j
 			 done->proven ? tr("proven") : tr("not yet proven"));
 }
 
+/* "writes[0].confirmed" is the protocol's word for what people know as the confirmation of a record. */
+static void fail_refused(struct cli *cli, const struct poc *poc, const struct make_group *group,
+			 const struct client_submitted *done, int status)
+{
+	const struct refusal *why = client_why(poc);
+	const char *dot = strncmp(why->field, "writes[", 7) == 0 ? strchr(why->field, '.') : NULL;
+
+	if (dot == NULL || done->write >= group->n || status == STATUS_DENIED)
+		link_fail(cli, poc, status);
+	else
+		cli_fail(cli, status, tr("%s, %s: %s"), group->owned[done->write].name.text, dot + 1, why->message);
+}
+
 static int submit(struct cli *cli, struct poc *poc, const struct make_group *group, json_t *more)
 {
 	struct client_submitted done = {0};
@@ -127,7 +140,7 @@ static int submit(struct cli *cli, struct poc *poc, const struct make_group *gro
 	else if (status == STATUS_QUEUED)
 		cli_fail(cli, status, tr("stored, but not yet proven"));
 	else if (status != 0)
-		link_fail(cli, poc, status);
+		fail_refused(cli, poc, group, &done, status);
 	client_submitted_finish(&done);
 	return status;
 }

@@ -8,6 +8,9 @@
 #include "pocd/base/ini.h"
 #include "proto/proof/base64.h"
 #include "proto/rules/names.h"
+#include "proto/wire/utf8.h"
+
+enum { PERSON_FILE_MAX = 128 * 1024 };
 
 static void print_common(FILE *out, const struct person *person)
 {
@@ -174,6 +177,18 @@ static int take(void *ctx, const char *section, const char *key, const char *val
 	return refuse(why, STATUS_INVALID, "", "unknown or bad key \"%.40s\"", key);
 }
 
+/* CC.enrol, a saved answer: what is no text has no line whose mistake could be named. */
+static bool is_binary(const char *path)
+{
+	struct refusal why = {0};
+	size_t size;
+	char *text = cli_read_file(path, PERSON_FILE_MAX, &size, &why);
+	bool binary = text != NULL && !utf8_valid(text, size);
+
+	free(text);
+	return binary;
+}
+
 int person_read(struct cli *cli, const char *path, bool request, struct person *out)
 {
 	struct person_reading reading = {out, request ? "request" : "invite"};
@@ -181,6 +196,11 @@ int person_read(struct cli *cli, const char *path, bool request, struct person *
 	struct hash id;
 
 	memset(out, 0, sizeof *out);
+	if (is_binary(path))
+		return cli_fail(cli, STATUS_INVALID,
+				request ? tr("%s: not a request; poc setup makes one of an invitation")
+					: tr("%s: not an invitation; the coordinator's poc user invite makes one"),
+				path);
 	int status = ini_read(path, take, &reading, &why);
 	if (status != 0)
 		return cli_refused(cli, &why);

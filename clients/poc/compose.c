@@ -295,7 +295,7 @@ int compose_read(struct cli *cli, const char *subject, bool asks, struct compose
 		json_object_set_new(out->given, "subject", json_string(subject));
 	if (status == 0 && (cli_has(cli, "edit") || (asks && terminal && !given)))
 		status = edit_form(cli, out->given);
-	if (status == 0 && json_object_get(out->given, "subject") == NULL)
+	if (status == 0 && json_string_length(json_object_get(out->given, "subject")) == 0)
 		status = cli_fail(cli, STATUS_USAGE, tr("a notice needs a subject: --subject"));
 	if (status == 0)
 		status = make_content(cli, out);

@@ -125,18 +125,31 @@ static bool differs(const char *path, const char *form)
 	return differs && !is_empty(path);
 }
 
-/* Lets the person edit until the file is a draft, or given up.  blank: the form to fill in; NULL: there was more. */
+/* Whoever writes nothing has nothing to publish, which is no failure. */
+static int given_up(struct cli *cli, const char *text)
+{
+	if (cli->json)
+		cli_document(
+		    cli, cli->schema,
+		    json_pack("{s:[],s:b,s:{},s:[]}", "results", "dry_run", (int)cli->dry_run, "changes", "unchanged"));
+	else
+		cli_note(cli, "%s", text);
+	return 0;
+}
+
+/* Lets the person edit until the file is a draft, or given up, then 0 without one.  blank: the form to fill in; NULL:
+ * there was more. */
 static int edit_file(struct cli *cli, const char *path, const char *blank, struct draft **draft)
 {
 	*draft = NULL;
 	do {
 		int status = cli_edit(cli, path);
-		if (status == 0 && is_empty(path))
-			status = cli_fail(cli, STATUS_FAILED, tr("empty: nothing was changed"));
-		if (status == 0 && blank != NULL && !differs(path, blank))
-			status = cli_fail(cli, STATUS_FAILED, tr("the form is as it was: nothing was written"));
 		if (status != 0)
 			return status;
+		if (is_empty(path))
+			return given_up(cli, tr("empty: nothing was changed"));
+		if (blank != NULL && !differs(path, blank))
+			return given_up(cli, tr("the form is as it was: nothing was written"));
 		*draft = publish_read(cli, path);
 	} while (*draft == NULL && again(cli));
 	return *draft != NULL ? 0 : cli->code;

@@ -128,6 +128,10 @@ int poc_cmd_notice_list(struct cli *cli)
 		list_all(&duty, &filter, list, &n);
 	if (status == 0 && cli->json)
 		cli_document(cli, "poc.notice-list/1", json_pack("{s:O}", "notices", list));
+	else if (status == 0 && n == 0 && outbox_waiting(duty.poc) > 0)
+		cli_note(cli,
+			 tr("no such notices; %zu wait in the outbox, and go with the next command that is online"),
+			 outbox_waiting(duty.poc));
 	else if (status == 0 && n == 0)
 		cli_note(cli, tr("no such notices"));
 	json_decref(list);

@@ -212,6 +212,8 @@ int poc_cmd_notice_send(struct cli *cli)
 	status = compose_read(cli, NULL, true, &compose);
 	if (status == 0)
 		status = fill(&duty, &compose, &n);
+	if (status == 0 && compose.content->text[0] == '\0' && compose.content->n_attachments == 0)
+		status = cli_fail(cli, STATUS_USAGE, tr("an empty notice: --text, --file or --attach"));
 	if (status == 0 && !duty.offline && outbox_waiting(duty.poc) > 0)
 		duty_flush(&duty, NULL, NULL);
 	bool separately = cli_has(cli, "separately") || json_is_true(json_object_get(compose.given, "separately"));

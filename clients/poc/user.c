@@ -784,27 +784,39 @@ static void show_key(struct cli *cli, json_t *list, const char *what, const Prot
 		printf("%-12s %s\n", what, fingerprint);
 }
 
-static int show_file(struct cli *cli, const char *path)
+/* A private key, or a certificate, which needs no passphrase. */
+static int read_public(struct cli *cli, const char *path, struct public_key *out)
 {
 	struct keystore_key *key;
 	struct refusal why = {0};
-	json_t *list = json_array();
 	bool failed;
-	const char *passphrase = cli_passphrase(cli, &failed);
-	int status = failed ? STATUS_IO : keystore_open(path, passphrase, &key, &why);
 
-	if (status == 0) {
-		const struct public_key *public_key = keystore_public(key);
-		ProtobufCBinaryData spki = {public_key->spki_size, (uint8_t *)public_key->spki};
-		show_key(cli, list, key_algorithm_name(public_key->algorithm), &spki);
-		keystore_close(key);
-		if (cli->json)
-			cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
-	} else if (!failed) {
-		cli_refused(cli, &why);
-	}
+	if (keystore_file_public(path, out) == 0)
+		return 0;
+	const char *passphrase = cli_passphrase(cli, &failed);
+	if (failed)
+		return STATUS_IO;
+	if (keystore_open(path, passphrase, &key, &why) != 0)
+		return cli_refused(cli, &why);
+	*out = *keystore_public(key);
+	keystore_close(key);
+	return 0;
+}
+
+static int show_file(struct cli *cli, const char *path)
+{
+	struct public_key key;
+	int status = read_public(cli, path, &key);
+
+	if (status != 0)
+		return status;
+	json_t *list = json_array();
+	ProtobufCBinaryData spki = {key.spki_size, key.spki};
+	show_key(cli, list, key_algorithm_name(key.algorithm), &spki);
+	if (cli->json)
+		cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
 	json_decref(list);
-	return status;
+	return 0;
 }
 
 static int show_state(struct cli *cli, const char *state)

@@ -43,6 +43,25 @@ static void show_enrolment(struct cli *cli, const struct enrolment *e)
 	}
 }
 
+/* States that were enrolled by these very files: there is nothing to do for them. */
+static void drop_enrolled(struct cli *cli, const Poc__Register *reg, struct enrolment *enrolments, size_t *n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < *n; i++) {
+		struct enrolment *e = &enrolments[i];
+		const Poc__Entry *entry = register_find(reg, e->keys->name.state);
+		if (entry == NULL || memcmp(entry->anchor.data, e->keys->payload_hash.bytes, HASH_SIZE) != 0) {
+			enrolments[kept++] = *e;
+			continue;
+		}
+		if (!cli->json)
+			cli_note(cli, tr("%s is enrolled already by this file: nothing to do"), entry->state);
+		enrolment_finish(e);
+	}
+	*n = kept;
+}
+
 static int by_state(const void *a, const void *b)
 {
 	return strcmp((*(Poc__Entry *const *)a)->state, (*(Poc__Entry *const *)b)->state);
@@ -132,15 +151,18 @@ int pocadm_cmd_state_enrol(struct cli *cli)
 	if (status == 0)
 		status = link_open(cli, true, &poc);
 	for (int i = 0; i < cli->argc && status == 0; i++) {
-		status = read_enrolment(cli, poc, cli->argv[i], &enrolments[n++]);
-		if (status == 0)
-			show_enrolment(cli, &enrolments[n - 1]);
+		status = read_enrolment(cli, poc, cli->argv[i], &enrolments[n]);
+		n += status == 0;
 	}
 	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &reg)) != 0)
 		link_fail(cli, poc, status);
 	if (status == 0 && reg.envelope == NULL)
 		status = cli_fail(cli, STATUS_NOT_FOUND, tr("the directory has no register"));
 	if (status == 0)
+		drop_enrolled(cli, reg.envelope->payload.register_, enrolments, &n);
+	for (size_t i = 0; i < n && status == 0; i++)
+		show_enrolment(cli, &enrolments[i]);
+	if (status == 0 && n > 0)
 		status = add_register(cli, poc, &keys, reg.envelope, enrolments, n, &group);
 	for (size_t i = 0; i < n && status == 0; i++) {
 		status = add_copy(cli, &group, enrolments[i].keys);

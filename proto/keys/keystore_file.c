@@ -173,6 +173,33 @@ int keystore_file_open(const char *path, const char *passphrase, struct keystore
 	return wrap(pkey, out, why);
 }
 
+int keystore_file_public(const char *path, struct public_key *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+	struct stat st;
+	uint8_t *spki = NULL;
+
+	if (file == NULL || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > KEY_FILE_MAX) {
+		if (file != NULL)
+			fclose(file);
+		else if (fd >= 0)
+			close(fd);
+		return STATUS_IO;
+	}
+	X509 *cert = PEM_read_X509(file, NULL, no_prompt, NULL);
+	rewind(file);
+	EVP_PKEY *pkey = cert != NULL ? X509_get_pubkey(cert) : PEM_read_PUBKEY(file, NULL, no_prompt, NULL);
+	int size = pkey != NULL ? i2d_PUBKEY(pkey, &spki) : 0;
+	int status = size > 0 ? public_key_parse(spki, (size_t)size, out, NULL) : STATUS_INVALID;
+	ERR_clear_error();
+	OPENSSL_free(spki);
+	EVP_PKEY_free(pkey);
+	X509_free(cert);
+	fclose(file);
+	return status;
+}
+
 static EVP_PKEY *generate(enum key_algorithm algorithm)
 {
 	switch (algorithm) {

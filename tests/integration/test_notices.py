@@ -372,6 +372,8 @@ class Notices(unittest.TestCase):
             (["--to", "XB", "--subject", "s", "--attach", big], 1, "1024000"),
             (["--to", "XB", "--subject", "s", "--attach", "/nowhere"], 5, "/nowhere"),
             (["--to", "XB", "--subject", "s" * 201], 1, "subject"),
+            (["--to", "XB", "--subject", ""], 2, "--subject"),
+            (["--to", "XB", "--subject", "s", "--text", ""], 2, "an empty notice"),
             (["--to", "XB", "--template", unknown], 1, "colour"),
             (["--to", "XB,XB", "--subject", "s"], 2, "twice"),
         ]

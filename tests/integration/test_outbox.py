@@ -63,6 +63,8 @@ class Outbox(unittest.TestCase):
         self.assertIsNone(sent["stored"])
         self.assertEqual(len(self.outbox()), 1)
         self.assertNotIn("kept back", self.subjects())
+        listed = world.poc("xa-operator", "--offline", "notice", "list", "--exercise", "none-such")
+        self.assertIn("no such notices; 1 wait in the outbox", listed.err)
         world.poc("xa-operator", "notice", "flush")
         self.assertEqual(self.outbox(), [])
         shown = world.poc("xb-operator", "notice", "show", sent["id"]).out

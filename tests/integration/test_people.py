@@ -235,6 +235,9 @@ class Files(People):
         bad["colour"] = "blue"
         self.refused(1, ["bad.json", "colour"], "publish", self.write("bad.json", json.dumps(bad)), user="xa-coordinator")
         self.refused(1, ["shopping.txt", "line 1"], "setup", text, user="nobody-yet")
+        enrol = WORLD.path("states", "XA.enrol")
+        self.refused(1, ["XA.enrol: not an invitation"], "setup", enrol, user="nobody-yet")
+        self.refused(1, ["XA.enrol: not a request"], "user", "add", enrol, user="xa-coordinator")
         self.refused(1, ["shopping.txt", "line 1"], "user", "add", text, user="xa-coordinator")
         result = WORLD.pocadm("import", text, expect=1)
         self.one_line(result, "no column is known", "--map", program="pocadm")
@@ -244,6 +247,12 @@ class Files(People):
         self.one_line(result, "No such file", program="pocadm")
         result = WORLD.pocadm("check", text, expect=2)
         self.one_line(result, "shopping.txt is not a data folder", "poc verify", program="pocadm")
+
+    def test_fingerprint_of_a_certificate(self):
+        cert, key = WORLD.key_files("xa-reader")
+        shown = WORLD.poc("xa-reader", "key", "show", key).out
+        self.assertEqual(WORLD.poc("xa-reader", "key", "show", cert).out, shown)
+        self.refused(4, ["no.crt: others may read"], "key", "show", self.write("no.crt", "milk"))  # it might be a private one
 
     def test_never_over_what_is_there(self):
         there = self.write("there", "precious")
@@ -265,6 +274,15 @@ class Files(People):
         enrol = os.path.join(out, "QQ.enrol")
         result = WORLD.pocadm("-y", "-q", "state", "enrol", enrol, enrol, "--reference", "x", expect=1)
         self.one_line(result, "QQ: two enrolments of one state", program="pocadm")
+        # a second time there is nothing to do; other keys are another matter
+        again = WORLD.path("states", "XA.enrol")
+        result = WORLD.pocadm("state", "enrol", again, "--reference", "x")
+        self.one_line(result, "XA is enrolled already by this file: nothing to do", program="pocadm")
+        self.assertEqual(result.out, "")
+        self.assertEqual(WORLD.pocadm("-o", "json", "state", "enrol", again, "--reference", "x").json["results"], [])
+        WORLD.poc("xa-reader", "state", "new", "XA", "--out", out)
+        result = WORLD.pocadm("-y", "-q", "state", "enrol", os.path.join(out, "XA.enrol"), "--reference", "x", expect=1)
+        self.one_line(result, "XA is enrolled already", program="pocadm")
 
     def test_half_made_is_taken_away(self):
         """A full disk, wherever it strikes, leaves what was there before, and no more; then the same command goes through."""
@@ -411,7 +429,8 @@ class Machine(People):
         self.refused(7, ["clock"], "-y", "confirm", user=WORLD.variant("xa-coordinator", "slow-signer", {}), env=shifted(-3600))
         self.assertNotIn("CLOCK", WORLD.poc(name, "lookup", "XB").out)
         # nor does one that is ahead: what it signs would be fresh for longer than anybody vouches for
-        self.assertIn("lies in the future: check the signer's clock", WORLD.poc("xa-coordinator", "-y", "confirm", env=shifted(1200), expect=1).err)
+        self.one_line(WORLD.poc("slow-signer", "-y", "-q", "confirm", env=shifted(1200), expect=1),
+                      "poc: R/XA, confirmed: ", "lies in the future: check the signer's clock")
         # ahead: everything verifies and looks old
         result = WORLD.poc(name, "lookup", "XB", env=shifted(3 * 86400), expect=7)
         self.assertRegex(result.out.splitlines()[0], r"^CLOCK: this machine's clock is 3 days AHEAD of the server's: one of them is wrong$")

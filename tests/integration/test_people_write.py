@@ -492,9 +492,10 @@ class Editing(Writes):
 
     def test_giving_up(self):
         before = self.seq()
-        self.one_line(self.edit(': >"$1"', "-y", expect=1), "empty: nothing was changed")
+        self.one_line(self.edit(': >"$1"', "-y"), "empty: nothing was changed")
+        self.assertEqual(self.edit(': >"$1"', "-y", "-o", "json").json["results"], [])
         self.one_line(self.edit("exit 3", "-y", expect=1), "the editor")  # nothing was written, nothing is kept
-        result = WORLD.poc("xa-coordinator", "-y", "edit", "XA/blank", env={"EDITOR": "true", "VISUAL": ""}, expect=1)
+        result = WORLD.poc("xa-coordinator", "-y", "edit", "XA/blank", env={"EDITOR": "true", "VISUAL": ""})
         self.one_line(result, "the form is as it was: nothing was written")
         result = self.edit('sed -i "s/Ministry of Foreign/Lost Ministry of Foreign/" "$1"; exit 3', "-y", expect=1)
         self.assertIn("the editor", result.err.splitlines()[0])
