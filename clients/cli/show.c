@@ -128,7 +128,7 @@ static void print_opening(const Poc__Hours *hours, int64_t now)
 		printf("%sOPEN%s", paint("\033[32m"), paint("\033[0m"));
 	else
 		printf("%sCLOSED%s", paint("\033[31m"), paint("\033[0m"));
-	if (hours->always && until[0] == '\0')
+	if (opening.changes_at == 0 && opening.open)
 		printf(" %s", tr("24/7"));
 	else if (until[0] != '\0')
 		printf(tr(" until %s"), until);

@@ -1,7 +1,6 @@
 """Bad input for people: each gives one clear line on stderr and its exit status, and changes nothing."""
 import json
 import os
-import resource
 import shlex
 import shutil
 import stat
@@ -9,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import POC, POCADM, World, main, run, shifted
+from harness import POC, POCADM, World, file_limit, main, run, shifted
 
 WORLD = None
 
@@ -295,7 +294,7 @@ class Files(People):
             failed = 0
             for limit in range(0, 4000, 100):
                 result = WORLD.poc_file(*command, expect=None,
-                                        preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+                                        preexec_fn=file_limit(limit))
                 if result.status == 0:
                     break
                 failed += 1

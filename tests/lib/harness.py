@@ -43,9 +43,16 @@ def shifted(seconds):
             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
 
 
-def full_disk():
-    """preexec_fn of a program that can write to pipes and to no file."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+def file_limit(size):
+    """preexec_fn of a program whose files may have so many bytes."""
+    def limit():
+        if SLOW > 1:  # ThreadSanitizer writes a file itself, before the program can ignore the signal
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    return limit
+
+
+full_disk = file_limit(0)  # it can write to pipes and to no file
 
 
 class Result:
