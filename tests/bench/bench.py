@@ -9,8 +9,10 @@ and greatest.  The exit status is 0 when everything was measured, whatever was m
 --smoke is a test: a tiny world, short runs, every answer looked into."""
 import argparse
 import contextlib
+import glob
 import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -21,6 +23,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PATIENCE = 120  # seconds that any one step may take
+ANSWER_POST = 66  # bytes of the answer to a Post
 BUDGET = 570  # seconds for everything: a slow or busy machine gets fewer rounds
 
 
@@ -147,6 +150,81 @@ class Table:
         self.add(what, daemon.text(form), floor.text(form), ratio.text("{:.2f}"), f"<= {goal}", ratio.median <= goal)
 
 
+class Postgres:
+    """A throw-away PostgreSQL with its durable defaults and TLS, on the server's core, below the bench's folder.  It is
+    installed when this is root's machine, and never run by root: its own user does."""
+
+    def __init__(self, bench, world):
+        self.bench, self.world = bench, world
+        self.folder = os.path.join(bench.folder, "postgresql")
+        self.port = free_port()
+        self.absent = None
+        self.bin = self.find()
+        self.running = False
+
+    def find(self):
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+        if not found and os.geteuid() == 0 and not self.bench.smoke:
+            subprocess.run(["apt-get", "install", "-q", "-y", "--no-install-recommends", "postgresql"], check=False,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PATIENCE,
+                           env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+            found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+        if not found:
+            self.absent = "not installed"
+        elif os.geteuid() == 0 and subprocess.run(["id", "postgres"], capture_output=True, check=False).returncode != 0:
+            self.absent = "no user postgres"
+        return found[-1] if found else None
+
+    def run(self, name, *words, core=None):
+        as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        done = subprocess.run([*as_user, os.path.join(self.bin, name), *(str(word) for word in words)], cwd="/", text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False,
+                              preexec_fn=pinned(self.bench.server_core if core is None else core))
+        if done.returncode != 0:
+            raise Failure(f"{name}: {done.stdout}")
+        return done.stdout
+
+    def __enter__(self):
+        if self.absent:
+            return self
+        os.chmod(self.bench.folder, 0o711)
+        os.mkdir(self.folder)
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
+        data = f"{self.folder}/data"
+        self.run("initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C")
+        for source, name in ((f"{self.world}/server.crt", "server.crt"), (f"{self.world}/keys/server.key", "server.key")):
+            shutil.copy(source, f"{data}/{name}")
+            if os.geteuid() == 0:
+                shutil.chown(f"{data}/{name}", "postgres", "postgres")
+            os.chmod(f"{data}/{name}", 0o600)
+        self.run("pg_ctl", "-D", data, "-w", "-l", f"{self.folder}/log", "start", "-o",
+                 f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self.folder} -c ssl=on")
+        self.running = True
+        with open(f"{self.folder}/insert.sql", "w", encoding="ascii") as script:
+            script.write(f"INSERT INTO notice (header, body) VALUES ('\\\\x{bytes(700).hex()}', '\\\\x{bytes(1300).hex()}');\n")
+        os.chmod(f"{self.folder}/insert.sql", 0o644)
+        self.psql("CREATE TABLE notice (id bigserial PRIMARY KEY, header bytea, body bytea)")
+        return self
+
+    def target(self):
+        return ["-d", f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres sslmode=require"]
+
+    def psql(self, statement):
+        self.run("psql", *self.target(), "-q", "-c", statement)
+
+    def inserts(self, clients, seconds):
+        """A second; 0 when pgbench had not even all connections in its time."""
+        said = self.run("pgbench", "-n", "-M", "prepared", "-c", clients, "-j", 1, "-T",
+                        3 * max(1, round(seconds)), "-f", f"{self.folder}/insert.sql", self.target()[1], core=self.bench.load_core)
+        rate = re.search(r"tps = ([0-9.]+)", said)
+        return float(rate.group(1)) if rate else 0
+
+    def __exit__(self, *what):
+        if self.running:
+            self.run("pg_ctl", "-D", f"{self.folder}/data", "-m", "immediate", "-w", "stop")
+
+
 class Bench:
     def __init__(self, options):
         self.server_core, self.load_core = cores()
@@ -180,13 +258,13 @@ class Bench:
         return folder, time.monotonic() - begun
 
     @contextlib.contextmanager
-    def server(self, world, floor_size=None):
-        """The daemon over a world, or the floor with answers of a size."""
+    def server(self, world, floor_size=None, append=None):
+        """The daemon over a world, or the floor with answers of a size (which appends what it gets to a file)."""
         if floor_size is None:
             command = [self.program("pocd/pocd"), "-c", f"{world}/pocd.conf"]
         else:
             command = [self.program("tests/bench/floor"), "--cert", f"{world}/server.crt", "--key", f"{world}/keys/server.key",
-                       "--size", round(floor_size)]
+                       "--size", round(floor_size), *(["--append", append] if append else [])]
         server = Server(self, floor_size is not None, *command)
         self.running.append(server)
         yield server
@@ -298,6 +376,81 @@ class Bench:
         table.add(f"lookups' p99 at {rate:.0f}/s meanwhile, ms", Spread(beside).text("{:.2f}"), f"alone {Spread(alone).median:.2f}",
                   ratio.text("{:.2f}"), "<= 2", ratio.median <= 2)
 
+    # --- notices ---
+
+    def post(self, server, world, number, connections, outstanding):
+        """Notices stored a second."""
+        result = self.measure(server, world, "post", "--connections", connections, "--outstanding", outstanding, "--frames",
+                              f"{world}/notices-{number}")
+        return result["answers"] / result["seconds"]
+
+    def notices(self, table, world, shapes=((50, 1, 0.7), (8, 16, 0.6), (1, 1, 0.6)), rounds=3):
+        """Notices stored a second beside the durable floor, and what PostgreSQL inserts."""
+        rates, number = {}, 0
+        with self.server(world) as daemon, self.server(world, ANSWER_POST, f"{world}/appended") as floor:
+            for connections, outstanding, goal in shapes:
+                pairs = []
+                for _ in range(rounds):
+                    number += 1
+                    pairs.append([self.post(server, world, number, connections, outstanding) for server in (daemon, floor)])
+                ours, floors = Spread(pair[0] for pair in pairs), Spread(pair[1] for pair in pairs)
+                ratio = Spread(pair[0] / pair[1] for pair in pairs)
+                rates[connections] = ours.median
+                table.add(f"notices of 2 KB: {connections} x {outstanding}, stored/s", ours.text("{:.0f}"), floors.text("{:.0f}"),
+                          ratio.text("{:.2f}"), f">= {goal}", ratio.median >= goal)
+            self.alerts(table, daemon, world)
+        return rates, number
+
+    def alerts(self, table, daemon, world):
+        """From sending to a live watcher's being told, beside one durable append to the same disk."""
+        told = self.measure(daemon, world, "alert", "--frames", f"{world}/alerts")["p50_us"]
+        raw = self.raw_disk(f"{world}/raw")
+        table.add("notice to live watcher, p50, us of time", f"{told:.0f}", f"disk {raw:.0f}", f"{told / raw:.2f}", "<= 3",
+                  told <= 3 * raw)
+
+    @staticmethod
+    def raw_disk(path, times=300):
+        """Microseconds that appending 2 KB and syncing it takes."""
+        taken = []
+        fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        for _ in range(times):
+            begun = time.perf_counter()
+            os.write(fd, bytes(2000))
+            os.fdatasync(fd)
+            taken.append(time.perf_counter() - begun)
+        os.close(fd)
+        os.unlink(path)
+        return statistics.median(taken) * 1e6
+
+    def beside_notices(self, table, world, number, top, rounds=3):
+        """Lookups at a fifth of what the daemon can do while notices are stored."""
+        lookups = ("--connections", 50, "--outstanding", 16, "--rate", top / 5, "--seconds", self.seconds)
+        alone, beside = [], []
+        with self.server(world) as daemon:
+            for _ in range(rounds):
+                number += 1
+                alone.append(self.measure(daemon, world, "lookup", *lookups)["p99_us"] / 1000)
+                with self.load(daemon, world, "lookup", *lookups) as load, \
+                        self.load(daemon, world, "post", "--connections", 8, "--outstanding", 16, "--frames",
+                                  f"{world}/notices-{number}") as poster:
+                    poster.go()
+                    load.go()
+                    beside.append(json.loads(load.line())["p99_us"] / 1000)
+                    poster.line()
+        ratio = Spread(a / b for a, b in zip(beside, alone))
+        table.add(f"lookups' p99 at {top / 5:.0f}/s beside notices, ms", Spread(beside).text("{:.2f}"),
+                  f"alone {Spread(alone).median:.2f}", ratio.text("{:.2f}"), "<= 2", ratio.median <= 2)
+
+    def against_postgresql(self, table, world, ours):
+        """Single-row inserts of the same size over TLS, at the best number of clients."""
+        with Postgres(self, world) as postgres:
+            if postgres.absent:
+                table.add("PostgreSQL: inserts/s", postgres.absent)
+                return
+            best, clients = max((postgres.inserts(clients, self.seconds), clients) for clients in (1, 4, 8, 16, 32, 50))
+        table.add(f"notices, beside PostgreSQL's inserts at {clients}, /s", f"{ours:.0f}", f"{best:.0f}", f"{ours / best:.2f}",
+                  ">= 3", ours >= 3 * best)
+
     def start(self, table, name, world, goal=None, times=3):
         taken = []
         for _ in range(times):
@@ -311,9 +464,14 @@ class Bench:
         table = Table()
         small, _ = self.world("small", states=250)
         self.start(table, "250 states", small, 1)
-        used, _ = self.lookups(table, small, "250 states", 1.25, 1.6)
+        used, top = self.lookups(table, small, "250 states", 1.25, 1.6)
         self.memory(table, "250 states", used, 16)
         self.idle(table, small)
+        posts, _ = self.world("posts", states=250, notices=4000, rounds=12)
+        rates, number = self.notices(table, posts)
+        self.beside_notices(table, posts, number, top)
+        self.against_postgresql(table, posts, rates[50])
+        shutil.rmtree(posts)
         pins, _ = self.world("pins", states=250, users=40)
         self.handshakes(table, pins)
         shutil.rmtree(pins)
@@ -339,7 +497,10 @@ class Bench:
         self.idle(table, world, 20)
         self.handshakes(table, world)
         self.publish(table, world, top, rounds=1)
-        if table.lines < 8:
+        posts, _ = self.world("posts", states=3, notices=100, rounds=4)
+        _, number = self.notices(table, posts, rounds=1)
+        self.beside_notices(table, posts, number, top, rounds=1)
+        if table.lines < 13:
             raise Failure("figures are missing")
 
 

@@ -2,11 +2,15 @@
  * events, raw SSL_read and SSL_write, TLS 1.3 with the client's certificate asked for, no tickets, no read-ahead.  It
  * answers each request frame with the same bytes, the request's id patched in, and looks at nothing else.
  *
- *   floor --cert FILE --key FILE --size BYTES      prints "ready on ADDRESS"; ends when its stdin does */
+ *   floor --cert FILE --key FILE --size BYTES [--append FILE]     prints "ready on ADDRESS"; ends when its stdin does
+ *
+ * With --append it is the durable floor: what a turn of the loop read is appended to the file and synced once before it
+ * is answered. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/util.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,8 +24,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HEADER = 4, ID_AT = 1, ID_SIZE = 4, ID_FIELD = 0x0d, PROOF_FIELD = 0x2a };
+enum { HEADER = 4, ID_AT = 1, ID_SIZE = 4, ID_FIELD = 0x0d, PROOF_FIELD = 0x2a, POST_FIELD = 0x4a };
 enum { READ_SIZE = 16 * 1024, OUT_SIZE = 64 * 1024, ANSWER_LEAST = 16, ANSWER_MOST = 16 * 1024, BACKLOG = 1024 };
+enum { START = HEADER + ID_AT + ID_SIZE, IDS_MAX = 64, TURN_MAX = 8 * 1024 * 1024 };
 
 struct connection {
 	int fd;
@@ -30,12 +35,23 @@ struct connection {
 	bool handshaken;
 	uint8_t *rest; /* what the socket did not take */
 	size_t rest_size;
+	/* with --append */
+	uint8_t start[START]; /* of the frame that is coming */
+	size_t started, to_come;
+	uint8_t ids[IDS_MAX][ID_SIZE]; /* of the frames that came whole in this turn */
+	size_t n_ids;
+	struct connection *next; /* with something to answer */
 };
 
 static struct event_base *base;
 static SSL_CTX *tls;
 static uint8_t in[READ_SIZE], out[OUT_SIZE], answer[ANSWER_MOST];
 static size_t answer_size;
+static int append_fd = -1;
+static uint8_t turn[TURN_MAX]; /* what is to be appended */
+static size_t turn_size;
+static struct connection *answerable;
+static bool ended;
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
@@ -83,6 +99,88 @@ static bool send_bytes(struct connection *connection, const uint8_t *bytes, size
 	return true;
 }
 
+/* ---- The durable floor */
+
+/* Notes the ids of frames that are whole with these bytes. */
+static bool follow_frames(struct connection *connection, const uint8_t *bytes, size_t size)
+{
+	while (size > 0) {
+		size_t take = START - connection->started < size ? START - connection->started : size;
+		if (connection->started < START) {
+			memcpy(connection->start + connection->started, bytes, take);
+			connection->started += take;
+			if (connection->started == START) {
+				uint32_t length;
+				memcpy(&length, connection->start, sizeof length);
+				if (ntohl(length) < START - HEADER)
+					return false;
+				connection->to_come = ntohl(length) - (START - HEADER);
+			}
+		} else {
+			take = connection->to_come < size ? connection->to_come : size;
+			connection->to_come -= take;
+		}
+		bytes += take;
+		size -= take;
+		if (connection->started == START && connection->to_come == 0) {
+			if (connection->n_ids == IDS_MAX)
+				return false;
+			memcpy(connection->ids[connection->n_ids++], connection->start + HEADER + ID_AT, ID_SIZE);
+			connection->started = 0;
+		}
+	}
+	return true;
+}
+
+static bool append_later(struct connection *connection, size_t size)
+{
+	size_t before = connection->n_ids;
+
+	if (size > TURN_MAX - turn_size || !follow_frames(connection, in, size))
+		return false;
+	memcpy(turn + turn_size, in, size);
+	turn_size += size;
+	if (before == 0 && connection->n_ids > 0) {
+		connection->next = answerable;
+		answerable = connection;
+	}
+	return true;
+}
+
+static bool answer_ids(struct connection *connection)
+{
+	size_t waiting = 0;
+
+	for (size_t i = 0; i < connection->n_ids; i++) {
+		memcpy(answer + HEADER + ID_AT, connection->ids[i], ID_SIZE);
+		memcpy(out + waiting, answer, answer_size);
+		waiting += answer_size;
+	}
+	connection->n_ids = 0;
+	return connection->rest == NULL && send_bytes(connection, out, waiting);
+}
+
+static void give_up(void)
+{
+	fputs("floor: cannot append or answer\n", stderr);
+	exit(1);
+}
+
+static void end_turn(void)
+{
+	if (turn_size > 0 && (write(append_fd, turn, turn_size) != (ssize_t)turn_size || fdatasync(append_fd) != 0))
+		give_up();
+	turn_size = 0;
+	while (answerable != NULL) {
+		struct connection *connection = answerable;
+		answerable = connection->next;
+		if (!answer_ids(connection))
+			give_up();
+	}
+}
+
+/* ---- Connections */
+
 /* The load generator sends whole frames in one TLS record each time; so no partial frame is ever kept. */
 static bool answer_frames(struct connection *connection, size_t size)
 {
@@ -122,7 +220,7 @@ static bool read_some(struct connection *connection)
 	int n = SSL_read(connection->ssl, in, sizeof in);
 
 	if (n > 0)
-		return answer_frames(connection, (size_t)n);
+		return append_fd >= 0 ? append_later(connection, (size_t)n) : answer_frames(connection, (size_t)n);
 	return SSL_get_error(connection->ssl, n) == SSL_ERROR_WANT_READ;
 }
 
@@ -187,7 +285,7 @@ static void on_stdin(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	if (read(fd, &byte, 1) <= 0)
-		event_base_loopbreak(base);
+		ended = true;
 }
 
 static int listen_on_loopback(void)
@@ -242,7 +340,7 @@ static void make_answer(size_t size)
 	answer_size = size;
 	memcpy(answer, &length, HEADER);
 	answer[HEADER] = ID_FIELD;
-	answer[HEADER + ID_AT + ID_SIZE] = PROOF_FIELD;
+	answer[HEADER + ID_AT + ID_SIZE] = append_fd >= 0 ? POST_FIELD : PROOF_FIELD;
 }
 
 int main(int argc, char **argv)
@@ -250,8 +348,9 @@ int main(int argc, char **argv)
 	static const struct option options[] = {{"cert", required_argument, NULL, 'c'},
 						{"key", required_argument, NULL, 'k'},
 						{"size", required_argument, NULL, 's'},
+						{"append", required_argument, NULL, 'a'},
 						{0}};
-	const char *cert = NULL, *key = NULL;
+	const char *cert = NULL, *key = NULL, *append = NULL;
 	size_t size = 0;
 
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -261,10 +360,16 @@ int main(int argc, char **argv)
 			key = optarg;
 		else if (c == 's')
 			size = strtoul(optarg, NULL, 10) + HEADER;
+		else if (c == 'a')
+			append = optarg;
 	}
 	if (cert == NULL || key == NULL || size < ANSWER_LEAST || size > ANSWER_MOST) {
-		fputs("usage: floor --cert FILE --key FILE --size BYTES\n", stderr);
+		fputs("usage: floor --cert FILE --key FILE --size BYTES [--append FILE]\n", stderr);
 		return 2;
+	}
+	if (append != NULL && (append_fd = open(append, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0) {
+		fprintf(stderr, "floor: %s: %s\n", append, strerror(errno));
+		return 1;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	tls = make_tls(cert, key);
@@ -274,6 +379,7 @@ int main(int argc, char **argv)
 	struct event *end = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_stdin, NULL);
 	if (listener == NULL || end == NULL || event_add(listener, NULL) != 0 || event_add(end, NULL) != 0)
 		return 1;
-	event_base_dispatch(base);
+	while (!ended && event_base_loop(base, EVLOOP_ONCE) >= 0)
+		end_turn();
 	return 0;
 }

@@ -74,9 +74,9 @@ static void read_id(struct link_target *target, const char *folder)
 	fclose(file);
 }
 
-static void read_users(struct link_target *target, const char *folder)
+static void read_users(struct link_target *target, const char *folder, const char *clients)
 {
-	FILE *file = open_in(folder, "clients.txt");
+	FILE *file = open_in(folder, clients);
 	char state[16], cert[128], key[128];
 	size_t capacity = 0;
 
@@ -88,14 +88,15 @@ static void read_users(struct link_target *target, const char *folder)
 	}
 	fclose(file);
 	if (target->n_users == 0)
-		link_fail("clients.txt names nobody", "");
+		link_fail(clients, "names nobody");
 }
 
-void link_target_init(struct link_target *target, const char *address, const char *folder, bool floor)
+void link_target_init(struct link_target *target, const char *address, const char *folder, const char *clients,
+		      bool floor)
 {
 	*target = (struct link_target){.address = address, .floor = floor};
 	read_id(target, folder);
-	read_users(target, folder);
+	read_users(target, folder, clients);
 }
 
 void link_target_finish(struct link_target *target)

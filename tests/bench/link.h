@@ -13,7 +13,14 @@
 enum { LINK_ID_SIZE = 5 /* field and fixed32 */, LINK_OUT_SIZE = 512 * 1024 };
 
 /* Fields of Response (poc.proto). */
-enum link_answer { ANSWER_ERROR = 0x12, ANSWER_HELLO = 0x1a, ANSWER_PROOF = 0x2a, ANSWER_SUBMIT = 0x32 };
+enum link_answer {
+	ANSWER_ERROR = 0x12,
+	ANSWER_HELLO = 0x1a,
+	ANSWER_PROOF = 0x2a,
+	ANSWER_SUBMIT = 0x32,
+	ANSWER_POST = 0x4a,
+	ANSWER_WATCH = 0x62
+};
 
 /* Who connects: a line of the world's clients file. */
 struct link_user {
@@ -39,8 +46,9 @@ struct link {
 	size_t out_size, out_capacity;
 };
 
-/* Reads address, folder/directory.id, folder/clients.txt. */
-void link_target_init(struct link_target *target, const char *address, const char *folder, bool floor);
+/* Reads address, folder/directory.id, folder/clients. */
+void link_target_init(struct link_target *target, const char *address, const char *folder, const char *clients,
+		      bool floor);
 void link_target_finish(struct link_target *target);
 
 /* Connects as a user, shakes hands, says Hello and waits for the answer. */

@@ -4,6 +4,8 @@
  *   load handshake --seconds S      one full handshake with Hello after the other, by all users in turn
  *   load idle      --connections C  greets, then holds the connections
  *   load publish   --frames FILE [--connections C] [--outstanding O]
+ *   load post      --frames FILE [--connections C] [--outstanding O]     notices, as the world's poster
+ *   load alert     --frames FILE    a notice after the other; measures until a watcher of its desk is told
  * each with --server ADDRESS --world FOLDER, and --floor when the server is the floor.
  *
  * It prints "ready" once connected, waits for a line on stdin, measures, prints one JSON line, and closes when stdin
@@ -23,6 +25,7 @@
 #include "proto/wire/encode.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/poc.pb-c.h"
+#include "tests/bench/alert.h"
 #include "tests/bench/latency.h"
 #include "tests/bench/link.h"
 
@@ -31,6 +34,7 @@ enum { OUTSTANDING_MAX = 64, PLACE_SIZE = 44, ANSWER_LEAST = 500, TICK_NS = 1000
 struct options {
 	const char *mode, *server, *world, *frames;
 	double seconds, rate; /* rate 0: as fast as answers come */
+	enum link_answer wanted;
 	size_t connections, outstanding;
 	bool floor, walk, check;
 };
@@ -111,7 +115,7 @@ static bool put_frame(struct lane *lane)
 {
 	if (lane->frame == lane->frames_end)
 		return false;
-	int32_t size = frame_get_header(lane->frame, FRAME_MAX_SUBMIT);
+	int32_t size = frame_get_header(lane->frame, FRAME_MAX_POST);
 	uint8_t *message = malloc((size_t)size);
 	if (message == NULL)
 		link_fail("out of memory", "");
@@ -180,8 +184,8 @@ static void on_answer(void *ctx, const uint8_t *message, size_t size)
 {
 	struct lane *lane = ctx;
 	struct run *run = lane->run;
-	bool lookup = run->options->frames == NULL;
-	size_t slot = (size_t)link_check(message, size, lookup ? ANSWER_PROOF : ANSWER_SUBMIT) - 1;
+	bool lookup = run->options->wanted == ANSWER_PROOF;
+	size_t slot = (size_t)link_check(message, size, run->options->wanted) - 1;
 
 	if (slot >= OUTSTANDING_MAX || lane->since[slot] == 0 || (lookup && size < ANSWER_LEAST))
 		link_fail("an answer that nobody asked for, or that is too small", "");
@@ -315,8 +319,10 @@ static void open_lanes(struct run *run)
 
 static void close_lanes(struct run *run)
 {
-	for (size_t i = 0; i < run->options->connections; i++)
-		link_close(&run->lanes[i].link);
+	for (size_t i = 0; i < run->options->connections; i++) {
+		if (run->lanes[i].link.ssl != NULL)
+			link_close(&run->lanes[i].link);
+	}
 }
 
 /* ---- Modes */
@@ -377,12 +383,12 @@ static void deal_frames(struct run *run, const uint8_t *bytes, size_t size)
 	const uint8_t *end = bytes + size;
 
 	for (const uint8_t *at = bytes; at < end; n++)
-		at += FRAME_HEADER + frame_get_header(at, FRAME_MAX_SUBMIT);
+		at += FRAME_HEADER + frame_get_header(at, FRAME_MAX_POST);
 	const uint8_t *at = bytes;
 	for (size_t i = 0; i < lanes; i++) {
 		run->lanes[i].frame = at;
 		for (; dealt < n * (i + 1) / lanes; dealt++)
-			at += FRAME_HEADER + frame_get_header(at, FRAME_MAX_SUBMIT);
+			at += FRAME_HEADER + frame_get_header(at, FRAME_MAX_POST);
 		run->lanes[i].frames_end = at;
 	}
 }
@@ -396,6 +402,24 @@ static void do_publish(struct run *run)
 	deal_frames(run, bytes, size);
 	run_lanes(run);
 	wait_for_end();
+	free(bytes);
+}
+
+static void do_alert(struct run *run)
+{
+	struct link_target watchers;
+	size_t size;
+	uint8_t *bytes = read_file(run->options->frames, &size);
+
+	link_target_init(&watchers, run->options->server, run->options->world, "watchers.txt", false);
+	say_ready();
+	run->begin = latency_now();
+	run->answers = alert_measure(&run->target, &watchers, bytes, size, &run->latency);
+	uint64_t took = latency_now() - run->begin;
+	latency_sort(&run->latency);
+	report(run, took);
+	wait_for_end();
+	link_target_finish(&watchers);
 	free(bytes);
 }
 
@@ -476,7 +500,7 @@ static void take_option(struct options *options, int c)
 
 static void usage(void)
 {
-	fputs("usage: load lookup|handshake|idle|publish --server ADDRESS --world FOLDER [...]\n", stderr);
+	fputs("usage: load lookup|handshake|idle|publish|post|alert --server ADDRESS --world FOLDER [...]\n", stderr);
 	exit(2);
 }
 
@@ -491,16 +515,25 @@ static void read_options(int argc, char **argv, struct options *options)
 	options->mode = argv[optind];
 }
 
-static void (*find_mode(const struct options *options))(struct run *)
+static const struct mode {
+	const char *name;
+	void (*run)(struct run *);
+	enum link_answer wanted;
+	const char *clients;
+	bool frames; /* whether it takes some */
+} modes[] = {{"lookup", do_lookup, ANSWER_PROOF, "clients.txt", false},
+	     {"handshake", do_handshake, ANSWER_HELLO, "clients.txt", false},
+	     {"idle", do_idle, ANSWER_HELLO, "clients.txt", false},
+	     {"publish", do_publish, ANSWER_SUBMIT, "clients.txt", true},
+	     {"post", do_publish, ANSWER_POST, "posters.txt", true},
+	     {"alert", do_alert, ANSWER_POST, "posters.txt", true}};
+
+static const struct mode *find_mode(const struct options *options)
 {
-	if (strcmp(options->mode, "lookup") == 0)
-		return do_lookup;
-	if (strcmp(options->mode, "handshake") == 0)
-		return do_handshake;
-	if (strcmp(options->mode, "idle") == 0)
-		return do_idle;
-	if (strcmp(options->mode, "publish") == 0 && options->frames != NULL)
-		return do_publish;
+	for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+		if (strcmp(options->mode, modes[i].name) == 0 && modes[i].frames == (options->frames != NULL))
+			return &modes[i];
+	}
 	usage();
 	return NULL;
 }
@@ -511,21 +544,21 @@ int main(int argc, char **argv)
 	struct rlimit files;
 
 	read_options(argc, argv, &options);
-	void (*mode)(struct run *) = find_mode(&options);
+	const struct mode *mode = find_mode(&options);
+	options.wanted = mode->wanted;
 	struct run run = {.options = &options, .random = 0x9e3779b97f4a7c15U ^ (uint64_t)getpid() << 20};
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	link_target_init(&run.target, options.server, options.world, options.floor);
+	link_target_init(&run.target, options.server, options.world, mode->clients, options.floor);
 	read_places(&run);
 	run.lanes = calloc(options.connections, sizeof *run.lanes);
 	run.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (run.lanes == NULL || run.epoll < 0)
 		link_fail("out of memory", "");
-	mode(&run);
-	if (mode != do_handshake)
-		close_lanes(&run);
+	mode->run(&run);
+	close_lanes(&run);
 	latency_finish(&run.latency);
 	link_target_finish(&run.target);
 	free(run.lanes);

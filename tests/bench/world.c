@@ -1,15 +1,16 @@
 /* world: makes a directory for the bench, in-process: a folder that pocd can serve and that load can ask.
  *
- *   world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N --rounds N]
+ *   world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N] [--notices N] [--rounds N]
  *
  * N states, each with so many users in its U and so many units, all with a record.  --leaves fills the log up to at
  * least so many leaves with earlier versions of the units' records: only their hashes matter, so their bytes are no
  * envelopes and `pocadm check` refuses such a folder.  --publish also writes files of ready Submit frames, publish-1,
- * publish-2,
- * ...: each has the next versions of the first so many units' records, and follows the one before.
+ * publish-2, ...: each has the next versions of the first so many units' records, and follows the one before.
+ * --notices writes files of ready Post frames, notices-1, notices-2, ...: each so many notices from the operator of the
+ * first state to the others' desks; and alerts, a tenth as many, all to the second state's.
  *
  * FOLDER gets pocd.conf, server.crt, keys/, data/, and for load: directory.id, clients.txt (state, certificate, key),
- * places.txt. */
+ * places.txt; posters.txt and watchers.txt (as clients.txt) name the operators of the first and the second state. */
 #include <errno.h>
 #include <getopt.h>
 #include <openssl/pem.h>
@@ -27,6 +28,7 @@
 #include "proto/wire/frame.h"
 #include "proto/wire/poc.pb-c.h"
 #include "proto/wire/prescan.h"
+#include "tests/bench/letters.h"
 #include "tests/lib/world.h"
 
 enum {
@@ -41,7 +43,7 @@ enum {
 
 struct options {
 	const char *folder;
-	size_t states, units, users, leaves, publish, rounds, port;
+	size_t states, units, users, leaves, publish, notices, rounds, port;
 };
 
 struct making {
@@ -113,6 +115,18 @@ static void write_certificate(const struct making *making, const char *name, con
 	check(keystore_write_certificate(key, "bench", path_in(making, name), &why), &why);
 }
 
+static void write_client(const struct making *making, FILE *file, const char *state, const char *role,
+			 const struct keystore_key *user)
+{
+	char cert[64], key[64];
+
+	snprintf(cert, sizeof cert, "%s-%s.crt", state, role);
+	snprintf(key, sizeof key, "keys/%s-%s.key", state, role);
+	write_certificate(making, cert, user);
+	write_key(making, key, user);
+	fprintf(file, "%s %s %s\n", state, cert, key);
+}
+
 /* Readers of the first states. */
 static void write_clients(const struct making *making)
 {
@@ -120,13 +134,16 @@ static void write_clients(const struct making *making)
 
 	for (size_t i = 0; i < CLIENTS && i < making->options.states; i++) {
 		const struct world_state *state = &making->world->states[1 + i];
-		char cert[64], key[64];
-		snprintf(cert, sizeof cert, "%s.crt", state->code);
-		snprintf(key, sizeof key, "keys/%s.key", state->code);
-		write_certificate(making, cert, state->reader);
-		write_key(making, key, state->reader);
-		fprintf(file, "%s %s %s\n", state->code, cert, key);
+		write_client(making, file, state->code, "reader", state->reader);
 	}
+	finish_file(file);
+}
+
+static void write_operator(const struct making *making, const char *name, const struct world_state *state)
+{
+	FILE *file = create(making, name);
+
+	write_client(making, file, state->code, "operator", state->operator_);
 	finish_file(file);
 }
 
@@ -164,7 +181,8 @@ static void write_server(const struct making *making)
 	fprintf(conf, "[server]\nlisten = 127.0.0.1:%zu\n", making->options.port);
 	fputs("threads = 1\ncert = server.crt\nkey = keys/server.key\n\n[store]\npath = data\n\n[log]\nkey = "
 	      "keys/log.key\n\n"
-	      "[limits]\nconnections_per_address = 10000\nhandshakes = 10000\n\n[diagnostics]\nlevel = warning\n",
+	      "[notices]\nper_hour = 0\nbacklog = 0\n\n[limits]\nconnections_per_address = 10000\nhandshakes = "
+	      "10000\n\n[diagnostics]\nlevel = warning\n",
 	      conf);
 	finish_file(conf);
 	FILE *id = create(making, "directory.id");
@@ -387,6 +405,33 @@ static void write_publish(struct making *making, size_t round)
 	finish_file(file);
 }
 
+static void write_letters(struct making *making, const char *name, size_t n_to, size_t n)
+{
+	struct world_state *states = making->world->states;
+	struct refusal why = {0};
+	FILE *file = create(making, name);
+
+	if (letters_write(file, making->world, &states[1], &states[2], n_to, n, &why) != 0)
+		fail(name, why.message);
+	finish_file(file);
+}
+
+static void write_notices(struct making *making)
+{
+	const struct options *options = &making->options;
+	char name[32];
+
+	if (options->states < 2)
+		fail("notices want two states", "");
+	write_operator(making, "posters.txt", &making->world->states[1]);
+	write_operator(making, "watchers.txt", &making->world->states[2]);
+	write_letters(making, "alerts", 1, (options->notices + 9) / 10);
+	for (size_t round = 1; round <= options->rounds; round++) {
+		snprintf(name, sizeof name, "notices-%zu", round);
+		write_letters(making, name, options->states - 1, options->notices);
+	}
+}
+
 /* ---- Main */
 
 static size_t number(const char *text, size_t least, size_t most)
@@ -401,11 +446,15 @@ static size_t number(const char *text, size_t least, size_t most)
 
 static void read_options(int argc, char **argv, struct options *options)
 {
-	static const struct option list[] = {
-	    {"states", required_argument, NULL, 's'},  {"units", required_argument, NULL, 'u'},
-	    {"users", required_argument, NULL, 'p'},   {"leaves", required_argument, NULL, 'l'},
-	    {"publish", required_argument, NULL, 'w'}, {"port", required_argument, NULL, 'o'},
-	    {"rounds", required_argument, NULL, 'r'},  {0}};
+	static const struct option list[] = {{"states", required_argument, NULL, 's'},
+					     {"units", required_argument, NULL, 'u'},
+					     {"users", required_argument, NULL, 'p'},
+					     {"leaves", required_argument, NULL, 'l'},
+					     {"publish", required_argument, NULL, 'w'},
+					     {"port", required_argument, NULL, 'o'},
+					     {"rounds", required_argument, NULL, 'r'},
+					     {"notices", required_argument, NULL, 'n'},
+					     {0}};
 
 	*options = (struct options){.states = 250, .rounds = 1, .port = 7437};
 	for (int c; (c = getopt_long(argc, argv, "", list, NULL)) != -1;) {
@@ -419,6 +468,8 @@ static void read_options(int argc, char **argv, struct options *options)
 			options->leaves = number(optarg, 0, 10000000);
 		else if (c == 'w')
 			options->publish = number(optarg, 0, 1000000);
+		else if (c == 'n')
+			options->notices = number(optarg, 0, 10000000);
 		else if (c == 'o')
 			options->port = number(optarg, 1, 65535);
 		else if (c == 'r')
@@ -427,8 +478,8 @@ static void read_options(int argc, char **argv, struct options *options)
 			exit(2);
 	}
 	if (optind + 1 != argc)
-		fail("usage: world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N "
-		     "--rounds N]",
+		fail("usage: world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N] "
+		     "[--notices N] [--rounds N]",
 		     "");
 	options->folder = argv[optind];
 }
@@ -446,6 +497,8 @@ int main(int argc, char **argv)
 	write_places(&making);
 	for (size_t round = 1; making.options.publish > 0 && round <= making.options.rounds; round++)
 		write_publish(&making, round);
+	if (making.options.notices > 0)
+		write_notices(&making);
 	printf("%llu leaves\n", (unsigned long long)ledger_size(making.ledger));
 	ledger_close(making.ledger);
 	store_close(making.store);
