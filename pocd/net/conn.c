@@ -14,6 +14,7 @@
 #include "pocd/base/metrics.h"
 #include "proto/wire/frame.h"
 
+enum { PRIORITIES = 3, PRIORITY_TURN = 2 }; /* of events */
 enum { PARTS_MAX = 8, TYPE_BYTES = 6 /* of a request, that show its type */, PEER_TEXT = 64 };
 
 struct conn {
@@ -26,7 +27,9 @@ struct conn {
 	void *user;
 	int references, working;
 	bool opened, closed, refusing, trusted;
-	uint8_t *in; /* a frame that has not arrived whole, and what was read before reading was paused */
+	bool in_line, its_turn; /* with a write to be taken */
+	struct conn *behind;    /* in line */
+	uint8_t *in;            /* a frame that has not arrived whole, and what was read before reading was paused */
 	size_t in_size, in_capacity;
 	uint64_t accepted_ms, active_ms, frame_ms; /* frame_ms 0: no partial frame */
 };
@@ -39,6 +42,8 @@ struct loop {
 	void *ctx;
 	struct conn_limits limits;
 	struct conn *conns, *graveyard;
+	struct conn *line_first, *line_last; /* whose next frame is a write; each is referenced */
+	struct event *turn;                  /* takes one of them */
 	atomic_uint load;
 	unsigned handshakes;
 	uint64_t now_ms;
@@ -111,7 +116,41 @@ static bool usable(const struct conn *conn)
 	return !conn->closed && !conn->refusing && !conn->stream.finishing;
 }
 
-/* Handles the whole frames at bytes, until too many answers wait to be sent; returns how many bytes they took. */
+/* Writes cost much more than anything else: each waits in line for its turn, so that those who only ask wait for one
+ * write at most, however many come. */
+static bool must_wait(const struct conn *conn, const uint8_t *message, size_t size)
+{
+	return !conn->its_turn && conn->trusted && frame_request_max(frame_request_type(message, size)) > FRAME_MAX;
+}
+
+static void join_line(struct conn *conn)
+{
+	struct loop *loop = conn->loop;
+
+	stream_pause(&conn->stream, true);
+	conn_ref(conn);
+	conn->in_line = true;
+	conn->behind = NULL;
+	if (loop->line_first == NULL) {
+		loop->line_first = conn;
+		event_active(loop->turn, EV_TIMEOUT, 0);
+	} else {
+		loop->line_last->behind = conn;
+	}
+	loop->line_last = conn;
+}
+
+static struct conn *leave_line(struct loop *loop)
+{
+	struct conn *conn = loop->line_first;
+
+	loop->line_first = conn->behind;
+	conn->in_line = false;
+	return conn;
+}
+
+/* Handles the whole frames at bytes, until a write comes or too many answers wait to be sent; returns how many bytes
+ * they took. */
 static size_t take_frames(struct conn *conn, const uint8_t *bytes, size_t size)
 {
 	size_t used = 0;
@@ -125,6 +164,11 @@ static size_t take_frames(struct conn *conn, const uint8_t *bytes, size_t size)
 		if (frame == 0 || (size_t)frame > size - used)
 			break;
 		conn->active_ms = conn->loop->now_ms;
+		if (must_wait(conn, bytes + used + FRAME_HEADER, (size_t)frame - FRAME_HEADER)) {
+			join_line(conn);
+			break;
+		}
+		conn->its_turn = false;
 		conn->loop->ops->frame(conn, bytes + used + FRAME_HEADER, (size_t)frame - FRAME_HEADER);
 		used += (size_t)frame;
 	}
@@ -172,17 +216,42 @@ static void on_ready(void *ctx)
 	conn->loop->ops->opened(conn);
 }
 
-static void on_drained(void *ctx)
+/* Reads on. */
+static void resume(struct conn *conn)
 {
-	struct conn *conn = ctx;
-
-	if (!conn->stream.paused || conn->loop->draining)
-		return;
-	conn_ref(conn);
 	stream_pause(&conn->stream, false);
 	if (conn->in_size > 0) {
 		conn->frame_ms = conn->loop->now_ms;
 		take_kept(conn);
+	}
+}
+
+static void on_drained(void *ctx)
+{
+	struct conn *conn = ctx;
+
+	if (!conn->stream.paused || conn->in_line || conn->loop->draining)
+		return;
+	conn_ref(conn);
+	resume(conn);
+	conn_unref(conn);
+}
+
+/* Takes the write of the first in line.  Of a lower priority than all else: whatever came meanwhile goes first. */
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *loop = arg;
+	struct conn *conn = leave_line(loop);
+
+	(void)fd;
+	(void)what;
+	if (loop->line_first != NULL)
+		event_active(loop->turn, EV_TIMEOUT, 0);
+	if (!conn->closed && !loop->draining) {
+		conn->its_turn = true;
+		resume(conn);
+		conn->its_turn = false;
+		conn_flush(conn);
 	}
 	conn_unref(conn);
 }
@@ -421,6 +490,24 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	bury(loop);
 }
 
+/* Events have the middle priority if nothing else is said; of the last one the base takes one at a time, then looks
+ * what else has come. */
+static struct event_base *make_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (config != NULL && event_config_set_max_dispatch_interval(config, NULL, 1, PRIORITY_TURN) == 0)
+		base = event_base_new_with_config(config);
+	if (config != NULL)
+		event_config_free(config);
+	if (base != NULL && event_base_priority_init(base, PRIORITIES) != 0) {
+		event_base_free(base);
+		base = NULL;
+	}
+	return base;
+}
+
 struct loop *loop_create(const struct conn_ops *ops, void *ctx, const struct conn_limits *limits)
 {
 	struct loop *loop = calloc(1, sizeof *loop);
@@ -432,12 +519,14 @@ struct loop *loop_create(const struct conn_ops *ops, void *ctx, const struct con
 	loop->ctx = ctx;
 	loop->limits = *limits;
 	loop->now_ms = clock_monotonic_ms();
-	loop->shared.base = event_base_new();
+	loop->shared.base = make_base();
 	if (loop->shared.base != NULL) {
 		loop->mailbox = mailbox_create(loop->shared.base);
 		loop->ticker = event_new(loop->shared.base, -1, EV_PERSIST, on_tick, loop);
+		loop->turn = event_new(loop->shared.base, -1, 0, on_turn, loop);
 	}
-	if (loop->mailbox == NULL || loop->ticker == NULL || event_add(loop->ticker, &tick) != 0) {
+	if (loop->mailbox == NULL || loop->ticker == NULL || loop->turn == NULL ||
+	    event_priority_set(loop->turn, PRIORITY_TURN) != 0 || event_add(loop->ticker, &tick) != 0) {
 		loop_destroy(loop);
 		return NULL;
 	}
@@ -452,9 +541,13 @@ void loop_destroy(struct loop *loop)
 		mailbox_destroy(loop->mailbox);
 	while (loop->conns != NULL)
 		stream_close(&loop->conns->stream, "server stops");
+	while (loop->line_first != NULL)
+		conn_unref(leave_line(loop));
 	bury(loop);
 	if (loop->ticker != NULL)
 		event_free(loop->ticker);
+	if (loop->turn != NULL)
+		event_free(loop->turn);
 	if (loop->shared.base != NULL)
 		event_base_free(loop->shared.base);
 	free(loop);

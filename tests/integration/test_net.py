@@ -179,6 +179,9 @@ def record_payload(data):
     return wire.element(1, head) + wire.field(2, 1700000000) + wire.field(3, 1700000000) + wire.element(5, wire.field(1, data))
 
 
+REFUSED_WRITE = wire.element(1, wire.field(1, b"no envelope"))
+
+
 class Frames(NetCase):
     def test_impossible_sizes(self):
         """Length 0, above the ceiling, above each request's own; from a stranger nothing above 64 KiB."""
@@ -245,7 +248,7 @@ class Frames(NetCase):
         requests = [(wire.LOOKUP, wire.lookup(place), wire.PROOF) for place in ("XA", "XB", "AD", "AE", "XZ")] + [
             (wire.LOOKUP, wire.lookup("not a place"), wire.ERROR), (wire.GET_HEAD, b"", wire.HEAD_ANSWER),
             (wire.GET_ENVELOPES, wire.element(1, b"K/XA"), wire.PROOF), (wire.CHANGES, b"", wire.CHANGES_ANSWER),
-            (wire.HELLO, WORLD.hello(), wire.ERROR)][:-1]
+            (wire.SUBMIT, REFUSED_WRITE, wire.ERROR)]
         wanted = {}
         with WORLD.client() as client:
             numbers = dice.sample(range(1, 2**32 - 1), 300)
@@ -259,6 +262,17 @@ class Frames(NetCase):
                 answer = client.answer()
                 self.assertEqual(answer.kind, wanted.pop(answer.id), answer.text)
         self.assertEqual(wanted, {})
+
+    def test_gone_while_in_line(self):
+        """Writes wait for their turn; clients that went away meanwhile do no harm, and the others are answered."""
+        writes = b"".join(wire.frame(wire.request(number, wire.SUBMIT, REFUSED_WRITE)) for number in range(1, 17))
+        context = WORLD.context("xa-coordinator")
+        with WORLD.client("xa-coordinator") as staying:
+            for _ in range(50):
+                with WORLD.client(context=context) as client:
+                    client.send(writes)
+                staying.send(writes)
+                self.assertEqual([staying.answer().id for _ in range(16)], list(range(1, 17)))
 
     def test_hello_refusals(self):
         right = WORLD.hello()
