@@ -1,0 +1,224 @@
+#!/usr/bin/python3
+"""Notices under abuse, in the bench's world: one state floods, one recipient never fetches, one watcher never reads; each
+meets its limit with a clear answer, nothing that was stored is lost, and the others are served meanwhile."""
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+import wire  # noqa: E402
+from harness import BUILD, SLOW, free_port  # noqa: E402
+
+POST, FEED, GET_NOTICE, WATCH = 9, 10, 11, 12  # Request.body and, for the first four, Response.body
+QUOTA, TECHNICAL = 20, 1
+PATIENCE = 20 * SLOW
+UNDER_WAY = 16
+
+
+class Daemon:
+    """pocd over a fresh world of five states, with settings of its own."""
+
+    def __init__(self, notices=300, **settings):
+        self.folder = os.path.join(tempfile.mkdtemp(prefix="pocd-abuse-"), "world")
+        self.port = free_port()
+        subprocess.run([f"{BUILD}/tests/bench/world", self.folder, "--states", "5", "--notices", str(notices), "--port",
+                        str(self.port)], check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE * 3)
+        with open(f"{self.folder}/pocd.conf", encoding="ascii") as file:
+            conf = file.read()
+        for name, value in settings.items():
+            section, key = name.split("__")
+            if re.search(rf"^{key} = ", conf, re.M):
+                conf = re.sub(rf"^{key} = .*$", f"{key} = {value}", conf, flags=re.M)
+            else:
+                conf = conf.replace(f"[{section}]\n", f"[{section}]\n{key} = {value}\n")
+        with open(f"{self.folder}/pocd.conf", "w", encoding="ascii") as file:
+            file.write(conf)
+
+    def __enter__(self):
+        self.process = subprocess.Popen([f"{BUILD}/pocd/pocd", "-c", f"{self.folder}/pocd.conf"], stdout=subprocess.PIPE,
+                                        text=True)
+        assert "ready" in self.process.stdout.readline()
+        return self
+
+    def __exit__(self, *error):
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout=PATIENCE)
+        self.process.stdout.close()
+        shutil.rmtree(os.path.dirname(self.folder))
+        assert status == 0, status
+
+    def client(self, clients, line=0, receive_buffer=None):
+        """A greeted client: line N of posters.txt, watchers.txt or clients.txt."""
+        with open(f"{self.folder}/{clients}.txt", encoding="ascii") as file:
+            state, cert, key = file.read().splitlines()[line].split()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["poc/1"])
+        context.load_cert_chain(f"{self.folder}/{cert}", f"{self.folder}/{key}")
+        raw = socket.socket()
+        if receive_buffer:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        raw.settimeout(PATIENCE)
+        raw.connect(("127.0.0.1", self.port))
+        client = wire.Client(context.wrap_socket(raw))
+        with open(f"{self.folder}/directory.id", "rb") as file:
+            answer = client.call(wire.HELLO, wire.hello(file.read(), state))
+        assert answer.kind == wire.HELLO_ANSWER, answer.text
+        return client
+
+    def frames(self, name):
+        """The bodies of the Post frames in a file, their ids left out."""
+        with open(f"{self.folder}/{name}", "rb") as file:
+            data = file.read()
+        at, frames = 0, []
+        while at < len(data):
+            size = struct.unpack_from(">I", data, at)[0]
+            frames.append(data[at + 9:at + 4 + size])  # after the header and the id's field
+            at += 4 + size
+        return frames
+
+
+def post(client, frames):
+    """Posts all, a few at a time; answers in the frames' order."""
+    answers, sent = {}, 0
+    while len(answers) < len(frames):
+        while sent < len(frames) and sent - len(answers) < UNDER_WAY:
+            client.send(wire.frame(b"\x0d" + struct.pack("<I", sent + 1) + frames[sent]))
+            sent += 1
+        answer = client.answer()
+        answers[answer.id - 1] = answer
+    return [answers[i] for i in range(len(frames))]
+
+
+def desk(place):
+    return wire.field(1, place) + wire.field(2, TECHNICAL)
+
+
+def feed(client, place):
+    """All entries of a desk: the bytes of each."""
+    after, entries = 0, []
+    while True:
+        page = [value for number, value in wire.decode(client.call(FEED, desk(place) + wire.field(3, after)).body) if number == 1]
+        if not page:
+            return entries
+        entries += page
+        after = dict(wire.decode(page[-1]))[1]
+
+
+def envelope(frame):
+    """The header envelope within a Post frame."""
+    return dict(wire.decode(dict(wire.decode(b"\x0d\1\0\0\0" + frame))[POST]))[1]
+
+
+def received(client, place, frames):
+    """Which of the frames stand in a desk's feed, as their numbers in the feed's order."""
+    numbers = {envelope(frame): i for i, frame in enumerate(frames)}
+    found = []
+    for entry in feed(client, place):
+        found += [numbers[value] for _, value in wire.decode(entry) if isinstance(value, bytes) and value in numbers]
+    return found
+
+
+def waits(client, seconds):
+    """How long each of some lookups took."""
+    taken, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        begun = time.monotonic()
+        assert client.call(wire.LOOKUP, wire.lookup("AC")).kind == wire.PROOF
+        taken.append(time.monotonic() - begun)
+        time.sleep(0.005)
+    return taken
+
+
+class Abuse(unittest.TestCase):
+    def test_flood(self):
+        """A state that sends on and on meets its quota with a clear answer; whoever looks up does not feel it."""
+        with Daemon(notices__per_hour=100) as daemon, daemon.client("posters") as poster, daemon.client("clients", 3) as reader:
+            alone = statistics.median(waits(reader, 1))
+            frames = daemon.frames("notices-1")
+            answers = post(poster, frames)
+            stored = sum(answer.kind == POST for answer in answers)
+            self.assertIn(stored, (100, 101, 102))  # the hour's share comes back evenly
+            for answer in answers[stored + 5:]:
+                self.assertEqual((answer.kind, answer.code), (wire.ERROR, QUOTA))
+                self.assertEqual(answer.text, "AA has sent as many notices as it may in an hour")
+                fields = dict(wire.decode(answer.body))
+                self.assertEqual(fields.get(3), 1, "may be sent again")
+                self.assertGreater(fields.get(4, 0), 1000, "but not at once")
+            repeated = post(poster, frames[:10])
+            self.assertEqual([answer.kind for answer in repeated], [POST] * 10, "what is stored costs no quota again")
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    while True:
+                        post(poster, frames[150:])
+                finally:
+                    os._exit(1)
+            try:
+                beside = statistics.median(waits(reader, 2))
+            finally:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            self.assertLess(beside, 2 * alone + 0.02 * SLOW)
+
+    def test_absent_recipient(self):
+        """Bodies that nobody fetches fill the backlog between two states; all others go on, and fetching makes room."""
+        with Daemon(notices=900, notices__backlog="50K") as daemon, daemon.client("posters") as poster, \
+                daemon.client("watchers") as recipient:
+            to_one = daemon.frames("alerts")
+            answers = post(poster, to_one)
+            stored = sum(answer.kind == POST for answer in answers)
+            self.assertTrue(10 < stored < len(answers), stored)
+            self.assertEqual([answer.kind for answer in answers], [POST] * stored + [wire.ERROR] * (len(answers) - stored))
+            self.assertEqual(answers[-1].code, QUOTA)
+            self.assertEqual(answers[-1].text, f"AB has not fetched {stored} notices of AA yet: no more until it does")
+            others = post(poster, daemon.frames("notices-1")[1:4])
+            self.assertEqual([answer.kind for answer in others], [POST] * 3, [answer.text for answer in others])
+            self.assertEqual(received(recipient, "AB", to_one), list(range(stored)))
+            for answer in answers[:stored]:
+                body = wire.field(1, dict(wire.decode(answer.body))[1]) + wire.field(2, "AB") + wire.field(3, TECHNICAL)
+                self.assertEqual(recipient.call(GET_NOTICE, body + wire.field(4, 1)).kind, 11)
+            end = time.monotonic() + PATIENCE
+            while (again := post(poster, to_one[stored:stored + 1])[0]).kind != POST and time.monotonic() < end:
+                time.sleep(0.1)
+            self.assertEqual(again.kind, POST, again.text)
+
+    def test_watcher_that_does_not_read(self):
+        """It is cut off; notices are stored all the same, and all stand in its feed in order when it comes back."""
+        with Daemon(limits__frame_time="1s", limits__idle_time="1s") as daemon, daemon.client("posters") as poster:
+            to_one = daemon.frames("alerts")
+            deaf = daemon.client("watchers", receive_buffer=4096)
+            self.assertEqual(deaf.call(WATCH, desk("AB")).kind, 12)
+            lookups = b"".join(wire.frame(wire.request(n, wire.LOOKUP, wire.lookup("AC"))) for n in range(1, 501))
+            deaf.connection.settimeout(0.5)
+            with self.assertRaises((TimeoutError, ssl.SSLWantWriteError, wire.Closed)):
+                while True:
+                    deaf.send(lookups)
+            answers = post(poster, to_one)
+            self.assertEqual([answer.kind for answer in answers], [POST] * len(to_one))
+            end, tries = time.monotonic() + PATIENCE, 0
+            while tries >= 0 and time.monotonic() < end:
+                time.sleep(0.5)
+                with open(f"/proc/{daemon.process.pid}/net/tcp", encoding="ascii") as file:
+                    local = f"{deaf.connection.getsockname()[1]:04X}"
+                    mine = [line.split() for line in file if line.split()[2].endswith(":" + local)]
+                tries = -1 if not mine or mine[0][3] != "01" else tries + 1
+            self.assertEqual(tries, -1, "the server never let go of it")
+            deaf.close()
+            with daemon.client("watchers") as back:
+                self.assertEqual(received(back, "AB", to_one), list(range(len(to_one))))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
