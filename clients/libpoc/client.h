@@ -113,6 +113,7 @@ struct client_submitted {
 	size_t n;
 	struct client_result *results; /* owned */
 	bool proven;                   /* verified: the map under our head holds each of them, or a later version */
+	bool maybe_stored;             /* they were sent, and no answer says that they were refused */
 	uint64_t checkpoint_size;
 	/* CONFLICT and other refusals: */
 	size_t write; /* which one was refused */

@@ -722,6 +722,7 @@ static int make_key_file(struct cli *cli, enum key_algorithm algorithm, struct p
 	int status = keystore_generate(algorithm, cli->argv[0], passphrase, &key, &why);
 	if (status != 0)
 		return cli_refused(cli, &why);
+	made_add(&cli->made, cli->argv[0]);
 	*out = *keystore_public(key);
 	keystore_close(key);
 	return 0;

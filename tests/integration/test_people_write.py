@@ -205,6 +205,28 @@ class Joining(Writes):
                 self.one_line(WORLD.poc("xa-coordinator", *dry, "-y", "key", "new", *words, self.path("typed.key"), expect=2), expect)
         self.assertFalse(os.path.exists(self.path("typed.key")))
 
+    def test_key_new_leaves_nothing_behind(self):
+        """Unless it may be listed by now: then nothing else reads what is sent to it."""
+        path = self.path("desk.key")
+        new = ["key", "new", "--holder", "desk", "--kind", "technical", path]
+        self.one_line(WORLD.poc("xa-coordinator", "-q", *new, expect=2), "--yes")
+        self.assertFalse(os.path.exists(path))
+        stranger = self.path("stranger.key")
+        WORLD.poc("xa-coordinator", "key", "new", stranger)
+        WORLD.variant("xa-coordinator", "xa-forger", {("coordinator", "key"): stranger})
+        self.one_line(WORLD.poc("xa-forger", "-y", *new, expect=None), "U/XA")
+        self.assertFalse(os.path.exists(path))
+        with WORLD.settings(reload=False, log__checkpoint_interval="1h"):
+            WORLD.stop()
+            WORLD.start()
+            WORLD.poc("xb-coordinator", "-y", "-t", "1", "confirm", expect=None)
+            WORLD.poc("xa-coordinator", "-y", "-t", "1", *new, expect=3)  # no answer in time: it may be stored, and is
+        WORLD.stop()
+        WORLD.start()
+        self.assertTrue(os.path.exists(path))
+        listed = WORLD.poc("xa-coordinator", "-o", "json", "user", "list").json["reading_keys"]
+        self.assertIn("desk", [key["holder"] for key in listed])
+
     def test_request_of_another_state(self):
         WORLD.poc("xb-coordinator", "user", "invite", "duty-5", "--role", "reader", "--out", self.path("duty-5.invite"))
         WORLD.poc_file(self.path("duty-5.conf"), "setup", self.path("duty-5.invite"))
