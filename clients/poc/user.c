@@ -674,6 +674,17 @@ static void print_user(const Poc__User *user)
 		 user->not_after != 0 ? tr("  until ") : "", user->not_after != 0 ? time_text(user->not_after) : "");
 }
 
+static json_t *users_json(const char *state, const Poc__Users *users)
+{
+	json_t *list = json_array(), *keys = json_array();
+
+	for (size_t i = 0; i < users->n_users; i++)
+		json_array_append_new(list, user_json(users->users[i]));
+	for (size_t i = 0; i < users->n_reading_keys; i++)
+		json_array_append_new(keys, reading_key_json(users->reading_keys[i]));
+	return json_pack("{s:s,s:o,s:o}", "state", state, "users", list, "reading_keys", keys);
+}
+
 int poc_cmd_user_list(struct cli *cli)
 {
 	const char *state = cli->argc > 0 ? cli->argv[0] : cli->conf.state;
@@ -687,21 +698,19 @@ int poc_cmd_user_list(struct cli *cli)
 	if (status == 0)
 		status = link_open(cli, true, &poc);
 	if (status == 0)
+		status = link_connect_reader(cli, poc);
+	if (status == 0)
 		status = make_users_open(cli, poc, state, &users);
 	if (status == 0 && cli->json) {
-		json_t *list = json_array();
-		for (size_t i = 0; i < users.users->n_users; i++)
-			json_array_append_new(list, user_json(users.users->users[i]));
-		json_t *keys = json_array();
-		for (size_t i = 0; i < users.users->n_reading_keys; i++)
-			json_array_append_new(keys, reading_key_json(users.users->reading_keys[i]));
-		cli_document(cli, "poc.user-list/1",
-			     json_pack("{s:s,s:o,s:o}", "state", state, "users", list, "reading_keys", keys));
+		json_t *document = users_json(state, users.users);
+		status = link_tell_clock(cli, poc, 0, document);
+		cli_document(cli, "poc.user-list/1", document);
 	} else if (status == 0) {
 		for (size_t i = 0; i < users.users->n_users; i++)
 			print_user(users.users->users[i]);
 		for (size_t i = 0; i < users.users->n_reading_keys; i++)
 			print_reading_key(users.users->reading_keys[i]);
+		status = link_tell_clock(cli, poc, 0, NULL);
 	}
 	make_users_close(&users);
 	link_close(cli, poc);
@@ -877,6 +886,8 @@ static int show_state(struct cli *cli, const char *state)
 			 : cli_fail(cli, STATUS_USAGE, tr("\"%s\" is not a state"), state);
 	const char *names[] = {name.text};
 
+	if (status == 0)
+		status = link_connect_reader(cli, poc);
 	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &keys)) != 0)
 		link_fail(cli, poc, status);
 	if (status == 0 && keys.envelope == NULL)
@@ -890,8 +901,11 @@ static int show_state(struct cli *cli, const char *state)
 			show_key(cli, list, "authority", &k->authority[i]->spki);
 		for (size_t i = 0; i < k->n_coordinators; i++)
 			show_key(cli, list, "coordinator", &k->coordinators[i]->spki);
+		json_t *document = json_pack("{s:s,s:O}", "state", state, "keys", list);
+		status = link_tell_clock(cli, poc, 0, document);
 		if (cli->json)
-			cli_document(cli, "poc.key-show/1", json_pack("{s:s,s:O}", "state", state, "keys", list));
+			cli_document(cli, "poc.key-show/1", json_incref(document));
+		json_decref(document);
 	}
 	json_decref(list);
 	client_envelopes_finish(&keys, 1);
