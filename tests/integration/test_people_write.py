@@ -348,6 +348,22 @@ class Publishing(Writes):
         result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", self.write("expires.json", record), expect=1)
         self.one_line(result, "XA: expires: must lie ahead")
 
+    def test_near_types(self):
+        """A type of channel that is nearly a known one is published, and said; other words are nobody's business."""
+        record = WORLD.record("ad-coordinator", "AD")
+        channels = record["pocs"][0]["sections"][0]["content"]["channels"]
+        channels += [{"id": "x1", "type": "e-mail", "value": "desk@ad.example"}, {"id": "x2", "type": "tel", "value": "376 800"},
+                     {"id": "x3", "type": "xmpp", "value": "desk@ad.example"},
+                     {"id": "x4", "type": "telephone", "value": "800-CALL-AD", "source": "a list"}]
+        path = self.write("near.json", record)
+        result = WORLD.poc("ad-coordinator", "-n", "publish", path)
+        self.assertEqual([line.partition(" is of the type ")[2] for line in result.err.splitlines()],
+                         ['"e-mail", which programs do not know: "email"?', '"tel", which programs do not know: "phone"?', ""])
+        self.assertIn("poc: AD: the channel x1 of ", result.err)
+        remarks = WORLD.poc("ad-coordinator", "-o", "json", "-n", "publish", path).json["remarks"]
+        self.assertEqual([(each["code"], each["place"], each["channel"]) for each in remarks],
+                         [("near-type", "AD", "x1"), ("near-type", "AD", "x2")])
+
     def test_useless_drafts(self):
         """What the rules allow and nobody could use is told before it is signed."""
         record = self.changed("Useless")
