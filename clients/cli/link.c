@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/cli/show.h"
 #include "clients/cli/strings.h"
 #include "proto/keys/keystore_open.h"
 
@@ -67,6 +68,37 @@ int link_open(struct cli *cli, bool with_user, struct poc **out)
 	if (status == 0 && !cli->quiet && isatty(STDERR_FILENO))
 		client_progress(*out, show_progress, NULL);
 	return status == 0 ? 0 : cli_fail(cli, status, "%s", message);
+}
+
+/* ---- Reading by any clock */
+
+int link_connect_reader(struct cli *cli, struct poc *poc)
+{
+	struct poc_verdict head;
+
+	client_any_clock(poc);
+	int status = poc_connect(poc);
+	if (status != 0)
+		return link_fail(cli, poc, status);
+	client_judge_head(poc, &head);
+	if (!cli->json)
+		show_clock(&head);
+	return 0;
+}
+
+int link_tell_clock(struct cli *cli, const struct poc *poc, int status, json_t *document)
+{
+	struct poc_verdict head;
+
+	client_judge_head(poc, &head);
+	if (document != NULL) {
+		json_object_set_new(document, "clock_behind", json_integer((json_int_t)head.clock_behind));
+		json_object_set_new(document, "clock_ahead", json_integer((json_int_t)head.clock_ahead));
+	}
+	if (status != 0 || head.clock_behind == 0)
+		return status;
+	cli_note(cli, tr("this machine's clock is before the verified checkpoint"));
+	return STATUS_CLOCK;
 }
 
 /* ---- In passing */

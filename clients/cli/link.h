@@ -13,6 +13,12 @@ int link_open(struct cli *cli, bool with_user, struct poc **out);
  * hourly, and warns of the coming end of the user's entry. */
 void link_close(struct cli *cli, struct poc *poc);
 
+/* Connects for a command that only shows what it reads: a clock that is wrong does not hinder it, but is told first, as
+ * lookup does it.  0 or a status, printed.  link_tell_clock at its end: the clock in document (NULL: none), and CLOCK
+ * in place of a status of 0 where that clock cannot be right. */
+int link_connect_reader(struct cli *cli, struct poc *poc);
+int link_tell_clock(struct cli *cli, const struct poc *poc, int status, json_t *document);
+
 /* Prints poc's last error.  Returns code. */
 int link_fail(struct cli *cli, const struct poc *poc, int code);
 

@@ -122,12 +122,16 @@ static int submit(struct cli *cli, struct poc *poc, const struct make_group *gro
 	struct client_submitted done = {0};
 	bool connected = client_connected(poc);
 	int status = client_submit(poc, group->writes, group->n, true, &done);
+	bool maybe_stored = done.maybe_stored;
 
 	if (status == STATUS_UNREACHABLE && connected) { /* stored or not?  Sent again, the first answer comes again. */
 		cli_detail(cli, tr("%s: sending it again"), client_why(poc)->message);
 		client_submitted_finish(&done);
 		status = client_submit(poc, group->writes, group->n, true, &done);
+		maybe_stored = done.maybe_stored || (maybe_stored && status == STATUS_UNREACHABLE);
 	}
+	if (maybe_stored) /* the key that it lists, and whatever else was made for it, is needed from now on */
+		made_finish(&cli->made, true);
 	if (status == 0 || status == STATUS_QUEUED) {
 		tell_results(cli, &done, more);
 		cli->collecting = true; /* the document is out */

@@ -189,27 +189,42 @@ static bool is_binary(const char *path)
 	return binary;
 }
 
-int person_read(struct cli *cli, const char *path, bool request, struct person *out)
+int person_load(const char *path, bool request, struct person *out, struct refusal *why)
 {
 	struct person_reading reading = {out, request ? "request" : "invite"};
-	struct refusal why = {0};
 	struct hash id;
 
 	memset(out, 0, sizeof *out);
 	if (is_binary(path))
-		return cli_fail(cli, STATUS_INVALID,
-				request ? tr("%s: not a request; poc setup makes one of an invitation")
-					: tr("%s: not an invitation; the coordinator's poc user invite makes one"),
-				path);
-	int status = ini_read(path, take, &reading, &why);
+		return refuse(why, STATUS_INVALID, "",
+			      request ? tr("%s: not a request; poc setup makes one of an invitation")
+				      : tr("%s: not an invitation; the coordinator's poc user invite makes one"),
+			      path);
+	int status = ini_read(path, take, &reading, why);
 	if (status != 0)
-		return cli_refused(cli, &why);
+		return status;
 	if (out->has_reading && (!request || out->reading.algorithm != KEY_P384))
-		return cli_fail(cli, STATUS_INVALID, tr("%s: a reading key is a P-384 key"), path);
+		return refuse(why, STATUS_INVALID, "", tr("%s: a reading key is a P-384 key"), path);
 	if (hash_from_hex(out->directory_id, &id) != 0 || !state_valid(out->state) || !handle_valid(out->handle) ||
 	    out->n_roles == 0 || request != out->has_key)
-		return cli_fail(cli, STATUS_INVALID, tr("%s: not a complete %s"), path, reading.section);
+		return refuse(why, STATUS_INVALID, "", tr("%s: not a complete %s"), path, reading.section);
 	return 0;
+}
+
+int person_read(struct cli *cli, const char *path, bool request, struct person *out)
+{
+	struct refusal why = {0};
+
+	return person_load(path, request, out, &why) == 0 ? 0 : cli_refused(cli, &why);
+}
+
+bool person_same_invitation(const struct person *a, const struct person *b)
+{
+	return strcmp(a->servers, b->servers) == 0 && strcmp(a->directory_id, b->directory_id) == 0 &&
+	       strcmp(a->server_pin, b->server_pin) == 0 && strcmp(a->state, b->state) == 0 &&
+	       strcmp(a->handle, b->handle) == 0 && a->service == b->service && a->not_after == b->not_after &&
+	       a->n_roles == b->n_roles && memcmp(a->roles, b->roles, a->n_roles * sizeof *a->roles) == 0 &&
+	       a->n_kinds == b->n_kinds && memcmp(a->kinds, b->kinds, a->n_kinds * sizeof *a->kinds) == 0;
 }
 
 void person_code(const struct person *person, char out[40])

@@ -24,7 +24,13 @@ struct person {
 };
 
 int person_write(struct cli *cli, const struct person *person, const char *path);
+
+/* Reads an invitation, or a request.  0, or a status with *why; person_read prints it. */
+int person_load(const char *path, bool request, struct person *out, struct refusal *why);
 int person_read(struct cli *cli, const char *path, bool request, struct person *out);
+
+/* Whether both say the same of the user; a request's keys are not looked at. */
+bool person_same_invitation(const struct person *a, const struct person *b);
 
 /* Code to read out: binds key, handle, state, roles and directory. */
 void person_code(const struct person *person, char out[40]);

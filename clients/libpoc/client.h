@@ -36,6 +36,15 @@ void client_only_reads(struct poc *poc);
  */
 const struct refusal *client_unheld(const struct poc *poc);
 
+/* From here on this handle only shows what it reads, and nothing is signed by it: a head that lies ahead of this
+ * machine's clock is used all the same, but neither it nor a copy under it is kept: held, it could shut this client out
+ * until that time comes. */
+void client_any_clock(struct poc *poc);
+
+/* What the session's head alone says, without a record; where there is no session, what the held one says of the clock:
+ * judged and clock_behind. */
+void client_judge_head(const struct poc *poc, struct poc_verdict *out);
+
 /* When the local copy was last brought up to date, in seconds by the local clock; 0: never.  Reads nothing of it. */
 int64_t client_copy_synced(const struct poc *poc);
 
@@ -113,6 +122,7 @@ struct client_submitted {
 	size_t n;
 	struct client_result *results; /* owned */
 	bool proven;                   /* verified: the map under our head holds each of them, or a later version */
+	bool maybe_stored;             /* they were sent, and no answer says that they were refused */
 	uint64_t checkpoint_size;
 	/* CONFLICT and other refusals: */
 	size_t write; /* which one was refused */

@@ -94,7 +94,10 @@ static int greet(struct poc *poc)
 		poc->clock_ahead = server_ms > 0 ? (connection_now_ms(poc) - server_ms) / 1000 : 0;
 		poc->greeted = true;
 	}
-	poc->why.field[0] = '\0'; /* of our greeting: nothing that the caller has written */
+	if (status != 0 && poc->why.field[0] != '\0') { /* of our greeting: nothing that the caller has written */
+		const struct refusal said = poc->why;
+		refuse(&poc->why, said.code, "", "%s: %s", transport_server(poc->transport), said.message);
+	}
 	message_free(answer);
 	return status;
 }

@@ -41,7 +41,7 @@ struct poc {
 	int64_t deadline; /* of the call under way */
 	bool accepted;    /* the server may be asked more than T, S, K, U/@directory */
 	bool greeted;
-	bool any_clock;        /* the call under way only reads: a head ahead of our clock is used, but not held */
+	bool any_clock;        /* what is under way only reads: a head ahead of our clock is used, but not held */
 	bool only_reads;       /* what cannot be held for want of a folder to write to is used all the same */
 	struct refusal unheld; /* why that was so, the first time; code 0: it was not */
 	int64_t clock_ahead;   /* seconds that our clock is ahead of the server's, as it says; 0: it does not say */

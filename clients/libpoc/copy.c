@@ -474,13 +474,28 @@ static void report(const struct sync *sync, const struct verified_head *old,
 	}
 }
 
+/* A copy shows that there is held state, so one under a head that is not held is not kept. */
+static int keep_copy(struct poc *poc, struct verified_head *head, const uint8_t *bytes, size_t size)
+{
+	char name[FILE_NAME_MAX];
+
+	if (poc->held.empty || poc->held.size < head->checkpoint.size)
+		return 0;
+	file_name(poc, name);
+	int status = advance_unheld(poc, held_write_file(poc->folder, name, bytes, size, &poc->why));
+	if (status != 0)
+		return status;
+	verified_head_unref(poc->copy);
+	poc->copy = verified_head_ref(head);
+	return 0;
+}
+
 /* One try: from the old copy on, or from nothing. */
 static int try_sync(struct poc *poc, struct verified_head *old,
 		    void (*changed)(void *ctx, const char *name, uint64_t seq, const char *change), void *ctx)
 {
 	struct sync sync = {.poc = poc, .next = old != NULL ? old->checkpoint.size : 0};
 	struct verified_head *head = NULL;
-	char name[FILE_NAME_MAX];
 	uint8_t *bytes = NULL;
 	size_t size = 0;
 
@@ -488,15 +503,10 @@ static int try_sync(struct poc *poc, struct verified_head *old,
 	if (status == 0)
 		status = build(&sync, old, &head, &bytes, &size);
 	if (status == 0) {
-		file_name(poc, name);
-		status = held_write_file(poc->folder, name, bytes, size, &poc->why);
-		status = advance_unheld(poc, status);
+		status = keep_copy(poc, head, bytes, size);
 		free(bytes);
-		if (status == 0) {
+		if (status == 0)
 			report(&sync, old, changed, ctx);
-			verified_head_unref(poc->copy);
-			poc->copy = verified_head_ref(head);
-		}
 		verified_head_unref(head);
 	}
 	sync_finish(&sync);

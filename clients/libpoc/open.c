@@ -163,6 +163,24 @@ void client_only_reads(struct poc *poc)
 	poc->only_reads = true;
 }
 
+void client_any_clock(struct poc *poc)
+{
+	poc->any_clock = true;
+}
+
+void client_judge_head(const struct poc *poc, struct poc_verdict *out)
+{
+	const struct verdict_by by = {
+	    .now = connection_now_ms(poc) / 1000, .max_age = poc->max_age, .clock_ahead = poc->clock_ahead};
+
+	*out = (struct poc_verdict){.judged = by.now};
+	if (poc->head != NULL)
+		verdict_head(poc->head, &by, out);
+	else if (!poc->held.empty && poc->held.time_ms / 1000 > by.now + CLOCK_TOLERANCE)
+		*out = (struct poc_verdict){.judged = poc->held.time_ms / 1000,
+					    .clock_behind = poc->held.time_ms / 1000 - by.now};
+}
+
 const struct refusal *client_unheld(const struct poc *poc)
 {
 	return poc->unheld.code != 0 ? &poc->unheld : NULL;
@@ -203,13 +221,13 @@ const char *poc_handle(const struct poc *poc)
 
 /* ---- Facts */
 
-static void head_facts(const struct poc *poc, const struct verified_head *head, struct poc_facts *out)
+static void head_facts(const struct poc *poc, struct poc_facts *out)
 {
-	struct verdict_by by = {.now = connection_now_ms(poc) / 1000, .max_age = poc->max_age};
+	const struct verified_head *head = poc->head;
 	const struct envelope *trust = verified_head_trust(head);
 	struct poc_verdict verdict;
 
-	verdict_head(head, &by, &verdict);
+	client_judge_head(poc, &verdict);
 	memcpy(out->origin, verdict.origin, sizeof out->origin);
 	hash_to_hex(&head->checkpoint.root, out->root);
 	out->size = verdict.size;
@@ -278,7 +296,7 @@ int poc_facts(struct poc *poc, struct poc_facts *out)
 		session_facts(poc, out);
 	out->have_head = poc->head != NULL || !poc->held.empty;
 	if (poc->head != NULL)
-		head_facts(poc, poc->head, out);
+		head_facts(poc, out);
 	else if (!poc->held.empty)
 		held_facts(poc, out);
 	if (out->have_head) {

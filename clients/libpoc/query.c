@@ -128,9 +128,10 @@ static int lookup_online(struct poc *poc, const struct name *name, const char *c
 	l.question = (struct question){.place = name->text + 2, .names = sections, .n_names = n_sections};
 	l.unit_users = name->unit[0] != '\0' ? &unit_users : NULL;
 	/* whom to call is told also to somebody whose clock is wrong: the verdict says so */
+	const bool any_clock = poc->any_clock;
 	poc->any_clock = true;
 	int status = session_ask(poc, &l.question, 1);
-	poc->any_clock = false;
+	poc->any_clock = any_clock;
 	if (status == 0)
 		status = take_answers(poc, &l, out);
 	session_free_answers(&l.question, 1);

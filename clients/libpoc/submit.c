@@ -167,6 +167,7 @@ int client_submit(struct poc *poc, const struct client_write *writes, size_t n, 
 	if (status != 0)
 		return status;
 	status = send_writes(poc, writes, n, wait_proven, &answer);
+	out->maybe_stored = answer == NULL || answer->body_case != POC__RESPONSE__BODY_ERROR;
 	if (answer != NULL && answer->body_case == POC__RESPONSE__BODY_ERROR)
 		take_refusal(answer->error, out);
 	if (status == 0 && answer->body_case != POC__RESPONSE__BODY_SUBMIT)

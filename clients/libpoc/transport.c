@@ -499,8 +499,10 @@ static int take_answer(struct transport *t, Poc__Response *response, Poc__Respon
 		return 0;
 	const Poc__Error *error = response->error;
 	int code = error->code != 0 && error->code <= STATUS_NO_READING_KEY ? (int)error->code : STATUS_FAILED;
-	return refuse(why, code, error->field, "%s: %s", t->server,
-		      error->message[0] != '\0' ? error->message : status_text(code));
+	const char *message = error->message[0] != '\0' ? error->message : status_text(code);
+	if (error->field[0] != '\0') /* it is about what was asked or written, whichever server says it */
+		return refuse(why, code, error->field, "%s", message);
+	return refuse(why, code, "", "%s: %s", t->server, message);
 }
 
 int transport_receive(struct transport *transport, uint32_t id, int64_t deadline, Poc__Response **out,

@@ -160,6 +160,14 @@ static char *joined_places(const struct cli *cli, const struct compose *compose)
 	return text;
 }
 
+/* What says nothing was a slip of the hand: an empty standard input, a form that was saved as it came. */
+static int check_said(struct cli *cli, const struct compose *compose)
+{
+	return compose->content->text[0] != '\0' || compose->content->n_attachments > 0
+		   ? 0
+		   : cli_fail(cli, STATUS_USAGE, tr("an empty notice: --text, --file or --attach"));
+}
+
 static int fill(struct duty *duty, const struct compose *compose, struct client_notice *n)
 {
 	char *places = joined_places(duty->cli, compose);
@@ -212,8 +220,8 @@ int poc_cmd_notice_send(struct cli *cli)
 	status = compose_read(cli, NULL, true, &compose);
 	if (status == 0)
 		status = fill(&duty, &compose, &n);
-	if (status == 0 && compose.content->text[0] == '\0' && compose.content->n_attachments == 0)
-		status = cli_fail(cli, STATUS_USAGE, tr("an empty notice: --text, --file or --attach"));
+	if (status == 0)
+		status = check_said(cli, &compose);
 	if (status == 0 && !duty.offline && outbox_waiting(duty.poc) > 0)
 		duty_flush(&duty, NULL, NULL);
 	bool separately = cli_has(cli, "separately") || json_is_true(json_object_get(compose.given, "separately"));
@@ -328,6 +336,8 @@ int poc_cmd_notice_reply(struct cli *cli)
 		subject_of(&duty, desk, of, "Re:", subject);
 		status = compose_read(cli, subject, true, &compose);
 	}
+	if (status == 0)
+		status = check_said(cli, &compose);
 	if (status == 0)
 		status = compose_header(&duty, &compose, &n);
 	n.content = compose.content;

@@ -549,16 +549,20 @@ int poc_cmd_history(struct cli *cli)
 	struct poc *poc = NULL;
 	int status = place_read(cli, cli->argv[0], &name);
 
-	if (status == 0 && (status = link_open(cli, true, &poc)) == 0) {
+	if (status == 0 && (status = link_open(cli, true, &poc)) == 0 &&
+	    (status = link_connect_reader(cli, poc)) == 0) {
+		json_t *document =
+		    cli->json ? json_pack("{s:s,s:O}", "place", place_text(&name), "versions", telling.versions) : NULL;
 		status = client_history(poc, &name, tell_version, &telling);
 		if (status == STATUS_NOT_FOUND)
 			cli_fail(cli, status, tr("%s: %s; proven"), place_title(&name),
 				 absence_text(&name, is_enrolled(poc, &name)));
 		else if (status != 0)
 			link_fail(cli, poc, status);
-		else if (cli->json)
-			cli_document(cli, "poc.history/1",
-				     json_pack("{s:s,s:O}", "place", place_text(&name), "versions", telling.versions));
+		status = link_tell_clock(cli, poc, status, document);
+		if (cli->json && !cli->failed)
+			cli_document(cli, "poc.history/1", json_incref(document));
+		json_decref(document);
 	}
 	json_decref(telling.versions);
 	link_close(cli, poc);
@@ -580,20 +584,39 @@ static void tell_change(void *ctx, const char *name, uint64_t seq, const char *c
 static int would_sync(struct cli *cli, struct poc *poc)
 {
 	struct poc_facts facts;
-	int status = poc_connect(poc);
+	int status = poc_facts(poc, &facts);
 
-	if (status == 0)
-		status = poc_facts(poc, &facts);
 	if (status != 0)
 		return link_fail(cli, poc, status);
-	if (cli->json)
-		cli_document(cli, "poc.sync/1",
-			     json_pack("{s:[],s:b,s:I,s:I}", "changed", "dry_run", 1, "copy_size",
-				       (json_int_t)facts.copy_size, "size", (json_int_t)facts.size));
-	else
+	if (!cli->json) {
 		printf(tr("dry run: the copy is of checkpoint %llu, the directory at %llu\n"),
 		       (unsigned long long)facts.copy_size, (unsigned long long)facts.size);
-	return 0;
+		return link_tell_clock(cli, poc, 0, NULL);
+	}
+	json_t *document = json_pack("{s:[],s:b,s:I,s:I}", "changed", "dry_run", 1, "copy_size",
+				     (json_int_t)facts.copy_size, "size", (json_int_t)facts.size);
+	status = link_tell_clock(cli, poc, 0, document);
+	cli_document(cli, "poc.sync/1", document);
+	return status;
+}
+
+/* What came of it.  By a clock that is wrong the copy stays what it was. */
+static int tell_synced(struct cli *cli, struct poc *poc, json_t *changed)
+{
+	json_t *document = json_pack("{s:O}", "changed", changed);
+	struct poc_facts facts;
+	int status = link_tell_clock(cli, poc, poc_facts(poc, &facts), document);
+	const bool kept = facts.have_copy && facts.copy_size == facts.size;
+
+	json_object_set_new(document, "kept", json_boolean(kept));
+	if (cli->json)
+		cli_document(cli, "poc.sync/1", json_incref(document));
+	else
+		printf(kept ? tr("%zu changed; the copy is complete and proven\n")
+			    : tr("%zu changed; proven, but by this clock the copy is NOT KEPT\n"),
+		       json_array_size(changed));
+	json_decref(document);
+	return status;
 }
 
 int poc_cmd_sync(struct cli *cli)
@@ -602,16 +625,13 @@ int poc_cmd_sync(struct cli *cli)
 	struct poc *poc = NULL;
 	int status = link_open(cli, true, &poc);
 
+	if (status == 0)
+		status = link_connect_reader(cli, poc);
 	if (status == 0 && cli->dry_run) {
 		status = would_sync(cli, poc);
 	} else if (status == 0) {
 		status = poc_sync(poc, tell_change, &telling);
-		if (status != 0)
-			link_fail(cli, poc, status);
-		else if (cli->json)
-			cli_document(cli, "poc.sync/1", json_pack("{s:O}", "changed", telling.versions));
-		else
-			printf(tr("%zu changed; the copy is complete and proven\n"), json_array_size(telling.versions));
+		status = status != 0 ? link_fail(cli, poc, status) : tell_synced(cli, poc, telling.versions);
 	}
 	json_decref(telling.versions);
 	link_close(cli, poc);
@@ -659,8 +679,10 @@ static void print_status(const struct poc_facts *f, const struct refusal *why, i
 	}
 	printf(f->not_after != 0 ? tr(", until %s\n") : "\n", time_text(f->not_after));
 	if (f->have_head) {
-		printf(tr("checkpoint  %s, size %llu, of %s (%s old%s)\n"), f->origin, (unsigned long long)f->size,
-		       time_text(f->time_ms / 1000), span_text(f->age), f->stale ? tr(", STALE") : "");
+		printf(f->age < 0 ? tr("checkpoint  %s, size %llu, of %s (%s ahead%s)\n")
+				  : tr("checkpoint  %s, size %llu, of %s (%s old%s)\n"),
+		       f->origin, (unsigned long long)f->size, time_text(f->time_ms / 1000),
+		       span_text(f->age), f->stale ? tr(", STALE") : "");
 		if (f->quorum == 0)
 			printf(tr("auditors    none: operator's word only\n"));
 		else
@@ -700,30 +722,36 @@ int poc_cmd_status(struct cli *cli)
 {
 	struct poc *poc = NULL;
 	struct poc_facts facts;
+	struct poc_verdict head;
 	struct refusal why = {0};
 	int status = link_open(cli, false, &poc);
 
 	if (status != 0)
 		return status;
 	cli->collecting = true; /* what is known without a server is told all the same */
+	client_any_clock(poc);
 	int connected = cli->offline ? 0 : poc_connect(poc);
 	if (connected != 0)
 		why = *client_why(poc);
 	status = poc_facts(poc, &facts);
-	if (status == 0 && !cli->json)
+	if (status == 0 && !cli->json) {
+		client_judge_head(poc, &head);
+		show_clock(&head);
 		print_status(&facts, &why, client_now(poc));
+	}
 	if (connected != 0)
 		cli_refused(cli, &why);
 	else if (status != 0)
 		link_fail(cli, poc, status);
-	if (cli->json) {
-		json_t *document = status == 0 ? status_json(&facts) : json_object();
-		if (cli->failed)
-			json_object_set_new(document, "error", cli_error_json(cli));
-		cli_document(cli, "poc.status/1", document);
-	}
+	json_t *document = status == 0 ? status_json(&facts) : json_object();
 	if (status == 0)
 		status = connected != 0 ? connected : facts.have_head && facts.stale ? STATUS_STALE : 0;
+	status = link_tell_clock(cli, poc, status, document);
+	if (cli->failed)
+		json_object_set_new(document, "error", cli_error_json(cli));
+	if (cli->json)
+		cli_document(cli, "poc.status/1", json_incref(document));
+	json_decref(document);
 	link_close(cli, poc);
 	return status;
 }

@@ -112,15 +112,59 @@ static int request_path(struct cli *cli, const struct person *person, char out[C
 	else
 		n = snprintf(out, CONF_PATH_MAX, "%.*s%s.request", slash != NULL ? (int)(slash - invite + 1) : 0,
 			     invite, person->handle);
-	if (n < 0 || n >= CONF_PATH_MAX)
-		return cli_fail(cli, STATUS_INVALID, tr("path too long"));
-	return access(out, F_OK) != 0 ? 0 : cli_fail(cli, STATUS_CONFLICT, tr("%s exists already"), out);
+	return n >= 0 && n < CONF_PATH_MAX ? 0 : cli_fail(cli, STATUS_INVALID, tr("path too long"));
 }
 
 struct setting_up {
-	struct person person;
+	struct person person; /* of the invitation, then of the request */
 	char path[CONF_PATH_MAX], folder[CONF_PATH_MAX], stem[256], request[CONF_PATH_MAX];
+	bool done; /* by an earlier run, of the same invitation */
 };
+
+static bool same_key(const struct public_key *a, const struct public_key *b)
+{
+	return a->spki_size == b->spki_size && memcmp(a->spki, b->spki, a->spki_size) == 0;
+}
+
+/* Whether the configuration, as it is now, uses the keys that the request asks for, in the same directory. */
+static bool is_configured(const struct setting_up *s, const struct person *asked)
+{
+	struct conf conf;
+	struct public_key own;
+	struct keystore_key *reading = NULL;
+
+	if (conf_read(s->path, &conf, NULL) != 0 || strcmp(conf.id, asked->directory_id) != 0 ||
+	    strcmp(conf.state, asked->state) != 0 || access(conf.key, R_OK) != 0 ||
+	    keystore_file_public(conf.cert, &own) != 0 || !same_key(&own, &asked->key))
+		return false;
+	if (!asked->has_reading)
+		return true;
+	bool same = conf.reading.n > 0 && keystore_open(conf.reading.paths[0], NULL, &reading, NULL) == 0 &&
+		    same_key(keystore_public(reading), &asked->reading);
+	keystore_close(reading);
+	return same;
+}
+
+/* Something is there already: what this invitation led to, all of it, is as good as done; anything else stays. */
+static int check_done(struct cli *cli, struct setting_up *s)
+{
+	const bool configured = access(s->path, F_OK) == 0, requested = access(s->request, F_OK) == 0;
+	struct person asked;
+
+	if (!configured && !requested)
+		return 0;
+	if (configured && requested && person_load(s->request, true, &asked, NULL) == 0 &&
+	    person_same_invitation(&asked, &s->person) && is_configured(s, &asked)) {
+		s->person = asked;
+		s->done = true;
+		return 0;
+	}
+	return configured ? cli_fail(cli, STATUS_CONFLICT,
+				     tr("%s exists already, and is not what this invitation leads to: this machine is "
+					"set up; -c FILE sets up another user beside it"),
+				     s->path)
+			  : cli_fail(cli, STATUS_CONFLICT, tr("%s exists already"), s->request);
+}
 
 static int check_setup(struct cli *cli, struct setting_up *s)
 {
@@ -128,9 +172,9 @@ static int check_setup(struct cli *cli, struct setting_up *s)
 
 	if (status == 0)
 		status = split_conf_path(cli, s->path, s->folder, s->stem);
-	if (status == 0 && access(s->path, F_OK) == 0)
-		status = cli_fail(cli, STATUS_CONFLICT, tr("%s exists already: this machine is set up"), s->path);
-	return status == 0 ? request_path(cli, &s->person, s->request) : status;
+	if (status == 0)
+		status = request_path(cli, &s->person, s->request);
+	return status == 0 ? check_done(cli, s) : status;
 }
 
 static int make_setup(struct cli *cli, struct setting_up *s)
@@ -150,15 +194,17 @@ static int make_setup(struct cli *cli, struct setting_up *s)
 
 int poc_cmd_setup(struct cli *cli)
 {
-	struct setting_up s;
+	struct setting_up s = {0};
 	char code[40];
 	int status = check_setup(cli, &s);
 
-	if (status == 0 && cli->dry_run) {
+	if (status == 0 && cli->dry_run && !s.done) {
 		cli_note(cli, tr("dry run: %s, keys beside it, and %s would be made"), s.path, s.request);
 		return 0;
 	}
-	if (status == 0)
+	if (status == 0 && s.done)
+		cli_note(cli, tr("this machine is set up by this invitation already: nothing to do"));
+	else if (status == 0)
 		status = make_setup(cli, &s);
 	if (status != 0)
 		return status;
@@ -628,6 +674,17 @@ static void print_user(const Poc__User *user)
 		 user->not_after != 0 ? tr("  until ") : "", user->not_after != 0 ? time_text(user->not_after) : "");
 }
 
+static json_t *users_json(const char *state, const Poc__Users *users)
+{
+	json_t *list = json_array(), *keys = json_array();
+
+	for (size_t i = 0; i < users->n_users; i++)
+		json_array_append_new(list, user_json(users->users[i]));
+	for (size_t i = 0; i < users->n_reading_keys; i++)
+		json_array_append_new(keys, reading_key_json(users->reading_keys[i]));
+	return json_pack("{s:s,s:o,s:o}", "state", state, "users", list, "reading_keys", keys);
+}
+
 int poc_cmd_user_list(struct cli *cli)
 {
 	const char *state = cli->argc > 0 ? cli->argv[0] : cli->conf.state;
@@ -641,21 +698,19 @@ int poc_cmd_user_list(struct cli *cli)
 	if (status == 0)
 		status = link_open(cli, true, &poc);
 	if (status == 0)
+		status = link_connect_reader(cli, poc);
+	if (status == 0)
 		status = make_users_open(cli, poc, state, &users);
 	if (status == 0 && cli->json) {
-		json_t *list = json_array();
-		for (size_t i = 0; i < users.users->n_users; i++)
-			json_array_append_new(list, user_json(users.users->users[i]));
-		json_t *keys = json_array();
-		for (size_t i = 0; i < users.users->n_reading_keys; i++)
-			json_array_append_new(keys, reading_key_json(users.users->reading_keys[i]));
-		cli_document(cli, "poc.user-list/1",
-			     json_pack("{s:s,s:o,s:o}", "state", state, "users", list, "reading_keys", keys));
+		json_t *document = users_json(state, users.users);
+		status = link_tell_clock(cli, poc, 0, document);
+		cli_document(cli, "poc.user-list/1", document);
 	} else if (status == 0) {
 		for (size_t i = 0; i < users.users->n_users; i++)
 			print_user(users.users->users[i]);
 		for (size_t i = 0; i < users.users->n_reading_keys; i++)
 			print_reading_key(users.users->reading_keys[i]);
+		status = link_tell_clock(cli, poc, 0, NULL);
 	}
 	make_users_close(&users);
 	link_close(cli, poc);
@@ -676,6 +731,7 @@ static int make_key_file(struct cli *cli, enum key_algorithm algorithm, struct p
 	int status = keystore_generate(algorithm, cli->argv[0], passphrase, &key, &why);
 	if (status != 0)
 		return cli_refused(cli, &why);
+	made_add(&cli->made, cli->argv[0]);
 	*out = *keystore_public(key);
 	keystore_close(key);
 	return 0;
@@ -830,6 +886,8 @@ static int show_state(struct cli *cli, const char *state)
 			 : cli_fail(cli, STATUS_USAGE, tr("\"%s\" is not a state"), state);
 	const char *names[] = {name.text};
 
+	if (status == 0)
+		status = link_connect_reader(cli, poc);
 	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &keys)) != 0)
 		link_fail(cli, poc, status);
 	if (status == 0 && keys.envelope == NULL)
@@ -843,8 +901,11 @@ static int show_state(struct cli *cli, const char *state)
 			show_key(cli, list, "authority", &k->authority[i]->spki);
 		for (size_t i = 0; i < k->n_coordinators; i++)
 			show_key(cli, list, "coordinator", &k->coordinators[i]->spki);
+		json_t *document = json_pack("{s:s,s:O}", "state", state, "keys", list);
+		status = link_tell_clock(cli, poc, 0, document);
 		if (cli->json)
-			cli_document(cli, "poc.key-show/1", json_pack("{s:s,s:O}", "state", state, "keys", list));
+			cli_document(cli, "poc.key-show/1", json_incref(document));
+		json_decref(document);
 	}
 	json_decref(list);
 	client_envelopes_finish(&keys, 1);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clients/cli/channel.h"
 #include "clients/cli/make.h"
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
@@ -168,6 +169,7 @@ struct publishing {
 	struct make_group group;
 	json_t *changes;   /* place: what changes */
 	json_t *unchanged; /* places */
+	json_t *remarks;   /* on what is accepted all the same */
 	bool replace;      /* whatever version is current */
 };
 
@@ -177,6 +179,7 @@ static int open_publishing(struct cli *cli, struct publishing *p)
 	p->cli = cli;
 	p->changes = json_object();
 	p->unchanged = json_array();
+	p->remarks = json_array();
 	/* permission first: without a key nothing is read or asked */
 	const struct settings_paths *paths = cli->conf.coordinator.n > 0 ? &cli->conf.coordinator : &cli->conf.editor;
 	int status = link_keys_open(cli, paths, "coordinator", &p->keys);
@@ -189,6 +192,7 @@ static void close_publishing(struct publishing *p)
 	link_keys_close(&p->keys);
 	json_decref(p->changes);
 	json_decref(p->unchanged);
+	json_decref(p->remarks);
 	link_close(p->cli, p->poc);
 }
 
@@ -243,6 +247,16 @@ static int check_base(struct publishing *p, const struct draft *draft, const str
 	    made_from, place);
 }
 
+/* What of a draft may not be what was meant. */
+static void remark_on(struct publishing *p, const struct draft *draft)
+{
+	const size_t before = json_array_size(p->remarks);
+
+	channel_remarks(draft, p->remarks);
+	for (size_t i = before; i < json_array_size(p->remarks) && !p->cli->json; i++)
+		cli_note(p->cli, "%s", json_string_value(json_object_get(json_array_get(p->remarks, i), "message")));
+}
+
 static int add_changed(struct publishing *p, const struct draft *draft, const struct client_record *current,
 		       bool exists)
 {
@@ -267,6 +281,7 @@ static int add_changed(struct publishing *p, const struct draft *draft, const st
 	if (!cli->json && !(cli->quiet && cli->yes)) /* whoever is asked must see */
 		print_changes(changes, place_text(&draft->name));
 	json_object_set_new(p->changes, place_text(&draft->name), changes);
+	remark_on(p, draft);
 	return make_record(cli, p->poc, draft, &draft->name, current, exists, &p->keys, &p->group);
 }
 
@@ -290,7 +305,8 @@ static int add_draft(struct publishing *p, struct draft *draft)
 
 static int finish_publishing(struct publishing *p, const char *question)
 {
-	json_t *more = json_pack("{s:O,s:O}", "changes", p->changes, "unchanged", p->unchanged);
+	json_t *more =
+	    json_pack("{s:O,s:O,s:O}", "changes", p->changes, "unchanged", p->unchanged, "remarks", p->remarks);
 	int status = make_finish(p->cli, p->poc, &p->group, question, more);
 
 	json_decref(more);

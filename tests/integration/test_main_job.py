@@ -2,7 +2,7 @@
 import os
 import unittest
 
-from harness import World, main
+from harness import ROOT, World, main, run
 
 
 class MainJob(unittest.TestCase):
@@ -38,6 +38,29 @@ class MainJob(unittest.TestCase):
     def test_absence_is_proven(self):
         answer = self.world.poc("xa-reader", "lookup", "XZ", expect=5)
         self.assertIn("XZ", answer.err)
+
+    def test_demo_refuses_before_it_builds(self):
+        """To build begins with a look at the packages; here one is missing, and cannot be had."""
+        tools = os.path.join(self.world.root, "tools")
+        os.mkdir(tools)
+        for name in ("dpkg-query", "apt-get", "sudo"):
+            path = os.path.join(tools, name)
+            with open(path, "w", encoding="ascii") as out:
+                out.write("#!/bin/sh\nexit 9\n")
+            os.chmod(path, 0o755)
+        env = {**self.world.env, "PATH": tools + ":" + os.environ["PATH"]}
+
+        def demo(*words, expect):
+            return run(os.path.join(ROOT, "dev"), "demo", *words, expect=expect, env=env)
+        for words, message in ((["--port", "abc"], "--port takes 1 to 65535"), (["--colour"], "usage: ./dev demo"),
+                               (["--teams", tools + "/none"], "no such file"), (["--dir", tools], "is not empty")):
+            refused = demo(*words, expect=2)
+            self.assertIn(message, refused.err)
+            self.assertEqual(refused.out, "")
+        self.assertIn("usage", demo("--help", expect=0).out)
+        new = os.path.join(self.world.root, "demo")
+        self.assertIn("installing", demo("--dir", new, "--port", "7533", expect=9).out)
+        self.assertFalse(os.path.exists(new))
 
 
 if __name__ == "__main__":

@@ -142,6 +142,9 @@ class Notices(unittest.TestCase):
             with open(saved + ".bad", "wb") as bad:
                 bad.write(good[:place] + bytes([good[place] ^ 1]) + good[place + 1:])
             world.poc("xa-reader", "--offline", "verify", saved + ".bad", expect=6)
+        for empty in (["--text", ""], ["--subject", "s"]):  # the second: standard input, which is empty
+            result = world.poc("xb-operator", "notice", "reply", notice, *empty, expect=2)
+            self.assertEqual(result.err, "poc: an empty notice: --text, --file or --attach\n")
         answer = world.poc("xb-operator", "-o", "json", "notice", "reply", notice, "--text", "Blocked.").json
         self.assertEqual(answer["thread"], notice)
         back = self.listed("xa-operator")[answer["id"]]

@@ -428,8 +428,8 @@ class Machine(People):
         self.refused(7, ["clock"], "-y", "confirm", user=WORLD.variant("xa-coordinator", "slow-signer", {}), env=shifted(-3600))
         self.assertNotIn("CLOCK", WORLD.poc(name, "lookup", "XB").out)
         # nor does one that is ahead: what it signs would be fresh for longer than anybody vouches for
-        self.one_line(WORLD.poc("slow-signer", "-y", "-q", "confirm", env=shifted(1200), expect=1),
-                      "poc: R/XA, confirmed: ", "lies in the future: check the signer's clock")
+        self.assertEqual(WORLD.poc("slow-signer", "-y", "-q", "confirm", env=shifted(1200), expect=1).err,
+                         "poc: R/XA, confirmed: lies in the future: check the signer's clock\n")
         # ahead: everything verifies and looks old
         result = WORLD.poc(name, "lookup", "XB", env=shifted(3 * 86400), expect=7)
         self.assertRegex(result.out.splitlines()[0], r"^CLOCK: this machine's clock is 3 days AHEAD of the server's: one of them is wrong$")
@@ -441,6 +441,39 @@ class Machine(People):
         self.assertNotIn("LATE", WORLD.poc(name, "lookup", "XB").out)
         # behind what this client has seen: told as well
         behind(3 * 86400, r"(2 days|71 h|3 days)")
+
+    def test_reading_by_a_slow_clock(self):
+        """What is verified is shown, under a first line; nothing that was seen by such a clock is kept."""
+        name, slow = WORLD.variant("xa-coordinator", "slow-reader", {}), shifted(-3 * 3600)
+        first = r"^CLOCK: this machine's clock is (2 h|3 h|179 min) BEHIND the verified checkpoint; below it is taken to be 20"
+        reading = {("history", "XB"): "published", ("status",): "coordinator", ("user", "list"): "XA", ("key", "show", "XB"): "authority",
+                   ("sync",): "added", ("-n", "sync"): "dry run"}
+
+        def read_all():
+            for words, shown in reading.items():
+                result = WORLD.poc(name, *words, env=slow, expect=7)
+                self.assertRegex(result.out.splitlines()[0], first, result)
+                self.assertIn("operator" if words == ("user", "list") else shown, "\n".join(result.out.splitlines()[1:]))
+                self.one_line(result, "clock is before the verified checkpoint")
+                document = WORLD.poc(name, "-o", "json", *words, env=slow, expect=7).json
+                self.assertTrue(10000 < document["clock_behind"] <= 10800, document)
+                self.assertNotIn("error", document)
+        read_all()
+        self.assertIn("NOT KEPT", WORLD.poc(name, "sync", env=slow, expect=7).out)
+        self.assertIn("no local copy", WORLD.poc(name, "--offline", "lookup", "XB", expect=3).err)
+        document = WORLD.poc(name, "-o", "json", "sync").json  # by a clock that is right
+        self.assertEqual((document["kept"], document["clock_behind"], document["clock_ahead"]), (True, 0, 0))
+        # now there is a copy, which may be as old as it is for such a clock
+        reading[("sync",)] = "changed; "
+        read_all()
+        result = WORLD.poc(name, "--offline", "status", env=slow, expect=7)
+        self.assertRegex(result.out.splitlines()[0], first, result)
+        # ahead: said, and what is shown is right
+        result = WORLD.poc(name, "history", "XB", env=shifted(3 * 3600))
+        self.assertRegex(result.out.splitlines()[0], r"^CLOCK: this machine's clock is \S+ \S+ AHEAD of the server's")
+        # nothing is signed by a slow clock
+        self.refused(7, ["clock"], "-y", "confirm", user=name, env=slow)
+        self.refused(7, ["checkpoint lies"], "-y", "user", "remove", "reader", user=name, env=slow)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ class Writes(unittest.TestCase):
             out.write(document if isinstance(document, str) else json.dumps(document, ensure_ascii=False))
         return self.path(name)
 
+    def read(self, path):
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
     def editor(self, name, script):
         path = self.write(name, "#!/bin/sh\n" + script)
         os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
@@ -76,12 +80,47 @@ class Joining(Writes):
         self.assertEqual(answer.err, "")
         status = WORLD.poc_file(None, "-o", "json", "status", env=home).json
         self.assertEqual((status["handle"], status["roles"], status["not_after"]), ("duty-2", ["operator"], "2099-01-01T00:00:00Z"))
-        result = WORLD.poc_file(None, "setup", "duty-2.invite", cwd=WORLD.root, env=home, expect=1)
-        self.one_line(result, "already")
         listed = WORLD.poc("xa-coordinator", "-o", "json", "user", "list").json["users"]
         self.assertIn("duty-2", [user["handle"] for user in listed])
         text = WORLD.poc("xa-coordinator", "user", "list").out  # the same in words: person or service, roles, kinds
         self.assertRegex(text, r"(?m)^duty-2 +person +operator +technical +\S+")
+
+    def test_setup_again(self):
+        WORLD.poc("xa-coordinator", "user", "invite", "duty-21", "--role", "operator", cwd=WORLD.root)
+        conf, request = self.path("again/duty-21.conf"), self.path("duty-21.request")
+
+        def setup(invite="duty-21.invite", into=conf, **more):
+            return WORLD.poc_file(into, "-o", "json", "setup", invite, cwd=WORLD.root, **more)
+
+        def files():
+            return {name: self.read(name) for name in [request] + [os.path.join(self.path("again"), name)
+                                                                   for name in sorted(os.listdir(self.path("again")))]}
+        first, before = setup(), files()
+        second = setup()
+        self.assertEqual(second.json, first.json)
+        self.one_line(second, "set up by this invitation already: nothing to do")
+        self.assertIn(first.json["check_code"], WORLD.poc_file(conf, "setup", "duty-21.invite", cwd=WORLD.root).out)
+        # a setting that was changed since does not matter; other keys, another user, another invitation under the name do
+        with open(conf, "a", encoding="ascii") as out:
+            out.write("\n[directory]\nmax_age = 2d\n")
+        setup()
+        before[conf] = self.read(conf)
+        WORLD.poc("xa-coordinator", "user", "invite", "duty-22", "--role", "operator", cwd=WORLD.root)
+        self.one_line(setup("duty-22.invite", expect=1), conf, "exists already", "-c FILE")
+        self.assertFalse(os.path.exists(self.path("duty-22.request")))
+        self.one_line(setup(into=self.path("again/other.conf"), expect=1), "duty-21.request exists already")
+        os.unlink(self.path("duty-21.invite"))
+        WORLD.poc("xa-coordinator", "user", "invite", "duty-21", "--role", "reader", cwd=WORLD.root)
+        self.one_line(setup(expect=1), conf, "exists already")
+        os.unlink(self.path("duty-21.invite"))
+        WORLD.poc("xa-coordinator", "user", "invite", "duty-21", "--role", "operator", cwd=WORLD.root)
+        setup()
+        self.assertEqual(files(), before)
+        for name in ("duty-21.crt", "duty-21-reading.key"):
+            path = os.path.join(self.path("again"), name)
+            os.rename(path, path + "-away")
+            self.one_line(setup(expect=1), conf, "exists already")
+            os.rename(path + "-away", path)
 
     def test_what_must_be_asked(self):
         result = WORLD.poc("xa-coordinator", "user", "invite", "duty-4", expect=2)
@@ -165,6 +204,28 @@ class Joining(Writes):
             for dry in ([], ["-n"]):
                 self.one_line(WORLD.poc("xa-coordinator", *dry, "-y", "key", "new", *words, self.path("typed.key"), expect=2), expect)
         self.assertFalse(os.path.exists(self.path("typed.key")))
+
+    def test_key_new_leaves_nothing_behind(self):
+        """Unless it may be listed by now: then nothing else reads what is sent to it."""
+        path = self.path("desk.key")
+        new = ["key", "new", "--holder", "desk", "--kind", "technical", path]
+        self.one_line(WORLD.poc("xa-coordinator", "-q", *new, expect=2), "--yes")
+        self.assertFalse(os.path.exists(path))
+        stranger = self.path("stranger.key")
+        WORLD.poc("xa-coordinator", "key", "new", stranger)
+        WORLD.variant("xa-coordinator", "xa-forger", {("coordinator", "key"): stranger})
+        self.one_line(WORLD.poc("xa-forger", "-y", *new, expect=None), "U/XA")
+        self.assertFalse(os.path.exists(path))
+        with WORLD.settings(reload=False, log__checkpoint_interval="1h"):
+            WORLD.stop()
+            WORLD.start()
+            WORLD.poc("xb-coordinator", "-y", "-t", "1", "confirm", expect=None)
+            WORLD.poc("xa-coordinator", "-y", "-t", "1", *new, expect=3)  # no answer in time: it may be stored, and is
+        WORLD.stop()
+        WORLD.start()
+        self.assertTrue(os.path.exists(path))
+        listed = WORLD.poc("xa-coordinator", "-o", "json", "user", "list").json["reading_keys"]
+        self.assertIn("desk", [key["holder"] for key in listed])
 
     def test_request_of_another_state(self):
         WORLD.poc("xb-coordinator", "user", "invite", "duty-5", "--role", "reader", "--out", self.path("duty-5.invite"))
@@ -286,6 +347,22 @@ class Publishing(Writes):
         record["expires"] = "2001-01-01T00:00:00Z"
         result = WORLD.poc("xa-coordinator", "-y", "-q", "publish", self.write("expires.json", record), expect=1)
         self.one_line(result, "XA: expires: must lie ahead")
+
+    def test_near_types(self):
+        """A type of channel that is nearly a known one is published, and said; other words are nobody's business."""
+        record = WORLD.record("ad-coordinator", "AD")
+        channels = record["pocs"][0]["sections"][0]["content"]["channels"]
+        channels += [{"id": "x1", "type": "e-mail", "value": "desk@ad.example"}, {"id": "x2", "type": "tel", "value": "376 800"},
+                     {"id": "x3", "type": "xmpp", "value": "desk@ad.example"},
+                     {"id": "x4", "type": "telephone", "value": "800-CALL-AD", "source": "a list"}]
+        path = self.write("near.json", record)
+        result = WORLD.poc("ad-coordinator", "-n", "publish", path)
+        self.assertEqual([line.partition(" is of the type ")[2] for line in result.err.splitlines()],
+                         ['"e-mail", which programs do not know: "email"?', '"tel", which programs do not know: "phone"?', ""])
+        self.assertIn("poc: AD: the channel x1 of ", result.err)
+        remarks = WORLD.poc("ad-coordinator", "-o", "json", "-n", "publish", path).json["remarks"]
+        self.assertEqual([(each["code"], each["place"], each["channel"]) for each in remarks],
+                         [("near-type", "AD", "x1"), ("near-type", "AD", "x2")])
 
     def test_useless_drafts(self):
         """What the rules allow and nobody could use is told before it is signed."""

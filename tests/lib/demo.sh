@@ -3,7 +3,7 @@
 # with the public commands, which are printed as they run.
 set -eu
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
-DIR="" TEAMS=$ROOT/tests/data/contacts/national_teams.csv PORT=7437 WAIT=yes STOP=no
+DIR="" TEAMS=$ROOT/tests/data/contacts/national_teams.csv PORT=7437 WAIT=yes STOP=no BUILD=no
 
 usage() {
     cat <<'TEXT'
@@ -22,6 +22,7 @@ while [ $# -gt 0 ]; do
     --teams) TEAMS=${2:?--teams needs a value} && shift ;;
     --port) PORT=${2:?--port needs a value} && shift ;;
     --no-wait) WAIT=no ;;
+    --build) BUILD=yes ;; # ./dev gives it
     --stop) STOP=yes ;;
     -h | --help) usage && exit 0 ;;
     *) usage >&2 && exit 2 ;;
@@ -60,13 +61,16 @@ if [ $STOP = yes ]; then
     echo "stopped"
     exit 0
 fi
-[ -n "$DIR" ] || DIR=$(mktemp -d /tmp/pocd-demo-XXXXXX)
 [ -f "$TEAMS" ] || { echo "demo: $TEAMS: no such file" >&2 && exit 2; }
 TEAMS=$(readlink -f "$TEAMS")
-if [ -d "$DIR" ]; then
-    [ -z "$(ls -A "$DIR")" ] || { echo "demo: $DIR is not empty" >&2 && exit 2; }
-    rmdir "$DIR"
+if [ -d "$DIR" ] && [ -n "$(ls -A "$DIR")" ]; then
+    echo "demo: $DIR is not empty" >&2
+    exit 2
 fi
+# whatever was asked for wrongly has been said by now
+[ $BUILD = no ] || "$ROOT/dev" build
+[ -n "$DIR" ] || DIR=$(mktemp -d /tmp/pocd-demo-XXXXXX)
+[ ! -d "$DIR" ] || rmdir "$DIR"
 mkdir -p "$(dirname "$DIR")"
 DIR=$(readlink -f "$(dirname "$DIR")")/$(basename "$DIR")
 export PATH=$BIN/clients:$BIN/pocd:$PATH

@@ -662,6 +662,41 @@ static void test_sync(void **context)
 	poc_close(poc);
 }
 
+/* Who only reads is shown what changed; nothing of it is kept. */
+static void test_sync_by_a_slow_clock(void **context)
+{
+	struct house *h = *context;
+	struct client c;
+	struct poc_verdict head;
+	struct poc_record record;
+	struct seen seen = {0};
+
+	client_init(h, &c, "XA", "xa-reader");
+	c.options.now = START - 3600;
+	struct poc *poc = open_client(&c);
+	client_any_clock(poc);
+	good(poc, poc_sync(poc, see_change, &seen));
+	assert_non_null(strstr(seen.text, "R/XB 1 added\n"));
+	client_judge_head(poc, &head);
+	assert_in_range(head.clock_behind, 3600, 3700);
+	assert_in_range(head.judged, START, START + 100);
+	gives(poc, poc_lookup_offline(poc, "XB", &record), STATUS_UNREACHABLE, "no local copy");
+	poc_close(poc);
+	/* the folder is still one of a first contact; once a head is held, a clock before it is known without a server
+	 */
+	c.options.now = START;
+	poc = open_client(&c);
+	client_judge_head(poc, &head);
+	assert_int_equal(head.clock_behind, 0);
+	good(poc, poc_sync(poc, NULL, NULL));
+	poc_close(poc);
+	c.options.now = START - 7200;
+	poc = open_client(&c);
+	client_judge_head(poc, &head);
+	assert_in_range(head.clock_behind, 7200, 7300);
+	poc_close(poc);
+}
+
 static void test_meddled_copy(void **context)
 {
 	struct house *h = *context;
@@ -849,6 +884,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_no_state_dir, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_spoiled_answers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sync, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_sync_by_a_slow_clock, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_meddled_copy, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_submit, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_envelopes, setup, teardown),
