@@ -44,6 +44,7 @@ struct loop {
 	struct conn *conns, *graveyard;
 	struct conn *line_first, *line_last; /* whose next frame is a write; each is referenced */
 	struct event *turn;                  /* takes one of them */
+	struct event *burial;
 	atomic_uint load;
 	unsigned handshakes;
 	uint64_t now_ms;
@@ -353,7 +354,10 @@ void conn_unref(struct conn *conn)
 {
 	if (--conn->references > 0)
 		return;
-	/* callers up the stack may still look at it: freed at the next tick */
+	/* callers up the stack may still look at it: freed by an event of its own, and soon, for strangers can make
+	 * many */
+	if (conn->loop->graveyard == NULL)
+		event_active(conn->loop->burial, EV_TIMEOUT, 0);
 	conn->next = conn->loop->graveyard;
 	conn->loop->graveyard = conn;
 }
@@ -470,6 +474,13 @@ static void bury(struct loop *loop)
 	}
 }
 
+static void on_burial(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	bury(arg);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *loop = arg;
@@ -487,7 +498,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 	if (loop->ops->tick != NULL)
 		loop->ops->tick(loop);
-	bury(loop);
 }
 
 /* Events have the middle priority if nothing else is said; of the last one the base takes one at a time, then looks
@@ -524,8 +534,9 @@ struct loop *loop_create(const struct conn_ops *ops, void *ctx, const struct con
 		loop->mailbox = mailbox_create(loop->shared.base);
 		loop->ticker = event_new(loop->shared.base, -1, EV_PERSIST, on_tick, loop);
 		loop->turn = event_new(loop->shared.base, -1, 0, on_turn, loop);
+		loop->burial = event_new(loop->shared.base, -1, 0, on_burial, loop);
 	}
-	if (loop->mailbox == NULL || loop->ticker == NULL || loop->turn == NULL ||
+	if (loop->mailbox == NULL || loop->ticker == NULL || loop->turn == NULL || loop->burial == NULL ||
 	    event_priority_set(loop->turn, PRIORITY_TURN) != 0 || event_add(loop->ticker, &tick) != 0) {
 		loop_destroy(loop);
 		return NULL;
@@ -548,6 +559,8 @@ void loop_destroy(struct loop *loop)
 		event_free(loop->ticker);
 	if (loop->turn != NULL)
 		event_free(loop->turn);
+	if (loop->burial != NULL)
+		event_free(loop->burial);
 	if (loop->shared.base != NULL)
 		event_base_free(loop->shared.base);
 	free(loop);

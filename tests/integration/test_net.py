@@ -93,6 +93,14 @@ class Hostile(NetCase):
                     except OSError:
                         pass  # closed already
 
+    def test_many_strangers(self):
+        """Thousands that break off their handshake, one after the other, leave no memory behind."""
+        before = WORLD.proc("status", "RssAnon")
+        for number in range(3000):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", WORLD.port)) as stranger:
+                stranger.send(bytes(1 + number % 500))
+        self.assertLess(WORLD.proc("status", "RssAnon") - before, 32 * 1024 * (12 if SLOW > 1 else 1))
+
     def test_raw_after_tls(self):
         context = WORLD.context("xa-reader")
         with Bystander():
