@@ -313,6 +313,20 @@ static SSL_CTX *load_tls(const struct config *config, struct refusal *why)
 	return tls;
 }
 
+/* Time never goes back in the log: after a publication under a clock that was ahead it stands still until the clock has
+ * caught up, and meanwhile clients whose clock is right sign nothing. */
+static void look_at_clock(struct directory *directory)
+{
+	enum { BEHIND_MS = 10 * 1000 };
+	struct snapshot *snapshot = ledger_snapshot(directory_ledger(directory));
+	uint64_t now = clock_now_ms(NULL);
+
+	if (snapshot != NULL && now + BEHIND_MS < snapshot->time_ms)
+		diag(DIAG_ERROR, "clock.behind", "seconds", diag_number((snapshot->time_ms - now) / 1000), "than",
+		     "the last checkpoint", NULL);
+	snapshot_unref(snapshot);
+}
+
 static int open_directory(struct server *server, struct refusal *why)
 {
 	const struct config *config = &server->config;
@@ -342,7 +356,10 @@ static int open_directory(struct server *server, struct refusal *why)
 	    .grown = on_grown,
 	    .grown_ctx = server,
 	};
-	return directory_open(&options, &server->directory, why);
+	status = directory_open(&options, &server->directory, why);
+	if (status == 0)
+		look_at_clock(server->directory);
+	return status;
 }
 
 static int make_loops(struct server *server)

@@ -132,7 +132,7 @@ static int submit(struct cli *cli, struct poc *poc, const struct make_group *gro
 	}
 	if (maybe_stored) /* the key that it lists, and whatever else was made for it, is needed from now on */
 		made_finish(&cli->made, true);
-	if (status == 0 || status == STATUS_QUEUED) {
+	if (done.n > 0) {
 		tell_results(cli, &done, more);
 		cli->collecting = true; /* the document is out */
 	}
@@ -142,7 +142,7 @@ static int submit(struct cli *cli, struct poc *poc, const struct make_group *gro
 			    "try again"),
 			 group->owned[done.write].name.text, (unsigned long long)done.current_seq);
 	else if (status == STATUS_QUEUED)
-		cli_fail(cli, status, tr("stored, but not yet proven"));
+		cli_fail(cli, status, "%s", client_why(poc)->message);
 	else if (status != 0)
 		fail_refused(cli, poc, group, &done, status);
 	client_submitted_finish(&done);

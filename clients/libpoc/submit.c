@@ -181,8 +181,12 @@ int client_submit(struct poc *poc, const struct client_write *writes, size_t n, 
 		return refuse(&poc->why, STATUS_QUEUED, "", "stored, but not yet published");
 	connection_begin(poc);
 	status = prove(poc, out);
-	/* denied: who was dropped by this very change may not ask any more */
-	if (status == STATUS_UNREACHABLE || status == STATUS_BUSY || status == STATUS_DENIED)
-		return refuse(&poc->why, STATUS_QUEUED, "", "stored, but publication could not be verified yet");
-	return status;
+	if (status == 0 || status == STATUS_UNVERIFIED)
+		return status;
+	/* whatever else hinders (no network, a clock, who was dropped by this very change): it is stored all the same
+	 */
+	char reason[sizeof poc->why.message];
+	memcpy(reason, poc->why.message, sizeof reason);
+	return refuse(&poc->why, STATUS_QUEUED, "", "stored, but publication could not be verified yet: %.300s",
+		      reason);
 }

@@ -2,8 +2,9 @@
 import os
 import shutil
 import unittest
+import unittest.mock
 
-from harness import World, full_disk, main
+from harness import World, full_disk, main, shifted
 
 WORLD = None
 
@@ -80,6 +81,26 @@ class NeverBack(unittest.TestCase):
         # what was held is held still, and works offline
         self.assertEqual(WORLD.poc(reader, "-o", "json", "--offline", "status").json["checkpoint"]["size"], held)
         WORLD.poc(reader, "--offline", "lookup", "XB")
+
+
+class ServerClock(unittest.TestCase):
+    def test_ahead(self):
+        """What is stored under a server's clock that is a day ahead is called stored, not proven, and the reason is said; with its
+        clock right again the daemon says what has happened, and lookups go on.  (It stays a day ahead: the last test.)"""
+        signer, reader = WORLD.variant("xb-coordinator", "signer", {}), WORLD.variant("xb-reader", "lasting", {})
+        before = WORLD.poc(reader, "-o", "json", "lookup", "XB").json["verdict"]["checkpoint"]["size"]
+        WORLD.stop()
+        with unittest.mock.patch.dict(WORLD.env, shifted(86400)):
+            WORLD.start()
+        result = WORLD.poc(signer, "-y", "confirm", expect=8)
+        self.assertRegex(result.out, r"R/XB version \d+: stored 20\S+, not yet proven")
+        self.assertRegex(result.err, r"^poc: stored, but publication could not be verified yet: .*minutes in the future.*\n$")
+        WORLD.stop()
+        since = len(WORLD.log())
+        WORLD.start()
+        self.assertRegex(WORLD.log()[since:], r"clock\.behind seconds=86\d\d\d than=\"the last checkpoint\"")
+        result = WORLD.poc(reader, "-o", "json", "lookup", "XB", expect=7)
+        self.assertGreater(result.json["verdict"]["checkpoint"]["size"], before)
 
 
 if __name__ == "__main__":
