@@ -29,6 +29,11 @@ static const struct flag import_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag backup_flags[] = {
+    {"data", 'd', "DIR", "the data folder (default: data beside the configuration)"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct command state_commands[] = {
     {"enrol", "CC.enrol... --reference R", "list states in the register", 1, -1, enrol_flags, pocadm_cmd_state_enrol,
      NULL},
@@ -41,12 +46,17 @@ static const struct command commands[] = {
      pocadm_cmd_init, NULL},
     {"state", NULL, "states: enrol, list", 0, 0, NULL, NULL, state_commands},
     {"import", "FILE", "a list of teams into drafts, one a state", 1, 1, import_flags, pocadm_cmd_import, NULL},
-    {"check", "DIR", "recompute everything in a data folder that no daemon holds", 1, 1, NULL, pocadm_cmd_check, NULL},
+    {"check", "DIR|FILE", "recompute everything in a data folder that no daemon holds, or in a backup", 1, 1, NULL,
+     pocadm_cmd_check, NULL},
+    {"backup", "FILE", "the database in one file, also while the daemon runs; checked", 1, 1, backup_flags,
+     pocadm_cmd_backup, NULL},
+    {"restore", "FILE DIR", "make a data folder of a backup; checked", 2, 2, NULL, pocadm_cmd_restore, NULL},
     {"stats", "", "the server's counters", 0, 0, NULL, pocadm_cmd_stats, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
 int main(int argc, char **argv)
 {
-	return cli_main("pocadm", "The directory's staff: create, enrol, import, check.", commands, argc, argv);
+	return cli_main("pocadm", "The directory's staff: create, enrol, import, check, back up.", commands, argc,
+			argv);
 }

@@ -1,5 +1,6 @@
 /* ini: INI files, strictly: a line that is too long for the parser, an indented line, a key that nobody knows is an
- * error that names the line (inih by itself splits long lines and reads the rest as another key). */
+ * error that names the line (inih by itself splits long lines and reads the rest as another key).  A section may be
+ * taken up again further down: a key belongs to the heading last seen. */
 #ifndef POCD_BASE_INI_H
 #define POCD_BASE_INI_H
 

@@ -332,8 +332,8 @@ static const struct envelope *current(struct judging *j, enum name_kind kind, co
 	return c != NULL ? envelope_of(c) : ledger_version(j, &name);
 }
 
-/* What a version replaces.  Of U and R only name, seq and value are needed: stub is room for them. */
-static const struct envelope *replaced(struct judging *j, const struct envelope *next, struct envelope *stub)
+/* What a version replaces.  Of U and R only name, seq and value are needed: outline is room for these. */
+static const struct envelope *replaced(struct judging *j, const struct envelope *next, struct envelope *outline)
 {
 	const struct candidate *c = in_group(j, next->name.text, j->done);
 
@@ -341,11 +341,11 @@ static const struct envelope *replaced(struct judging *j, const struct envelope 
 		return envelope_of(c);
 	if (next->name.kind <= NAME_KEYS)
 		return ledger_version(j, &next->name);
-	*stub = (struct envelope){.name = next->name};
-	int status = ledger_current(j->changer->ledger, next->name.text, &stub->value, &stub->seq, NULL, NULL);
+	*outline = (struct envelope){.name = next->name};
+	int status = ledger_current(j->changer->ledger, next->name.text, &outline->value, &outline->seq, NULL, NULL);
 	if (status != 0 && status != STATUS_NOT_FOUND)
 		j->status = status;
-	return status == 0 ? stub : NULL;
+	return status == 0 ? outline : NULL;
 }
 
 static bool is_suspended(struct judging *j, const struct envelope *trust, const struct envelope *reg,
@@ -492,7 +492,7 @@ static int check_times(struct judging *j, const struct candidate *c)
 static int judge_item(struct judging *j, struct candidate *c)
 {
 	const struct envelope *next = envelope_of(c);
-	struct envelope stub;
+	struct envelope outline;
 	struct judge_facts facts = {.time = j->now};
 
 	facts.trust = current(j, NAME_TRUST, NULL, NULL);
@@ -501,7 +501,7 @@ static int judge_item(struct judging *j, struct candidate *c)
 		facts.keys = current(j, NAME_KEYS, next->name.state, NULL);
 	if (next->name.kind == NAME_RECORD && next->name.unit[0] != '\0')
 		facts.unit_users = current(j, NAME_USERS, next->name.state, next->name.unit);
-	facts.prev = replaced(j, next, &stub);
+	facts.prev = replaced(j, next, &outline);
 	if (facts.trust != NULL && facts.reg != NULL && next->name.kind >= NAME_USERS)
 		facts.suspended = is_suspended(j, facts.trust, facts.reg, facts.keys, next->name.state);
 	if (j->status != 0)

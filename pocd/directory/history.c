@@ -115,7 +115,7 @@ static int judge_version(struct replay *r, const struct envelope *next, const st
 {
 	const struct name *name = &next->name;
 	const struct change *known = changes_find(&r->names, &leaf->key);
-	struct envelope stub = {.name = *name};
+	struct envelope outline = {.name = *name};
 	struct judge_facts facts = {.trust = version(r, NAME_TRUST, NULL, NULL),
 				    .reg = version(r, NAME_REGISTER, NULL, NULL),
 				    .time = (int64_t)(leaf->time_ms / 1000)};
@@ -125,11 +125,11 @@ static int judge_version(struct replay *r, const struct envelope *next, const st
 	if (name->kind == NAME_RECORD && name->unit[0] != '\0')
 		facts.unit_users = version(r, NAME_USERS, name->state, name->unit);
 	if (known != NULL) {
-		stub.seq = known->seq;
-		stub.value = known->value;
+		outline.seq = known->seq;
+		outline.value = known->value;
 		facts.prev = r->envelopes[known - r->names.items];
 		if (facts.prev == NULL)
-			facts.prev = &stub;
+			facts.prev = &outline;
 	}
 	if (facts.trust != NULL && facts.reg != NULL && name->kind >= NAME_USERS)
 		facts.suspended = is_suspended(r, &facts, name->state);

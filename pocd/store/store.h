@@ -125,12 +125,19 @@ struct store_lmdb_options {
 	unsigned max_readers; /* default 126 */
 	int create;           /* 1: the folder must not hold a database yet; 0: it must */
 	int read_only;
+	int single_file; /* path is a data file by itself, as store_lmdb_copy writes it: read_only too; not locked */
 };
 
 /* Opens the database.  Checks the data file's size and meta pages before LMDB maps it, takes an exclusive lock on the
  * folder (a second opener gets STATUS_BUSY, unless read_only), and refuses what is damaged or foreign
  * (STATUS_DAMAGED with *why saying what). */
 int store_lmdb_open(const struct store_lmdb_options *options, struct store **out, struct refusal *why);
+
+/* Copies what a folder's database holds, as one commit left it and without free pages, to a file that is open for
+ * writing; also while a daemon writes to it, which meanwhile uses no page again that was freed.  Nothing is synced.  0,
+ * or STATUS_NOT_FOUND, STATUS_BUSY, STATUS_DAMAGED, STATUS_STORAGE, STATUS_IO with *why.  Call it while the process has
+ * one thread. */
+int store_lmdb_copy(const char *folder, int fd, struct refusal *why);
 
 struct store *store_mem_create(void); /* NULL when out of memory */
 

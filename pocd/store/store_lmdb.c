@@ -422,7 +422,8 @@ static int open_env(struct store_lmdb *lmdb, const struct store_lmdb_options *op
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	size_t map = options->map_size > 0 ? (options->map_size + page - 1) / page * page : DEFAULT_MAP_SIZE;
-	unsigned flags = MDB_NOTLS | (options->read_only ? MDB_RDONLY | MDB_NOLOCK : 0);
+	unsigned flags =
+	    MDB_NOTLS | (options->read_only ? MDB_RDONLY | MDB_NOLOCK : 0) | (options->single_file ? MDB_NOSUBDIR : 0);
 	unsigned readers = options->max_readers > 0 ? options->max_readers : 126;
 	MDB_stat stat;
 	int rc = mdb_env_create(&lmdb->env);
@@ -568,6 +569,11 @@ static int check_counts(struct store *store, struct refusal *why)
 			   : refuse(why, STATUS_DAMAGED, "store", "the database is damaged: the key counts are gone");
 }
 
+static void data_file(const struct store_lmdb_options *options, char out[4200])
+{
+	snprintf(out, 4200, "%s%s", options->path, options->single_file ? "" : "/data.mdb");
+}
+
 struct probed {
 	const struct store_lmdb_options *options;
 	int lock_fd;
@@ -582,10 +588,11 @@ static int probe(void *ctx, struct refusal *why)
 	char file[4200];
 
 	/* the lock is the parent's: were the child to hold it as well, a killed parent could not start again at once */
-	close(probed->lock_fd);
+	if (probed->lock_fd >= 0)
+		close(probed->lock_fd);
 	options.read_only = 1;
 	options.create = 0;
-	snprintf(file, sizeof file, "%s/data.mdb", options.path);
+	data_file(&options, file);
 	int status = lmdb_pages_check(file, why);
 	if (status != 0)
 		return status;
@@ -628,13 +635,13 @@ int store_lmdb_open(const struct store_lmdb_options *options, struct store **out
 	*out = NULL;
 	if (strlen(options->path) > 4000)
 		return refuse(why, STATUS_INVALID, "store", "path too long");
-	snprintf(file, sizeof file, "%s/data.mdb", options->path);
+	data_file(options, file);
 	int status = prepare_folder(options, file, why);
 	if (status != 0)
 		return status;
 	/* locked before it is read: nobody writes while the child looks */
-	int lock_fd = lock_folder(options, why);
-	if (lock_fd < 0)
+	int lock_fd = options->single_file ? -1 : lock_folder(options, why);
+	if (lock_fd < 0 && !options->single_file)
 		return why != NULL ? why->code : STATUS_BUSY;
 	if (!options->create)
 		status = lmdb_file_check(file, why);
@@ -642,7 +649,8 @@ int store_lmdb_open(const struct store_lmdb_options *options, struct store **out
 	if (!options->create && status == 0)
 		status = lmdb_file_probe(probe, &probed, probe_seconds(file), why);
 	if (status != 0) {
-		close(lock_fd);
+		if (lock_fd >= 0)
+			close(lock_fd);
 		return status;
 	}
 	status = open_raw(options, lock_fd, &lmdb, why);
@@ -659,4 +667,56 @@ int store_lmdb_open(const struct store_lmdb_options *options, struct store **out
 	}
 	*out = &lmdb->base;
 	return 0;
+}
+
+/* ---- Copying */
+
+struct copying {
+	const char *folder;
+	int fd;
+	bool locked; /* by us: no daemon writes */
+};
+
+/* Runs in a child, for a damaged file can crash LMDB. */
+static int copy(void *ctx, struct refusal *why)
+{
+	const struct copying *c = ctx;
+	MDB_env *env;
+	int rc = mdb_env_create(&env);
+
+	if (rc != 0)
+		return refuse(why, status_of(rc), "store", "%s", mdb_strerror(rc));
+	/* beside a daemon as one of its readers, whose pages stay while it reads */
+	rc = mdb_env_open(env, c->folder, MDB_RDONLY | MDB_NOTLS | (c->locked ? MDB_NOLOCK : 0), 0600);
+	if (rc == 0)
+		rc = mdb_env_copyfd2(env, c->fd, MDB_CP_COMPACT);
+	mdb_env_close(env);
+	return rc == 0 ? 0 : refuse(why, status_of(rc), "store", "%s: %s", c->folder, mdb_strerror(rc));
+}
+
+int store_lmdb_copy(const char *folder, int fd, struct refusal *why)
+{
+	enum { SLOWER = 8 }; /* than reading */
+	const struct store_lmdb_options options = {.path = folder, .read_only = 1};
+	struct refusal busy = {0};
+	char file[4200];
+
+	if (strlen(folder) > 4000)
+		return refuse(why, STATUS_INVALID, "store", "path too long");
+	data_file(&options, file);
+	int status = prepare_folder(&options, file, why);
+	if (status != 0)
+		return status;
+	int lock_fd = lock_folder(&options, &busy);
+	if (lock_fd < 0 && busy.code != STATUS_BUSY)
+		return refuse(why, busy.code, "store", "%s", busy.message);
+	struct copying copying = {folder, fd, lock_fd >= 0};
+	/* a daemon's meta pages may be read half written; it has looked at them itself */
+	if (lock_fd >= 0)
+		status = lmdb_file_check(file, why);
+	if (status == 0)
+		status = lmdb_file_probe(copy, &copying, SLOWER * probe_seconds(file), why);
+	if (lock_fd >= 0)
+		close(lock_fd);
+	return status;
 }

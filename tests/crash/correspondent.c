@@ -14,20 +14,17 @@
  * HASH is SHA-256 of the envelope, ID the notice's.  What was not answered is posted again until it is; what was is
  * posted again now and then, and must get its first answer.  SIGTERM ends after all is answered and every feed is read.
  */
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "clients/libpoc/notice.h"
 #include "proto/keys/keystore_open.h"
 #include "proto/wire/prescan.h"
+#include "tests/crash/journal.h"
 
 enum { PARTIES_MAX = 32, KEPT = 16, PAUSE_MS = 5, REPEAT_EVERY = 8, THREAD_LENGTH = 3, TIMEOUT_MS = 10000 };
 
@@ -54,49 +51,11 @@ struct party {
 	struct notice **arrived;
 };
 
-static const char *folder;
 static char address[100], directory_id[65], server_pin[65];
-static int log_fd;
 static struct party parties[PARTIES_MAX];
 static size_t n_parties;
-static atomic_bool stop, all_read;
+static atomic_bool all_read;
 static atomic_uint sending;
-
-static void must(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "correspondent: %s\n", what);
-	exit(1);
-}
-
-static unsigned long long nanoseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned long long)now.tv_sec * 1000000000ull + (unsigned long long)now.tv_nsec;
-}
-
-static void pause_ms(long ms)
-{
-	const struct timespec time = {.tv_nsec = ms * 1000000};
-
-	nanosleep(&time, NULL);
-}
-
-/* One write a call, so that lines of several threads do not mix. */
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void say(const char *format, ...)
-{
-	char text[1000];
-	va_list args;
-
-	va_start(args, format);
-	const int n = vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	must(n > 0 && n < (int)sizeof text && write(log_fd, text, (size_t)n) == n, "the log cannot be written");
-}
 
 struct words {
 	char hash[65], id[NOTICE_ID_TEXT];
@@ -296,7 +255,7 @@ static void *send_on(void *ctx)
 {
 	struct party *party = ctx;
 
-	while (!atomic_load(&stop)) {
+	while (!atomic_load(&journal_stop)) {
 		deliver(party, write_letter(party));
 		if (party->made % REPEAT_EVERY == 0)
 			deliver(party, &party->kept[(party->made * 7u) % KEPT % party->made]);
@@ -369,7 +328,7 @@ static void *receive_on(void *ctx)
 	bool last = false;
 
 	for (;;) {
-		const bool over = atomic_load(&stop) && atomic_load(&sending) == 0;
+		const bool over = atomic_load(&journal_stop) && atomic_load(&sending) == 0;
 		const bool any = read_feed(party);
 		for (size_t i = 0; i < party->n_arrived; i++) {
 			const struct notice *notice = party->arrived[i];
@@ -398,10 +357,10 @@ static void open_party(struct party *party, const char *role, const char *code)
 	party->sends = strcmp(role, "sender") == 0;
 	snprintf(party->desk.place, sizeof party->desk.place, "%s", code);
 	party->desk.kind = POC__POC_KIND__POC_KIND_TECHNICAL;
-	snprintf(certificate, sizeof certificate, "%s/%s-operator.crt", folder, code);
-	snprintf(key, sizeof key, "%s/%s-operator.key", folder, code);
-	snprintf(reading, sizeof reading, "%s/%s-reading.key", folder, code);
-	snprintf(held, sizeof held, "%s/%s-held", folder, code);
+	snprintf(certificate, sizeof certificate, "%s/%s-operator.crt", journal_folder, code);
+	snprintf(key, sizeof key, "%s/%s-operator.key", journal_folder, code);
+	snprintf(reading, sizeof reading, "%s/%s-reading.key", journal_folder, code);
+	snprintf(held, sizeof held, "%s/%s-held", journal_folder, code);
 	const struct poc_options options = {.servers = address,
 					    .server_pin = server_pin,
 					    .directory_id = directory_id,
@@ -423,16 +382,6 @@ static void close_party(struct party *party)
 	poc_close(party->poc);
 }
 
-static FILE *open_list(const char *name)
-{
-	char path[4200];
-
-	snprintf(path, sizeof path, "%s/%s", folder, name);
-	FILE *file = fopen(path, "re");
-	must(file != NULL, path);
-	return file;
-}
-
 /* Senders first, then receivers. */
 static void open_parties(void)
 {
@@ -448,19 +397,6 @@ static void open_parties(void)
 	must(n_parties > 1 && parties[0].sends && !parties[n_parties - 1].sends, "correspondents");
 }
 
-static void wait_for_end(void)
-{
-	sigset_t signals;
-	int number;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	puts("writing");
-	fflush(stdout);
-	sigwait(&signals, &number);
-	atomic_store(&stop, true);
-}
-
 static void join(bool senders)
 {
 	for (size_t i = 0; i < n_parties; i++) {
@@ -471,19 +407,8 @@ static void join(bool senders)
 
 int main(int argc, char **argv)
 {
-	sigset_t signals;
-
-	if (argc != 3) {
-		fputs("usage: correspondent DIR LOG\n", stderr);
+	if (!journal_begin(argc, argv))
 		return 2;
-	}
-	folder = argv[1];
-	log_fd = open(argv[2], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	must(log_fd >= 0, argv[2]);
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before the threads, which inherit it */
 	open_parties();
 	for (size_t i = 0; i < n_parties; i++)
 		atomic_fetch_add(&sending, parties[i].sends);
@@ -491,12 +416,12 @@ int main(int argc, char **argv)
 		must(pthread_create(&parties[i].thread, NULL, parties[i].sends ? send_on : receive_on, &parties[i]) ==
 			 0,
 		     "a thread cannot start");
-	wait_for_end();
+	journal_wait();
 	join(false);
 	atomic_store(&all_read, true);
 	join(true);
 	for (size_t i = 0; i < n_parties; i++)
 		close_party(&parties[i]);
-	close(log_fd);
+	journal_end();
 	return 0;
 }

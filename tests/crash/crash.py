@@ -16,6 +16,7 @@ SHIM = os.path.join(BUILD, "tests/crash/libdisk.so")
 # a sanitizer wants to be the first of all libraries, and can do without
 SHIMMED = {"LD_PRELOAD": SHIM, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
 STATES, WRITERS = 250, 8
+TERM, KILL = signal.SIGTERM, signal.SIGKILL
 READER = "AI"  # the state of reader.conf, which has no writer
 
 
@@ -253,6 +254,12 @@ class World:
         if status != 0:
             raise AssertionError(f"the writers ended with {status}: {err}")
 
+    def drop_writers(self):
+        """Ends the writers where they stand."""
+        writers, self.writers = self.writers, None
+        writers.kill()
+        self.reap(writers)
+
     def wait_acks(self, more=1, seconds=10):
         """Waits until so many more writes are acknowledged."""
         wanted, end = len(self.log.read().acknowledged()) + more, time.monotonic() + seconds * SLOW
@@ -281,6 +288,36 @@ class World:
     def faults(self, facts):
         return judge(self.log.read(), facts, self.first, self.least, (f"R/{READER}",))
 
+    # --- for controls of the judge ---
+
+    def storm(self, rounds):
+        """Some honest kills."""
+        for _ in range(rounds):
+            self.start()
+            self.wait_acks(40, seconds=30)
+            self.end(KILL)
+            self.judge()
+
+    def honest(self):
+        """A whole round from the beginning to the end; its facts."""
+        self.fresh()
+        self.write()
+        self.storm(2)
+        self.start()
+        self.finish_writing()
+        self.end(TERM)
+        return self.judge(since=0)
+
+    def go_back(self):
+        """An older folder takes the place of the newest, as if a commit had been lost or a copy restored; the writers go on."""
+        self.fresh()
+        self.write()
+        self.storm(1)
+        shutil.copytree(self.path("data"), self.path("older"))
+        self.storm(1)
+        shutil.rmtree(self.path("data"))
+        shutil.move(self.path("older"), self.path("data"))
+
     def judge_end(self):
         """After everything has come to an end."""
         if self.log.refused:
@@ -293,6 +330,3 @@ class World:
     def log_text(self):
         with open(self.path("pocd.log"), encoding="utf-8", errors="replace") as log:
             return log.read()
-
-
-TERM, KILL = signal.SIGTERM, signal.SIGKILL

@@ -1,41 +1,23 @@
 #!/usr/bin/python3
 """The storm's judge can fail: each way of losing, doubling or halving a write, of inventing one, and of going back is caught."""
 import copy
-import shutil
 import time
 import unittest
 
-from crash import KILL, SLOW, TERM, World, judge
+from crash import SLOW, TERM, World, judge
 
 WORLD = None
 
 
 def setUpModule():
-    """A world after some honest kills."""
     global WORLD
     WORLD = World(states=20)
     unittest.addModuleCleanup(WORLD.__exit__, None, None, None)
 
 
-def storm(rounds, acks=40):
-    for _ in range(rounds):
-        WORLD.start()
-        WORLD.wait_acks(acks)
-        WORLD.end(KILL)
-        WORLD.judge()
-
-
 class Folder(unittest.TestCase):
-    """An older folder in the place of the newest: what a lost commit, or a restored copy, looks like."""
-
     def test_older_copy(self):
-        WORLD.fresh()
-        WORLD.write()
-        storm(2)
-        shutil.copytree(WORLD.path("data"), WORLD.path("older"))
-        storm(1)
-        shutil.rmtree(WORLD.path("data"))
-        shutil.move(WORLD.path("older"), WORLD.path("data"))
+        WORLD.go_back()
         with self.assertRaisesRegex(AssertionError, "was acknowledged and is lost"):
             WORLD.judge()
         with self.assertRaisesRegex(AssertionError, "the log went back"):
@@ -46,9 +28,7 @@ class Folder(unittest.TestCase):
             time.sleep(0.05)
         self.assertTrue(any("a reader" in fault for fault in WORLD.log.faults), "the client took the older head")
         WORLD.end(TERM)
-        WORLD.writers.kill()
-        WORLD.reap(WORLD.writers)
-        WORLD.writers = None
+        WORLD.drop_writers()
 
 
 class Judge(unittest.TestCase):
@@ -56,13 +36,7 @@ class Judge(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        WORLD.fresh()
-        WORLD.write()
-        storm(2)
-        WORLD.start()
-        WORLD.finish_writing()
-        WORLD.end(TERM)
-        cls.facts = WORLD.judge(since=0)
+        cls.facts = WORLD.honest()
 
     def setUp(self):
         self.log, self.seen = copy.deepcopy(WORLD.log), copy.deepcopy(self.facts)

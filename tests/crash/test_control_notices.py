@@ -2,10 +2,9 @@
 """The judge of the notices' storm can fail: each way of losing, doubling, halving, moving or inventing a notice or a receipt, and of
 going back, is caught."""
 import copy
-import shutil
 import unittest
 
-from crash import KILL, TERM
+from crash import TERM
 from notices import NoticeWorld, judge
 
 WORLD = None
@@ -17,28 +16,10 @@ def setUpModule():
     unittest.addModuleCleanup(WORLD.__exit__, None, None, None)
 
 
-def storm(rounds, acks=40):
-    """Some honest kills."""
-    for _ in range(rounds):
-        WORLD.start()
-        WORLD.wait_acks(acks, seconds=30)
-        WORLD.end(KILL)
-        WORLD.judge()
-
-
 class Folder(unittest.TestCase):
     def test_older_copy(self):
-        """What a lost commit looks like."""
-        WORLD.fresh()
-        WORLD.write()
-        storm(1)
-        shutil.copytree(WORLD.path("data"), WORLD.path("older"))
-        storm(1)
-        WORLD.writers.kill()
-        WORLD.reap(WORLD.writers)
-        WORLD.writers = None
-        shutil.rmtree(WORLD.path("data"))
-        shutil.move(WORLD.path("older"), WORLD.path("data"))
+        WORLD.go_back()
+        WORLD.drop_writers()
         for words in ("was acknowledged and is lost", "was seen and is lost", "the log went back"):
             with self.assertRaisesRegex(AssertionError, words):
                 faults = WORLD.faults(WORLD.facts())
@@ -50,13 +31,7 @@ class Judge(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        WORLD.fresh()
-        WORLD.write()
-        storm(2)
-        WORLD.start()
-        WORLD.finish_writing()
-        WORLD.end(TERM)
-        cls.facts = WORLD.judge(since=0)
+        cls.facts = WORLD.honest()
         WORLD.judge_end()
 
     def setUp(self):

@@ -11,23 +11,19 @@
  * A group that was not acknowledged is sent again until it is, whatever happens to the server meanwhile; one that was
  * is sent again now and then, and must get its first answer.  SIGTERM ends after all that is under way is acknowledged.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "clients/libpoc/client.h"
 #include "clients/libpoc/transport.h"
 #include "proto/keys/keystore_file.h"
 #include "proto/keys/keystore_open.h"
 #include "proto/wire/prescan.h"
+#include "tests/crash/journal.h"
 #include "tests/lib/world.h"
 
 enum { WRITERS_MAX = 32, GROUP_MAX = 2, KEPT = 32, CALL_MS = 10000, PAUSE_MS = 5, BUNDLE_EVERY = 4, REPEAT_EVERY = 8 };
@@ -53,46 +49,7 @@ struct writer {
 	struct group kept[KEPT];
 };
 
-static const char *folder;
 static char address[100], directory_id[65], server_pin[65], reader_state[3];
-static int log_fd;
-static atomic_bool stop;
-
-static void must(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "writer: %s\n", what);
-	exit(1);
-}
-
-static unsigned long long nanoseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned long long)now.tv_sec * 1000000000ull + (unsigned long long)now.tv_nsec;
-}
-
-static void pause_ms(long ms)
-{
-	struct timespec time = {.tv_nsec = ms * 1000000};
-
-	nanosleep(&time, NULL);
-}
-
-/* One write a call, so that lines of several threads do not mix. */
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void say(const char *format, ...)
-{
-	char text[1000];
-	va_list args;
-
-	va_start(args, format);
-	int n = vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	must(n > 0 && n < (int)sizeof text && write(log_fd, text, (size_t)n) == n, "the log cannot be written");
-}
 
 /* ---- Making groups */
 
@@ -296,7 +253,7 @@ static void *write_on(void *ctx)
 {
 	struct writer *writer = ctx;
 
-	while (!atomic_load(&stop)) {
+	while (!atomic_load(&journal_stop)) {
 		unsigned turn = writer->made;
 		deliver(writer, make_group(writer), turn % 2 == 0);
 		if (turn % REPEAT_EVERY == REPEAT_EVERY - 1)
@@ -315,9 +272,9 @@ static struct poc *open_reader(void)
 	char certificate[4200], key[4200], state[4200], message[400];
 	struct poc *poc;
 
-	snprintf(certificate, sizeof certificate, "%s/reader.crt", folder);
-	snprintf(key, sizeof key, "%s/reader.key", folder);
-	snprintf(state, sizeof state, "%s/state", folder);
+	snprintf(certificate, sizeof certificate, "%s/reader.crt", journal_folder);
+	snprintf(key, sizeof key, "%s/reader.key", journal_folder);
+	snprintf(state, sizeof state, "%s/state", journal_folder);
 	struct poc_options options = {.servers = address,
 				      .server_pin = server_pin,
 				      .directory_id = directory_id,
@@ -335,7 +292,7 @@ static void *follow(void *ctx)
 	uint64_t size = 0;
 
 	(void)ctx;
-	while (!atomic_load(&stop)) {
+	while (!atomic_load(&journal_stop)) {
 		struct poc_facts facts;
 		int status = poc_connect(poc);
 		if (status == 0 && poc_facts(poc, &facts) == 0) {
@@ -382,13 +339,13 @@ static void make_writer(struct writer *writer, const char *line)
 	state->record.seq = record_seq;
 	must(hash_from_hex(users, &state->users.value) == 0 && hash_from_hex(record, &state->record.value) == 0,
 	     "writers");
-	snprintf(path, sizeof path, "%s/%s.key", folder, code);
+	snprintf(path, sizeof path, "%s/%s.key", journal_folder, code);
 	state->coordinator = open_key(path);
 	state->reader = keystore_ephemeral(KEY_ED25519);
 	state->operator_ = keystore_ephemeral(KEY_P256);
 	state->alert = keystore_ephemeral(KEY_ED25519);
 	state->reading = keystore_ephemeral(KEY_P384);
-	snprintf(path, sizeof path, "%s/%s.crt", folder, code);
+	snprintf(path, sizeof path, "%s/%s.crt", journal_folder, code);
 	must(transport_context_create(path, state->coordinator, &writer->context, &why) == 0, why.message);
 	writer->world = world;
 	writer->state = state;
@@ -411,16 +368,6 @@ static void free_writer(struct writer *writer)
 	free(writer->world);
 }
 
-static FILE *open_list(const char *name)
-{
-	char path[4200];
-
-	snprintf(path, sizeof path, "%s/%s", folder, name);
-	FILE *file = fopen(path, "re");
-	must(file != NULL, path);
-	return file;
-}
-
 static size_t make_writers(struct writer *writers)
 {
 	char line[400];
@@ -436,47 +383,23 @@ static size_t make_writers(struct writer *writers)
 	return n;
 }
 
-static void wait_for_end(void)
-{
-	sigset_t signals;
-	int number;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	puts("writing");
-	fflush(stdout);
-	sigwait(&signals, &number);
-	atomic_store(&stop, true);
-}
-
 int main(int argc, char **argv)
 {
 	static struct writer writers[WRITERS_MAX];
 	pthread_t follower;
-	sigset_t signals;
 
-	if (argc != 3) {
-		fputs("usage: writer DIR LOG\n", stderr);
+	if (!journal_begin(argc, argv))
 		return 2;
-	}
-	folder = argv[1];
-	log_fd = open(argv[2], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	must(log_fd >= 0, argv[2]);
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before the threads, which inherit it */
 	size_t n = make_writers(writers);
 	must(pthread_create(&follower, NULL, follow, NULL) == 0, "a thread cannot start");
 	for (size_t i = 0; i < n; i++)
 		must(pthread_create(&writers[i].thread, NULL, write_on, &writers[i]) == 0, "a thread cannot start");
-	wait_for_end();
+	journal_wait();
 	for (size_t i = 0; i < n; i++) {
 		pthread_join(writers[i].thread, NULL);
 		free_writer(&writers[i]);
 	}
 	pthread_join(follower, NULL);
-	close(log_fd);
+	journal_end();
 	return 0;
 }

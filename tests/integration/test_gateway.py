@@ -5,18 +5,15 @@ import http.server
 import json
 import os
 import re
-import shutil
 import stat
-import tempfile
 import threading
 import unittest
 import urllib.parse
 
 from harness import BUILD, POC, ROOT, World, main, run
+from unit_file import UnitFile
 
 GATEWAY = os.path.join(ROOT, "clients/gateway")
-UNIT = os.path.join(BUILD, "clients/gateway/poc-watch@.service")
-EXPOSURE_MAX = 2.0  # of systemd-analyze security: it needs the network
 SECRET = "the-words-of-the-notice"
 
 
@@ -138,26 +135,9 @@ class Gateway(unittest.TestCase):
         self.assertEqual(len([ticket for ticket in tracker.tickets.values() if notice in ticket["Subject"]]), 1)
 
 
-@unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not installed")
-class Unit(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="poc-unit-")
-        self.addCleanup(shutil.rmtree, self.folder)
-        with open(UNIT, encoding="utf-8") as file:
-            text = file.read()
-        self.unit = os.path.join(self.folder, "poc-watch@mail.service")
-        with open(self.unit, "w", encoding="utf-8") as out:  # the program need not be installed
-            out.write(re.sub("(?m)^ExecStart=[^ ]*", "ExecStart=" + POC, text))
-
-    def test_verify(self):
-        answer = run("systemd-analyze", "verify", "--man=no", self.unit, expect=None)
-        self.assertEqual([line for line in (answer.out + answer.err).splitlines() if "poc-watch" in line], [], answer)
-
-    def test_exposure(self):
-        answer = run("systemd-analyze", "security", "--offline=true", self.unit, expect=None)
-        level = re.search(r"Overall exposure level for poc-watch@mail\.service: ([0-9.]+)", answer.out)
-        self.assertIsNotNone(level, answer)
-        self.assertLessEqual(float(level.group(1)), EXPOSURE_MAX)
+class Unit(UnitFile, unittest.TestCase):
+    SOURCE, NAME, PROGRAM = os.path.join(BUILD, "clients/gateway/poc-watch@.service"), "poc-watch@mail.service", POC
+    EXPOSURE_MAX = 2.0  # it needs the network
 
 
 if __name__ == "__main__":

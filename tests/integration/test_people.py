@@ -245,7 +245,7 @@ class Files(People):
         result = WORLD.pocadm("check", WORLD.root + "/none", expect=5)
         self.one_line(result, "No such file", program="pocadm")
         result = WORLD.pocadm("check", text, expect=2)
-        self.one_line(result, "shopping.txt is not a data folder", "poc verify", program="pocadm")
+        self.one_line(result, "shopping.txt is no backup of pocadm", "poc verify", program="pocadm")
 
     def test_fingerprint_of_a_certificate(self):
         cert, key = WORLD.key_files("xa-reader")

@@ -436,6 +436,15 @@ class Offline(unittest.TestCase):
         self.assertIn("brought up to date in passing", result.err)
         self.assertNotIn("passing", WORLD.poc(name, "-v", "lookup", "XB").err)
         self.assertIn("passing", WORLD.poc(name, "-v", "lookup", "XB", env=shifted(3700)).err)
+        # search is of the copy: what was published a moment ago is in it
+        record = WORLD.record("ad-coordinator", "AD")
+        record["pocs"][0]["sections"][0]["content"]["descriptions"] = [{"lang": "en", "text": "Heron watch"}]
+        path = os.path.join(WORLD.root, "heron.json")
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump(record, out)
+        self.assertIn("nothing found", WORLD.poc(name, "search", "heron").err)
+        WORLD.poc("ad-coordinator", "-y", "publish", path)
+        self.assertIn("AD ", WORLD.poc(name, "search", "heron").out)
         self.first(WORLD.poc(name, "--offline", "lookup", "XB"), r"\d+ (s|min)")
 
     def test_status(self):

@@ -2,20 +2,17 @@
 unit is right and as closed as it should be, where systemd-analyze is at hand."""
 import contextlib
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import unittest
 
-from harness import BUILD, POCD, ROOT, World, main, run
+from harness import BUILD, POCD, ROOT, World, main
+from unit_file import UnitFile
 
-EXPOSURE_MAX = 0.5  # of systemd-analyze security
 SHIM = os.path.join(BUILD, "tests/crash/libdisk.so")
 ASAN = "ASAN_OPTIONS=" + os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-UNIT, SOCKET = os.path.join(BUILD, "pocd/systemd/pocd.service"), os.path.join(ROOT, "pocd/systemd/pocd.socket")
 
 
 def empty_network():
@@ -100,28 +97,9 @@ class Activation(unittest.TestCase):
             self.assertRaises(TimeoutError, listener.recv, 100)
 
 
-@unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not installed")
-class Unit(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="pocd-unit-")
-        self.addCleanup(shutil.rmtree, self.folder)
-        with open(UNIT, encoding="utf-8") as file:
-            text = file.read()
-        self.unit = os.path.join(self.folder, "pocd.service")
-        with open(self.unit, "w", encoding="utf-8") as out:  # the program need not be installed
-            out.write(re.sub("(?m)^ExecStart=[^ ]*", "ExecStart=" + POCD, text))
-        shutil.copy(SOCKET, self.folder)
-
-    def test_verify(self):
-        answer = run("systemd-analyze", "verify", "--man=no", self.unit, os.path.join(self.folder, "pocd.socket"), expect=None)
-        ours = [line for line in (answer.out + answer.err).splitlines() if "pocd" in line]
-        self.assertEqual(ours, [], answer)
-
-    def test_exposure(self):
-        answer = run("systemd-analyze", "security", "--offline=true", self.unit, expect=None)
-        level = re.search(r"Overall exposure level for pocd\.service: ([0-9.]+)", answer.out)
-        self.assertIsNotNone(level, answer)
-        self.assertLessEqual(float(level.group(1)), EXPOSURE_MAX)
+class Unit(UnitFile, unittest.TestCase):
+    SOURCE, NAME, PROGRAM, EXPOSURE_MAX = os.path.join(BUILD, "pocd/systemd/pocd.service"), "pocd.service", POCD, 0.5
+    BESIDE = [os.path.join(ROOT, "pocd/systemd/pocd.socket")]
 
 
 if __name__ == "__main__":

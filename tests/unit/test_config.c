@@ -162,6 +162,23 @@ static void test_refused(void **state)
 	}
 }
 
+/* A section is one, however often its heading stands. */
+static void test_section_again(void **state)
+{
+	static struct config config;
+	struct refusal why = {0};
+
+	(void)state;
+	write_file(needed, "[limits]\nidle_time = 7s\n[store]\nquota = 2M\n[limits]\nconnections = 9\n");
+	if (config_read(path, &config, &why) != 0)
+		fail_msg("%s", why.message);
+	assert_int_equal(config.conn.idle_ms, 7000);
+	assert_int_equal(config.connections, 9);
+	write_file(needed, "[limits]\nidle_time = 7s\n[store]\nquota = 2M\n[limits]\nidle_time = 7s\n");
+	assert_int_equal(config_read(path, &config, &why), STATUS_INVALID);
+	assert_non_null(strstr(why.message, "line 13: limits.idle_time: given a second time"));
+}
+
 static void test_log_keys(void **state)
 {
 	static const char before[] = "[server]\ncert = a\nkey = b\n[store]\npath = c\n";
@@ -339,10 +356,9 @@ static void test_paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_defaults),      cmocka_unit_test(test_refused),
-	    cmocka_unit_test(test_missing),       cmocka_unit_test(test_long_line),
-	    cmocka_unit_test(test_paths),         cmocka_unit_test(test_log_keys),
-	    cmocka_unit_test(test_listen),        cmocka_unit_test(test_client_refused),
+	    cmocka_unit_test(test_defaults),      cmocka_unit_test(test_refused), cmocka_unit_test(test_missing),
+	    cmocka_unit_test(test_long_line),     cmocka_unit_test(test_paths),   cmocka_unit_test(test_section_again),
+	    cmocka_unit_test(test_log_keys),      cmocka_unit_test(test_listen),  cmocka_unit_test(test_client_refused),
 	    cmocka_unit_test(test_needs_restart),
 	};
 
