@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "clients/cli/due.h"
 #include "clients/cli/link.h"
 #include "clients/cli/place.h"
 #include "clients/cli/show.h"
@@ -678,6 +679,29 @@ static void print_status(const struct poc_facts *f, const struct refusal *why, i
 		printf(tr("local copy  none: poc sync makes one\n"));
 }
 
+/* What our state has to renew, printed or for the document: null where that is not known. */
+static json_t *find_due(struct cli *cli, struct poc *poc, bool connected)
+{
+	struct due_list list = {0};
+
+	if (cli->conf.state[0] == '\0' ||
+	    due_of_state(poc, connected ? CLIENT_ONLINE : CLIENT_OFFLINE, cli->conf.state, due_now(poc), &list) != 0) {
+		due_finish(&list);
+		return json_null();
+	}
+	json_t *out = json_array();
+	for (size_t i = 0; i < list.n; i++) {
+		json_array_append_new(out, due_json(&list.list[i]));
+		if (cli->json)
+			continue;
+		char *line = due_text(&list.list[i]);
+		cli_line("%-11s %s", i == 0 ? tr("due") : "", line != NULL ? line : "");
+		free(line);
+	}
+	due_finish(&list);
+	return out;
+}
+
 static json_t *status_json(const struct poc_facts *f)
 {
 	return json_pack(
@@ -710,18 +734,21 @@ int poc_cmd_status(struct cli *cli)
 	if (connected != 0)
 		why = *client_why(poc);
 	status = poc_facts(poc, &facts);
+	json_t *document = status == 0 ? status_json(&facts) : json_object();
 	if (status == 0 && !cli->json)
 		print_status(&facts, &why, client_now(poc));
+	if (status == 0) /* last, for what facts point at lives until the next call */
+		json_object_set_new(document, "due", find_due(cli, poc, connected == 0 && !cli->offline));
 	if (connected != 0)
 		cli_refused(cli, &why);
 	else if (status != 0)
 		link_fail(cli, poc, status);
 	if (cli->json) {
-		json_t *document = status == 0 ? status_json(&facts) : json_object();
 		if (cli->failed)
 			json_object_set_new(document, "error", cli_error_json(cli));
-		cli_document(cli, "poc.status/1", document);
+		cli_document(cli, "poc.status/1", json_incref(document));
 	}
+	json_decref(document);
 	if (status == 0)
 		status = connected != 0 ? connected : facts.have_head && facts.stale ? STATUS_STALE : 0;
 	link_close(cli, poc);

@@ -9,6 +9,7 @@ int pocadm_cmd_state_enrol(struct cli *cli);
 int pocadm_cmd_state_list(struct cli *cli);
 int pocadm_cmd_import(struct cli *cli);
 int pocadm_cmd_check(struct cli *cli);
+int pocadm_cmd_remind(struct cli *cli);
 int pocadm_cmd_stats(struct cli *cli);
 
 #endif

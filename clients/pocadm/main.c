@@ -42,11 +42,13 @@ static const struct command commands[] = {
     {"state", NULL, "states: enrol, list", 0, 0, NULL, NULL, state_commands},
     {"import", "FILE", "a list of teams into drafts, one a state", 1, 1, import_flags, pocadm_cmd_import, NULL},
     {"check", "DIR", "recompute everything in a data folder that no daemon holds", 1, 1, NULL, pocadm_cmd_check, NULL},
-    {"stats", "", "the server's counters", 0, 0, NULL, pocadm_cmd_stats, NULL},
+    {"remind", "", "tell coordinators what is due: confirmations, users, reading keys, the trust root", 0, 0, NULL,
+     pocadm_cmd_remind, NULL},
+    {"stats", "", "the server's counters, and what is due", 0, 0, NULL, pocadm_cmd_stats, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
 int main(int argc, char **argv)
 {
-	return cli_main("pocadm", "The directory's staff: create, enrol, import, check.", commands, argc, argv);
+	return cli_main("pocadm", "The directory's staff: create, enrol, import, remind, check.", commands, argc, argv);
 }

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import BUILD, POCD, ROOT, World, main, run
+from harness import BUILD, POCADM, POCD, ROOT, World, main, run
 
 EXPOSURE_MAX = 0.5  # of systemd-analyze security
 SHIM = os.path.join(BUILD, "tests/crash/libdisk.so")
@@ -116,6 +116,21 @@ class Unit(unittest.TestCase):
         answer = run("systemd-analyze", "verify", "--man=no", self.unit, os.path.join(self.folder, "pocd.socket"), expect=None)
         ours = [line for line in (answer.out + answer.err).splitlines() if "pocd" in line]
         self.assertEqual(ours, [], answer)
+
+    def test_reminders(self):
+        with open(os.path.join(BUILD, "pocd/systemd/pocadm-remind.service"), encoding="utf-8") as file:
+            text = file.read()
+        self.assertIn("-c /var/lib/poc/remind.conf remind", text)
+        unit = os.path.join(self.folder, "pocadm-remind.service")
+        with open(unit, "w", encoding="utf-8") as out:
+            out.write(re.sub("(?m)^ExecStart=[^ ]*", "ExecStart=" + POCADM, text))
+        timer = shutil.copy(os.path.join(ROOT, "pocd/systemd/pocadm-remind.timer"), self.folder)
+        answer = run("systemd-analyze", "verify", "--man=no", unit, timer, expect=None)
+        self.assertEqual([line for line in (answer.out + answer.err).splitlines() if "pocadm" in line], [], answer)
+        answer = run("systemd-analyze", "security", "--offline=true", unit, expect=None)
+        level = re.search(r"Overall exposure level for pocadm-remind\.service: ([0-9.]+)", answer.out)
+        self.assertIsNotNone(level, answer)
+        self.assertLessEqual(float(level.group(1)), 2.0, "it needs the network")
 
     def test_exposure(self):
         answer = run("systemd-analyze", "security", "--offline=true", self.unit, expect=None)
