@@ -75,6 +75,12 @@ static const struct flag status_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag timing_flags[] = {
+    {"exercise", 0, "NAME", "of which exercise"},
+    {"format", 'f', "text|csv", "text (default), or csv for a spreadsheet; -o json has the same"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct flag watch_flags[] = {
     {"cursor", 0, "NAME", "each of several watchers shows everything once (default: \"default\")"},
     {"headers", 0, NULL, "do not fetch and open what is new"},
@@ -109,6 +115,8 @@ const struct command poc_notice_commands[] = {
     {"forward", "ID --to PLACE", "encrypt it, with its proofs, to a colleague or place", 1, 1, forward_flags,
      poc_cmd_notice_forward, NULL},
     {"status", "ID", "its whole story, each step with its proof", 1, 1, status_flags, poc_cmd_notice_status, NULL},
+    {"timing", "--exercise NAME", "how long each step of an exercise took, of those that are proven", 0, 0,
+     timing_flags, poc_cmd_notice_timing, NULL},
     {"save", "ID DIR", "write its attachments below a folder, never over a file", 2, 2, NULL, poc_cmd_notice_save,
      NULL},
     {"watch", "", "live events as JSON lines", 0, 0, watch_flags, poc_cmd_notice_watch, NULL},
