@@ -366,6 +366,11 @@ class Story:
                "the body is not the header's")
         check_sealed(body, self.notice.keys())
 
+    def expected(self):
+        """{desk: when its answer may be expected}: what the last of its steps that gives a time says."""
+        said = [step.item for step in self.steps[1:] if isinstance(step.item, Receipt) and step.item.get("answer_by")]
+        return {(item.place, item.kind): item.get("answer_by") for item in said}
+
     def missing(self):
         """(step, desk) that no step of this file states, of stored and of what recipients are asked for."""
         stated = {(step.item.step, step.item.place, step.item.kind) for step in self.steps[1:]}
@@ -394,6 +399,8 @@ def main():
             by = f"{item.handle} of {item.place}{' (a program)' if step.automatic else ''}, listed at {step.published}"
         of = f" {item.place} {KINDS[item.kind]}" if item.place else ""
         print(f"{item.words()}{of}: anchored at {step.anchored}, by {by}")
+    for (place, kind), answer_by in story.expected().items():
+        print(f"{place} {KINDS[kind]}: answer expected by {answer_by}")
     for step, place, kind in story.missing():
         print(f"not in this story: {WORDS[step]}{f' by {place} {KINDS[kind]}' if place else ''}")
     print(f"as of {story.head.time}, checkpoint {story.head.note.size}, {story.head.cosigners} cosigners, "
