@@ -56,6 +56,8 @@ static const struct flag list_flags[] = {
     {"overdue", 0, NULL, "past its reply-by without an answer, on either side"},
     {"all", 0, NULL, "everything, closed and private notes too"},
     {"exercise", 0, "NAME", "of this exercise only"},
+    {"headers", 0, NULL, "do not fetch and open them: no subjects, and nothing is delivered"},
+    {"limit", 0, "N", "the newest of each desk (default: 500)"},
     {NULL, 0, NULL, NULL},
 };
 
