@@ -79,7 +79,8 @@ size_t reading_kinds(const Poc__Role *roles, size_t n_roles, const Poc__PocKind 
 	size_t n = 0;
 
 	for (size_t i = 0; i < n_roles; i++)
-		coordinator = coordinator || roles[i] == POC__ROLE__ROLE_COORDINATOR;
+		coordinator =
+		    coordinator || roles[i] == POC__ROLE__ROLE_COORDINATOR || roles[i] == POC__ROLE__ROLE_SERVICE;
 	for (size_t i = 0; i < n_kinds && n < 3; i++) {
 		if (kinds[i] != POC__POC_KIND__POC_KIND_COORDINATOR)
 			out[n++] = kinds[i];

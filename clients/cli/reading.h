@@ -16,7 +16,8 @@ bool reading_add(Poc__Users *users, const struct public_key *key, Poc__Holder ho
 /* Takes out a user's entries. */
 void reading_drop(Poc__Users *users, const char *handle);
 
-/* The kinds of a user's reading key: those served, and a coordinator's own.  Returns how many; out holds 4. */
+/* The kinds of a user's reading key: those served, and the coordinator's of coordinators and
+ * services.  Returns how many; out holds 4. */
 size_t reading_kinds(const Poc__Role *roles, size_t n_roles, const Poc__PocKind *kinds, size_t n_kinds,
 		     Poc__PocKind out[4]);
 

@@ -292,6 +292,7 @@ static void describe(const Poc__Post *post, struct outbox_result *out)
 	if (notice_parse(post->envelope.data, post->envelope.len, &notice, NULL) == 0) {
 		out->is_notice = true;
 		out->id = notice->id;
+		snprintf(out->exercise, sizeof out->exercise, "%s", notice->core->exercise);
 		notice_destroy(notice);
 	} else if (receipt_parse(post->envelope.data, post->envelope.len, &receipt, NULL) == 0) {
 		out->id = receipt->notice_id;

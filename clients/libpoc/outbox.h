@@ -25,8 +25,9 @@ int outbox_send(struct poc *poc, bool offline, const struct client_notice *notic
 /* What became of one that was waiting. */
 struct outbox_result {
 	bool is_notice;
-	struct notice_id id; /* of the notice, or that the receipt is about */
-	Poc__Step step;      /* of a receipt */
+	struct notice_id id;                /* of the notice, or that the receipt is about */
+	Poc__Step step;                     /* of a receipt */
+	char exercise[UNIT_MAX_LENGTH + 1]; /* of a notice; "": none */
 	int status;          /* 0; QUEUED: it goes on waiting; else refused for good, and kept beside as NAME.refused */
 	const char *message; /* of a refusal */
 };

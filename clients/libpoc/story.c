@@ -663,6 +663,24 @@ static bool keep_step(const struct story *story, size_t i)
 	return story->steps[i].proven && !step_is_private(story->steps[i].step);
 }
 
+static bool has_answer_by(const struct story_step *step)
+{
+	return step->receipt != NULL && step->receipt->receipt->answer_by != 0;
+}
+
+bool story_replaced(const struct story *story, size_t step)
+{
+	const struct story_step *given = &story->steps[step];
+
+	for (size_t i = step + 1; has_answer_by(given) && i < story->n; i++) {
+		const struct story_step *later = &story->steps[i];
+		if (has_answer_by(later) && later->proven && later->kind == given->kind &&
+		    strcmp(later->place, given->place) == 0)
+			return true;
+	}
+	return false;
+}
+
 int story_encode(const struct verified_head *head, const struct story *story, const uint8_t *body, size_t body_size,
 		 uint8_t **bytes, size_t *size, size_t *left_out, struct refusal *why)
 {

@@ -54,6 +54,9 @@ int story_verify(const struct verified_head *head, Poc__NoticeStory *message, st
 int story_verify_saved(const struct verify_pins *pins, const uint8_t *bytes, size_t size, struct verified_head **head,
 		       struct story **out, struct refusal *why);
 
+/* Whether a step's answer_by counts no more: a later proven step of the same desk gives another. */
+bool story_replaced(const struct story *story, size_t step);
+
 /* Bytes of a saved story: the proven steps that may leave the desk, under the head they were verified by.  body may be
  * NULL.  0 and *bytes (malloc); *left_out: how many steps are not proven yet. */
 int story_encode(const struct verified_head *head, const struct story *story, const uint8_t *body, size_t body_size,

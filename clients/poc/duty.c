@@ -61,15 +61,17 @@ struct telling {
 static void tell(void *ctx, const struct outbox_result *result)
 {
 	struct telling *telling = ctx;
-	char id[NOTICE_ID_TEXT];
+	char id[NOTICE_ID_TEXT], mark[80] = "";
 
 	notice_id_print(&result->id, id);
 	const char *what = result->is_notice ? tr("notice") : step_name(result->step);
+	if (result->exercise[0] != '\0')
+		snprintf(mark, sizeof mark, tr("EXERCISE %s: "), result->exercise);
 	if (result->status == 0) {
 		telling->sent++;
-		cli_note(telling->duty->cli, tr("sent from the outbox: %s %s"), what, id);
+		cli_note(telling->duty->cli, tr("%ssent from the outbox: %s %s"), mark, what, id);
 	} else if (result->status != STATUS_QUEUED) {
-		cli_note(telling->duty->cli, tr("refused, and set aside in the outbox: %s %s: %s"), what, id,
+		cli_note(telling->duty->cli, tr("%srefused, and set aside in the outbox: %s %s: %s"), mark, what, id,
 			 result->message);
 	}
 }

@@ -48,7 +48,7 @@ void duty_exercise_line(const struct notice *notice);
 /* "XB technical, XC technical" of the recipients; malloc, NULL when out of memory. */
 char *duty_recipients(const struct notice *notice);
 
-/* id, thread, from, to, category ... as contract.md lists them; inner may be NULL. */
+/* id, thread, from, to, category ...: the members of poc notice list, as poc(1) has them; inner may be NULL. */
 json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
 			 const Poc__Inner *inner);
 

@@ -28,6 +28,7 @@ int poc_cmd_notice_take(struct cli *cli);
 int poc_cmd_notice_release(struct cli *cli);
 
 int poc_cmd_notice_status(struct cli *cli);
+int poc_cmd_notice_timing(struct cli *cli);
 int poc_cmd_notice_watch(struct cli *cli);
 
 #endif

@@ -6,10 +6,15 @@
 #include "clients/cli/strings.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
+#include "pocd/base/ini.h"
 #include "proto/wire/prescan.h"
+
+enum { LIMIT = 500, LIMIT_MAX = 1000000 };
 
 struct filter {
 	bool sent, mine, overdue, all;
+	bool headers;   /* no body is fetched: nothing is delivered by looking */
+	uint64_t limit; /* of each desk */
 	const char *exercise;
 	char handle[UNIT_MAX_LENGTH + 1];
 };
@@ -21,7 +26,12 @@ static bool is_open(const struct desk *desk, const struct desk_notice *notice)
 	return step != POC__STEP__STEP_CLOSED && step != POC__STEP__STEP_DECLINED;
 }
 
-/* No filter hides an emergency that is open. */
+/* An emergency that is open: nothing hides it. */
+static bool is_alarm(const struct desk *desk, const struct desk_notice *n)
+{
+	return n->notice->core->urgency == POC__URGENCY__URGENCY_EMERGENCY && n->side != SIDE_FROM && is_open(desk, n);
+}
+
 static bool wanted(const struct duty *duty, const struct filter *f, const struct desk *desk,
 		   const struct desk_notice *n)
 {
@@ -30,9 +40,7 @@ static bool wanted(const struct duty *duty, const struct filter *f, const struct
 
 	if (f->exercise != NULL && strcmp(f->exercise, core->exercise) != 0)
 		return false;
-	if (core->urgency == POC__URGENCY__URGENCY_EMERGENCY && received && is_open(desk, n))
-		return true;
-	if (f->all)
+	if (f->all || is_alarm(desk, n))
 		return true;
 	if (note)
 		return false;
@@ -80,16 +88,39 @@ static bool shown_before(const struct duty *duty, size_t desk, const struct noti
 	return false;
 }
 
-static void list_all(struct duty *duty, const struct filter *f, json_t *list, size_t *n)
+static bool is_listed(const struct duty *duty, const struct filter *f, size_t desk, const struct desk_notice *n)
+{
+	return wanted(duty, f, duty->desks[desk], n) && !shown_before(duty, desk, &n->notice->id);
+}
+
+/* How many of a desk's are over the limit. */
+static size_t count_over(const struct duty *duty, const struct filter *f, size_t desk)
+{
+	size_t n = 0;
+
+	for (size_t j = 0; j < duty->desks[desk]->n; j++)
+		n += is_listed(duty, f, desk, duty->desks[desk]->notices[j]);
+	return n > f->limit ? n - (size_t)f->limit : 0;
+}
+
+/* The newest of each desk, oldest first; what is over the limit is left out and counted. */
+static void list_all(struct duty *duty, const struct filter *f, json_t *list, size_t *n, size_t *left_out)
 {
 	for (size_t i = 0; i < duty->n_desks; i++) {
 		const struct desk *desk = duty->desks[i];
+		size_t over = count_over(duty, f, i);
 		for (size_t j = 0; j < desk->n; j++) {
 			const struct desk_notice *notice = desk->notices[j];
 			Poc__Inner *inner = NULL;
-			if (!wanted(duty, f, desk, notice) || shown_before(duty, i, &notice->notice->id))
+			if (!is_listed(duty, f, i, notice))
 				continue;
-			duty_open_notice(duty, desk, notice, &inner);
+			if (over > 0 && !is_alarm(desk, notice)) {
+				over--;
+				(*left_out)++;
+				continue;
+			}
+			if (!f->headers)
+				duty_open_notice(duty, desk, notice, &inner);
 			if ((*n)++ == 0 && !duty->cli->json)
 				print_head();
 			if (duty->cli->json)
@@ -114,20 +145,28 @@ int poc_cmd_notice_list(struct cli *cli)
 				.mine = cli_has(cli, "mine"),
 				.overdue = cli_has(cli, "overdue"),
 				.all = cli_has(cli, "all"),
+				.headers = cli_has(cli, "headers"),
+				.limit = LIMIT,
 				.exercise = cli_value(cli, "exercise")};
 	struct duty duty;
-	size_t n = 0;
-	int status = duty_open(cli, &duty);
+	size_t n = 0, left_out = 0;
 
+	if (cli_has(cli, "limit") &&
+	    (!ini_unsigned(cli_value(cli, "limit"), LIMIT_MAX, &filter.limit) || filter.limit == 0))
+		return cli_fail(cli, STATUS_USAGE, tr("--limit takes 1 to %d"), LIMIT_MAX);
+	int status = duty_open(cli, &duty);
 	if (status != 0)
 		return status;
 	json_t *list = json_array();
 	if (filter.mine)
 		status = own_handle(&duty, filter.handle);
 	if (status == 0)
-		list_all(&duty, &filter, list, &n);
+		list_all(&duty, &filter, list, &n, &left_out);
 	if (status == 0 && cli->json)
-		cli_document(cli, "poc.notice-list/1", json_pack("{s:O}", "notices", list));
+		cli_document(cli, "poc.notice-list/1",
+			     json_pack("{s:O,s:I}", "notices", list, "left_out", (json_int_t)left_out));
+	else if (status == 0 && left_out > 0)
+		cli_note(cli, tr("%zu older ones are not shown: --limit"), left_out);
 	else if (status == 0 && n == 0 && outbox_waiting(duty.poc) > 0)
 		cli_note(cli,
 			 tr("no such notices; %zu wait in the outbox, and go with the next command that is online"),

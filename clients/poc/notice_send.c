@@ -30,11 +30,11 @@ static void tell_reach(struct duty *duty, const struct client_desk *desk, json_t
 	const struct verified_record *v = &record.verified;
 	if (v->record != NULL &&
 	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) == 0) {
-		json_t *one = list != NULL ? show_reach_json(draft, desk->kind, client_now(duty->poc)) : NULL;
+		json_t *one = list != NULL ? show_reach_json(draft, desk->kind, record.verdict.judged) : NULL;
 		if (one != NULL)
 			json_array_append_new(list, one);
 		else if (list == NULL && !duty->cli->quiet)
-			show_reach(draft, desk->kind, client_now(duty->poc));
+			show_reach(draft, desk->kind, record.verdict.judged);
 	}
 	draft_destroy(draft);
 	client_record_finish(&record);

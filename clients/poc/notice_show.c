@@ -304,7 +304,7 @@ static int save_one(struct duty *duty, int folder, const Poc__Attachment *attach
 	return 0;
 }
 
-static int save_all(struct duty *duty, const Poc__NoticeContent *content, const char *id)
+static int save_all(struct duty *duty, const Poc__NoticeContent *content, const char *id, const char *exercise)
 {
 	json_t *list = json_array();
 	int status = 0, folder = open(duty->cli->argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -317,7 +317,9 @@ static int save_all(struct duty *duty, const Poc__NoticeContent *content, const 
 	if (folder >= 0)
 		close(folder);
 	if (status == 0 && duty->cli->json)
-		cli_document(duty->cli, "poc.notice-save/1", json_pack("{s:s,s:O}", "id", id, "files", list));
+		cli_document(duty->cli, "poc.notice-save/1",
+			     json_pack("{s:s,s:o,s:O}", "id", id, "exercise",
+				       exercise[0] != '\0' ? json_string(exercise) : json_null(), "files", list));
 	else if (status == 0 && content->n_attachments == 0)
 		cli_note(duty->cli, tr("it has no attachments"));
 	json_decref(list);
@@ -342,7 +344,7 @@ int poc_cmd_notice_save(struct cli *cli)
 		duty_id(&n->notice->id, id);
 		if (!cli->json)
 			duty_exercise_line(n->notice);
-		status = save_all(&duty, inner->content, id);
+		status = save_all(&duty, inner->content, id, n->notice->core->exercise);
 	}
 	message_free(inner);
 	duty_close(&duty);

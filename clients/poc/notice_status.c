@@ -69,11 +69,11 @@ static void tell_reach(struct duty *duty, const struct desk *desk, const struct 
 		if (v->record != NULL &&
 		    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) == 0) {
 			json_t *one =
-			    duty->cli->json ? show_reach_json(draft, p->desk.kind, client_now(duty->poc)) : NULL;
+			    duty->cli->json ? show_reach_json(draft, p->desk.kind, record.verdict.judged) : NULL;
 			if (one != NULL)
 				json_array_append_new(list, one);
 			else if (!duty->cli->json)
-				show_reach(draft, p->desk.kind, client_now(duty->poc));
+				show_reach(draft, p->desk.kind, record.verdict.judged);
 		}
 		draft_destroy(draft);
 		client_record_finish(&record);

@@ -56,6 +56,8 @@ static const struct flag list_flags[] = {
     {"overdue", 0, NULL, "past its reply-by without an answer, on either side"},
     {"all", 0, NULL, "everything, closed and private notes too"},
     {"exercise", 0, "NAME", "of this exercise only"},
+    {"headers", 0, NULL, "do not fetch and open them: no subjects, and nothing is delivered"},
+    {"limit", 0, "N", "the newest of each desk (default: 500)"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -72,6 +74,12 @@ static const struct flag decline_flags[] = {
 static const struct flag status_flags[] = {
     {"save", 0, "FILE", "keep the story with all that proves it; poc verify checks it offline"},
     {"wait", 0, "STEP", "wait until every recipient has come so far"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag timing_flags[] = {
+    {"exercise", 0, "NAME", "of which exercise"},
+    {"format", 'f', "text|csv", "text (default), or csv for a spreadsheet; -o json has the same"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -109,6 +117,8 @@ const struct command poc_notice_commands[] = {
     {"forward", "ID --to PLACE", "encrypt it, with its proofs, to a colleague or place", 1, 1, forward_flags,
      poc_cmd_notice_forward, NULL},
     {"status", "ID", "its whole story, each step with its proof", 1, 1, status_flags, poc_cmd_notice_status, NULL},
+    {"timing", "--exercise NAME", "how long each step of an exercise took, of those that are proven", 0, 0,
+     timing_flags, poc_cmd_notice_timing, NULL},
     {"save", "ID DIR", "write its attachments below a folder, never over a file", 2, 2, NULL, poc_cmd_notice_save,
      NULL},
     {"watch", "", "live events as JSON lines", 0, 0, watch_flags, poc_cmd_notice_watch, NULL},

@@ -15,7 +15,7 @@
 #include "clients/poc/notice.h"
 #include "proto/wire/prescan.h"
 
-enum { CURSOR_FILE = 200, EVENT_WAIT_MS = 60000, PAUSE_LEAST_MS = 500, PAUSE_MOST_MS = 30000 };
+enum { CURSOR_FILE = 200, EVENT_WAIT_MS = 20000, PAUSE_LEAST_MS = 500, PAUSE_MOST_MS = 30000 };
 
 struct watching {
 	struct duty *duty;
@@ -314,7 +314,8 @@ static void rest(struct watching *w)
 	w->pause_ms = 2 * w->pause_ms < PAUSE_MOST_MS ? 2 * w->pause_ms : PAUSE_MOST_MS;
 }
 
-/* One connection: until it fails. */
+/* One connection: until it fails.  One that died without a word is found dead at the next question, so at most
+ * EVENT_WAIT_MS and the time limit of a call later. */
 static int watch_on(struct watching *w)
 {
 	bool seen;

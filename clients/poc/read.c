@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "clients/cli/due.h"
 #include "clients/cli/link.h"
 #include "clients/cli/place.h"
 #include "clients/cli/show.h"
@@ -681,8 +682,8 @@ static void print_status(const struct poc_facts *f, const struct refusal *why, i
 	if (f->have_head) {
 		printf(f->age < 0 ? tr("checkpoint  %s, size %llu, of %s (%s ahead%s)\n")
 				  : tr("checkpoint  %s, size %llu, of %s (%s old%s)\n"),
-		       f->origin, (unsigned long long)f->size, time_text(f->time_ms / 1000),
-		       span_text(f->age), f->stale ? tr(", STALE") : "");
+		       f->origin, (unsigned long long)f->size, time_text(f->time_ms / 1000), span_text(f->age),
+		       f->stale ? tr(", STALE") : "");
 		if (f->quorum == 0)
 			printf(tr("auditors    none: operator's word only\n"));
 		else
@@ -698,6 +699,29 @@ static void print_status(const struct poc_facts *f, const struct refusal *why, i
 		cli_line(tr("local copy  UNUSABLE: %s"), f->copy_damage);
 	else
 		printf(tr("local copy  none: poc sync makes one\n"));
+}
+
+/* What our state has to renew, printed or for the document: null where that is not known. */
+static json_t *find_due(struct cli *cli, struct poc *poc, bool connected)
+{
+	struct due_list list = {0};
+
+	if (cli->conf.state[0] == '\0' ||
+	    due_of_state(poc, connected ? CLIENT_ONLINE : CLIENT_OFFLINE, cli->conf.state, due_now(poc), &list) != 0) {
+		due_finish(&list);
+		return json_null();
+	}
+	json_t *out = json_array();
+	for (size_t i = 0; i < list.n; i++) {
+		json_array_append_new(out, due_json(&list.list[i]));
+		if (cli->json)
+			continue;
+		char *line = due_text(&list.list[i]);
+		cli_line("%-11s %s", i == 0 ? tr("due") : "", line != NULL ? line : "");
+		free(line);
+	}
+	due_finish(&list);
+	return out;
 }
 
 static json_t *status_json(const struct poc_facts *f)
@@ -734,16 +758,18 @@ int poc_cmd_status(struct cli *cli)
 	if (connected != 0)
 		why = *client_why(poc);
 	status = poc_facts(poc, &facts);
+	json_t *document = status == 0 ? status_json(&facts) : json_object();
 	if (status == 0 && !cli->json) {
 		client_judge_head(poc, &head);
 		show_clock(&head);
 		print_status(&facts, &why, client_now(poc));
 	}
+	if (status == 0) /* last, for what facts point at lives until the next call */
+		json_object_set_new(document, "due", find_due(cli, poc, connected == 0 && !cli->offline));
 	if (connected != 0)
 		cli_refused(cli, &why);
 	else if (status != 0)
 		link_fail(cli, poc, status);
-	json_t *document = status == 0 ? status_json(&facts) : json_object();
 	if (status == 0)
 		status = connected != 0 ? connected : facts.have_head && facts.stale ? STATUS_STALE : 0;
 	status = link_tell_clock(cli, poc, status, document);

@@ -106,7 +106,8 @@ static bool said_before(const struct desk *desk, const struct desk_notice *notic
 {
 	const struct desk_party *party = desk_party(notice, desk->id.place, desk->id.kind);
 
-	return is_said_once(saying->step) && saying->answer_by == 0 && party != NULL && party->times[saying->step] != 0;
+	return is_said_once(saying->step) && party != NULL && party->times[saying->step] != 0 &&
+	       (saying->answer_by == 0 || saying->answer_by == party->answer_by);
 }
 
 static int act(struct cli *cli, const struct receipts_saying *given, const char *answer_by)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "clients/cli/countries.h"
+#include "clients/cli/csv.h"
 #include "clients/cli/escape.h"
 #include "clients/cli/link.h"
 #include "clients/cli/place.h"
@@ -272,30 +273,6 @@ int poc_cmd_search(struct cli *cli)
 }
 
 /* ---- export */
-
-/* Whether a spreadsheet would take a text for a formula.  A telephone number's plus is no danger, and is kept. */
-static bool is_formula(const char *text)
-{
-	bool number = text[0] == '+' && text[1] != '\0' && text[1 + strspn(text + 1, "0123456789")] == '\0';
-
-	return text[0] != '\0' && strchr("=+-@\t\r\n", text[0]) != NULL && !number;
-}
-
-/* A CSV field; what would be a formula gets an apostrophe before it, as spreadsheets do themselves. */
-static void csv_field(FILE *out, const char *text, bool last)
-{
-	bool formula = is_formula(text);
-
-	fputc('"', out);
-	if (formula)
-		fputc('\'', out);
-	for (; *text != '\0'; text++) {
-		if (*text == '"')
-			fputc('"', out);
-		fputc(*text, out);
-	}
-	fputs(last ? "\"\n" : "\",", out);
-}
 
 static void csv_channel(FILE *out, const struct name *name, const struct draft_poc *poc, const struct draft_section *s,
 			const Poc__Channel *c, const struct poc_verdict *verdict)

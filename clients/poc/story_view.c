@@ -22,8 +22,9 @@ static void proof_text(const struct story_step *step, char out[200])
 			 step->automatic ? tr(" (a program)") : "", time_text(step->published));
 }
 
-static void print_step(const struct story *story, const struct story_step *step)
+static void print_step(const struct story *story, size_t i)
 {
+	const struct story_step *step = &story->steps[i];
 	char proof[200], what[120], more[200] = "";
 	const Poc__Receipt *r = step->receipt != NULL ? step->receipt->receipt : NULL;
 
@@ -35,8 +36,8 @@ static void print_step(const struct story *story, const struct story_step *step)
 	if (r != NULL && r->reason != 0)
 		snprintf(more, sizeof more, tr(", reason %s"), reason_name(r->reason));
 	if (r != NULL && r->answer_by != 0)
-		snprintf(more, sizeof more, tr(", answer expected by %s"), time_text(r->answer_by));
-	(void)story;
+		snprintf(more, sizeof more, tr(", answer expected by %s%s"), time_text(r->answer_by),
+			 story_replaced(story, i) ? tr(" (replaced later)") : "");
 	cli_line("  %-13s %-22s %-20s  %s%s", step->is_notice ? tr("sent") : step_name(step->step), what,
 		 time_text(step->time), proof, more);
 }
@@ -74,7 +75,7 @@ void story_view_print(const struct story *story, const struct verified_head *hea
 		 notice_tlp_name(core->tlp));
 	free(to);
 	for (size_t i = 0; i < story->n; i++)
-		print_step(story, &story->steps[i]);
+		print_step(story, i);
 	print_silence(story);
 	cli_line(tr("proven under checkpoint %llu of %s%s"), (unsigned long long)head->checkpoint.size,
 		 time_text(head->time_ms / 1000), head->quorum == 0 ? tr("; operator's word only: no auditor") : "");
@@ -82,8 +83,9 @@ void story_view_print(const struct story *story, const struct verified_head *hea
 	duty_exercise_line(story->notice);
 }
 
-static json_t *step_json(const struct story *story, const struct story_step *step)
+static json_t *step_json(const struct story *story, size_t i)
 {
+	const struct story_step *step = &story->steps[i];
 	char proof[200];
 	const Poc__Receipt *r = step->receipt != NULL ? step->receipt->receipt : NULL;
 	const char *place = step->place;
@@ -101,8 +103,10 @@ static json_t *step_json(const struct story *story, const struct story_step *ste
 		json_object_set_new(one, "handle", json_string(step->handle));
 	if (r != NULL && r->reason != 0)
 		json_object_set_new(one, "reason", json_string(reason_name(r->reason)));
-	if (r != NULL && r->answer_by != 0)
+	if (r != NULL && r->answer_by != 0) {
 		json_object_set_new(one, "answer_by", json_string(time_text(r->answer_by)));
+		json_object_set_new(one, "replaced", json_boolean(story_replaced(story, i)));
+	}
 	return one;
 }
 
@@ -115,7 +119,7 @@ json_t *story_view_json(const struct story *story, const struct verified_head *h
 	duty_id(&story->notice->id, id);
 	duty_id(&story->notice->thread, thread);
 	for (size_t i = 1; i < story->n; i++)
-		json_array_append_new(steps, step_json(story, &story->steps[i]));
+		json_array_append_new(steps, step_json(story, i));
 	for (size_t i = 0; i < core->n_to; i++)
 		json_array_append_new(to, json_string(core->to[i]->place));
 	return json_pack("{s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:s,s:{s:s,s:I,s:s,s:i}}", "id", id, "thread",
@@ -123,8 +127,8 @@ json_t *story_view_json(const struct story *story, const struct verified_head *h
 			 category_name(core->category), "urgency", urgency_name(core->urgency), "tlp",
 			 notice_tlp_name(core->tlp), "exercise",
 			 core->exercise[0] != '\0' ? json_string(core->exercise) : json_null(), "sent",
-			 step_json(story, &story->steps[0]), "steps", steps, "implies", duty_disclaimer(), "checkpoint",
-			 "origin", head->checkpoint.origin, "size", (json_int_t)head->checkpoint.size, "time",
+			 step_json(story, 0), "steps", steps, "implies", duty_disclaimer(), "checkpoint", "origin",
+			 head->checkpoint.origin, "size", (json_int_t)head->checkpoint.size, "time",
 			 time_text(head->time_ms / 1000), "cosigners", (int)head->cosigners);
 }
 

@@ -1,7 +1,9 @@
-/* The full check of a folder or a backup, and a server's counters. */
+/* The full check of a folder or a backup; a server's counters, and what is due in the directory. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
+#include "clients/cli/due.h"
 #include "clients/cli/link.h"
 #include "clients/cli/strings.h"
 #include "clients/pocadm/check.h"
@@ -62,17 +64,41 @@ static void list_counter(void *ctx, const char *name, uint64_t value)
 		cli_line("%-32s %llu", name, (unsigned long long)value);
 }
 
+/* The same as pocadm remind speaks of, from a copy that is brought up to date for it. */
+static int list_due(struct cli *cli, struct poc *poc, json_t *out)
+{
+	struct due_list list = {0};
+	int status = poc_sync(poc, NULL, NULL);
+
+	if (status == 0)
+		status = due_of_all(poc, due_now(poc), &list);
+	for (size_t i = 0; i < list.n && status == 0; i++) {
+		if (cli->json) {
+			json_array_append_new(out, due_json(&list.list[i]));
+			continue;
+		}
+		char *line = due_text(&list.list[i]);
+		cli_line("%-32s %s", i == 0 ? tr("due") : "", line != NULL ? line : "");
+		free(line);
+	}
+	due_finish(&list);
+	return status;
+}
+
 int pocadm_cmd_stats(struct cli *cli)
 {
 	struct listing listing = {cli, json_object()};
+	json_t *due = json_array();
 	struct poc *poc = NULL;
 	int status = link_open(cli, true, &poc);
 
-	if (status == 0 && (status = poc_stats(poc, list_counter, &listing)) != 0)
+	if (status == 0 &&
+	    ((status = poc_stats(poc, list_counter, &listing)) != 0 || (status = list_due(cli, poc, due)) != 0))
 		link_fail(cli, poc, status);
 	else if (status == 0 && cli->json)
-		cli_document(cli, "poc.stats/1", json_pack("{s:O}", "counters", listing.counters));
+		cli_document(cli, "poc.stats/1", json_pack("{s:O,s:O}", "counters", listing.counters, "due", due));
 	json_decref(listing.counters);
+	json_decref(due);
 	link_close(cli, poc);
 	return status;
 }

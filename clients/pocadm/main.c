@@ -51,12 +51,14 @@ static const struct command commands[] = {
     {"backup", "FILE", "the database in one file, also while the daemon runs; checked", 1, 1, backup_flags,
      pocadm_cmd_backup, NULL},
     {"restore", "FILE DIR", "make a data folder of a backup; checked", 2, 2, NULL, pocadm_cmd_restore, NULL},
-    {"stats", "", "the server's counters", 0, 0, NULL, pocadm_cmd_stats, NULL},
+    {"remind", "", "tell coordinators what is due: confirmations, users, reading keys, the trust root", 0, 0, NULL,
+     pocadm_cmd_remind, NULL},
+    {"stats", "", "the server's counters, and what is due", 0, 0, NULL, pocadm_cmd_stats, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
 int main(int argc, char **argv)
 {
-	return cli_main("pocadm", "The directory's staff: create, enrol, import, check, back up.", commands, argc,
-			argv);
+	return cli_main("pocadm", "The directory's staff: create, enrol, import, remind, check, back up.", commands,
+			argc, argv);
 }

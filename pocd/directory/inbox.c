@@ -226,11 +226,12 @@ static int drop_backlog(struct inbox *inbox, const struct batch_file *file, unsi
 
 /* ---- First answers */
 
-/* Whether a step makes the statement of a receipt.  taken and released come again and again. */
+/* Whether a step makes the statement of a receipt.  taken and released come again and again, and so does a time that an
+ * answer may be expected by: the last one counts. */
 static bool says_the_same(const struct row_step *row, const Poc__Receipt *receipt)
 {
-	return !step_is_private(row->step) && row->step == receipt->step && row->kind == receipt->kind &&
-	       strcmp(row->place, receipt->place) == 0 &&
+	return receipt->answer_by == 0 && !step_is_private(row->step) && row->step == receipt->step &&
+	       row->kind == receipt->kind && strcmp(row->place, receipt->place) == 0 &&
 	       (receipt->answer.len == 0 || memcmp(row->answer.bytes, receipt->answer.data, NOTICE_ID_SIZE) == 0);
 }
 

@@ -1,5 +1,5 @@
 /* notice: an incident-notification message: its header envelope, which travels in the clear, and its body, which only
- * the desks' reading keys open (trust.md section 8).
+ * the desks' reading keys open (docs/protocol.md, "Notices").
  *
  * The order in which a reader trusts: header signature, body hash, form of the CMS, inner hash, core, content. */
 #ifndef PROTO_RULES_NOTICE_H
@@ -95,7 +95,7 @@ enum { NOTICE_ID_TEXT = 26 + 6 + 1 };
 void notice_id_print(const struct notice_id *id, char out[NOTICE_ID_TEXT]);
 bool notice_id_matches(const struct notice_id *id, const char *prefix);
 
-const char *category_name(Poc__Category category); /* "notification" ...; as contract.md has them */
+const char *category_name(Poc__Category category); /* "notification", "request-information" ... */
 bool category_parse(const char *text, Poc__Category *out);
 const char *urgency_name(Poc__Urgency urgency);
 bool urgency_parse(const char *text, Poc__Urgency *out);

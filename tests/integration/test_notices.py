@@ -201,6 +201,45 @@ class Notices(unittest.TestCase):
         lines = self.world.poc("xb-operator", "notice", "watch", "--once", "--cursor", "exercise").out.splitlines()
         self.assertTrue(all(json.loads(line).get("exercise") == "spring-27" for line in lines if notice in line))
 
+    def test_list_is_bounded(self):
+        """The newest, and every open emergency; looking at headers delivers nothing."""
+        world = self.world
+        alarm = self.send("--urgency", "emergency", "--kind", "diplomatic", to="AE", subject="alarm")
+        made = [self.send("--kind", "diplomatic", to="AE", subject=f"number {i}") for i in range(4)]
+        answer = world.poc("ae-coordinator", "-o", "json", "notice", "list", expect=None)
+        self.assertNotIn(made[0], answer.out)  # it serves another desk
+        invite, request = world.path("ae-dip.invite"), world.path("ae-dip.request")
+        world.poc("ae-coordinator", "user", "invite", "dip", "--role", "operator", "--kind", "diplomatic", "--out", invite)
+        world.poc("ae-dip", "setup", invite, "--request", request)
+        world.poc("ae-coordinator", "-y", "user", "add", request)
+        made += [self.send("--kind", "diplomatic", to="AE", subject=f"number {i}") for i in range(4, 7)]
+        listed = world.poc("ae-dip", "-o", "json", "notice", "list", "--headers").json
+        self.assertEqual((len(listed["notices"]), listed["left_out"]), (8, 0))
+        self.assertEqual({each["subject"] for each in listed["notices"]}, {None})
+        steps = world.poc("xa-operator", "-o", "json", "notice", "status", made[-1]).json["steps"]
+        self.assertNotIn("delivered", [each["step"] for each in steps])
+        listed = world.poc("ae-dip", "-o", "json", "notice", "list", "--limit", "3").json
+        self.assertEqual(([each["id"] for each in listed["notices"]], listed["left_out"]), ([alarm, *made[-2:]], 5))
+        self.assertEqual(listed["notices"][-1]["subject"], "number 6")
+        anchored(world, "xa-operator", made[-1], "delivered")
+        self.assertIn("5 older ones are not shown", world.poc("ae-dip", "notice", "list", "--limit", "3").err)
+        world.poc("ae-dip", "notice", "list", "--limit", "none", expect=2)
+
+    def test_unit(self):
+        """A unit's desk has the users and reading keys of its own list; without one it is refused in words."""
+        world = self.world
+        record = world.record("xb-coordinator", "XB")
+        record["place"] = "XB/unit-a"
+        record.pop("sections", None)
+        path = os.path.join(world.root, "unit.json")
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump(record, out)
+        world.poc("xb-coordinator", "-y", "publish", "--replace", path)
+        for words in (["--to", "XB/unit-a"], ["--to", "XB", "--reply-by", "1h", "--escalate", "XB/unit-a"]):
+            answer = world.poc("xa-operator", "notice", "send", *words, "--subject", "s", "--text", "t", expect=5)
+            self.assertIn("XB/unit-a has no users in the directory", answer.err)
+            self.assertEqual(len(answer.err.strip().splitlines()), 1, answer.err)
+
     def test_take_note_handover(self):
         world, notice = self.world, self.send()
         second = self.join("xb", "duty-9")

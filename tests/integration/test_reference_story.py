@@ -118,6 +118,34 @@ class Stories(unittest.TestCase):
         self.assertEqual(program(self.saved[:-1]).returncode, 6)
         self.assertEqual(program(self.saved, "--quorum", "1").returncode, 6)
 
+    def test_last_answer_by_counts(self):
+        """Both verifiers, and the recipient's own list, take the last time that was given; the others stay in the story."""
+        world, notice = self.world, self.send()
+        for time_given in "2h", "5h", None, "3h":
+            words = ["--answer-by", time_given] if time_given else []
+            world.poc("xb-operator", "notice", "ack", notice, *words)
+        world.poc("xb-operator", "notice", "accept", notice)
+        again = ["notice", "ack", notice, "--answer-by", "2099-01-01T00:00:00Z"]
+        self.assertIn("stored", world.poc("xb-operator", *again).out)
+        self.assertIn("has said", world.poc("xb-operator", *again).out)
+        data = self.save(notice, "accepted")
+        said = story.Story(data, self.directory)
+        times = [step.item.get("answer_by") for step in said.steps[1:] if isinstance(step.item, story.Receipt)]
+        self.assertEqual([value > 0 for value in times], [True, True, True, False, True])
+        self.assertEqual(said.expected(), {("XB", 1): times[4]})
+        path = os.path.join(world.root, "answers.story")
+        with open(path, "wb") as file:
+            file.write(data)
+        steps = [each for each in world.poc("xa-reader", "--offline", "-o", "json", "verify", path).json["steps"]
+                 if "answer_by" in each]
+        self.assertEqual([each["replaced"] for each in steps], [True, True, True, False])
+        last = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(times[4]))
+        self.assertEqual(steps[3]["answer_by"], last)
+        self.assertEqual(world.poc("xa-reader", "--offline", "verify", path).out.count("(replaced later)"), 3)
+        for user, words in ("xa-operator", ["--sent"]), ("xb-operator", []):
+            listed = world.poc(user, "-o", "json", "notice", "list", *words).json["notices"]
+            self.assertEqual([each["recipients"][0]["answer_by"] for each in listed if each["id"] == notice], [last])
+
     def test_missing_steps_are_named(self):
         """Nothing proves that a step is not there: a shorter file verifies, and both say what it lacks."""
         short = decode(SCHEMA, self.saved)

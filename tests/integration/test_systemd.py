@@ -8,7 +8,7 @@ import socket
 import subprocess
 import unittest
 
-from harness import BUILD, POCD, ROOT, World, main
+from harness import BUILD, POCADM, POCD, ROOT, World, main
 from unit_file import UnitFile
 
 SHIM = os.path.join(BUILD, "tests/crash/libdisk.so")
@@ -100,6 +100,17 @@ class Activation(unittest.TestCase):
 class Unit(UnitFile, unittest.TestCase):
     SOURCE, NAME, PROGRAM, EXPOSURE_MAX = os.path.join(BUILD, "pocd/systemd/pocd.service"), "pocd.service", POCD, 0.5
     BESIDE = [os.path.join(ROOT, "pocd/systemd/pocd.socket")]
+
+
+class Reminders(UnitFile, unittest.TestCase):
+    """Needs the network, and no more."""
+    SOURCE, NAME, PROGRAM = os.path.join(BUILD, "pocd/systemd/pocadm-remind.service"), "pocadm-remind.service", POCADM
+    EXPOSURE_MAX = 2.0
+    BESIDE = [os.path.join(ROOT, "pocd/systemd/pocadm-remind.timer")]
+
+    def test_command(self):
+        with open(self.SOURCE, encoding="utf-8") as file:
+            self.assertIn("-c /var/lib/poc/remind.conf remind", file.read())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""story: an independent verifier of saved stories of notices, written from docs/protocol.md sections 18 to 20 alone.
+"""story: an independent verifier of saved stories of notices, written from docs/protocol.md alone ("Notices"
+to "Evidence and stories").
 
     story.py --id DIRECTORY_ID [--quorum N] FILE
 
@@ -25,7 +26,7 @@ NOTE = 7
 ROLE_OPERATOR, ROLE_COORDINATOR, ROLE_SERVICE = 2, 3, 8
 
 
-# --- Items: header envelopes, receipts, facts (sections 18 and 19) ---
+# --- Items: header envelopes, receipts, facts ---
 
 def valid_desk(place, kind):
     if place == "@directory":
@@ -171,7 +172,7 @@ def check_about(item, notice):
            item.get("notice_hash") == notice.hash, "it is about another notice")
 
 
-# --- The body (section 18) ---
+# --- The body ---
 
 RECIPIENT = [(bytes.fromhex("a181df020103a071a16f300906072a8648ce3d020103620004"), 96),
              (bytes.fromhex("301506062b8104010b02300b060960864801650304012d3050304ea0220420"), 32),
@@ -224,7 +225,7 @@ def check_sealed(body, keys):
     demand(len(only(der(data, 0x04))) == 16, "a MAC of a wrong length")
 
 
-# --- Evidence and stories (section 20) ---
+# --- Evidence and stories ---
 
 class Moment:
     """T, S, K and U of a signer, as the map of one STATE leaf has them."""
@@ -365,6 +366,11 @@ class Story:
                "the body is not the header's")
         check_sealed(body, self.notice.keys())
 
+    def expected(self):
+        """{desk: when its answer may be expected}: what the last of its steps that gives a time says."""
+        said = [step.item for step in self.steps[1:] if isinstance(step.item, Receipt) and step.item.get("answer_by")]
+        return {(item.place, item.kind): item.get("answer_by") for item in said}
+
     def missing(self):
         """(step, desk) that no step of this file states, of stored and of what recipients are asked for."""
         stated = {(step.item.step, step.item.place, step.item.kind) for step in self.steps[1:]}
@@ -393,6 +399,8 @@ def main():
             by = f"{item.handle} of {item.place}{' (a program)' if step.automatic else ''}, listed at {step.published}"
         of = f" {item.place} {KINDS[item.kind]}" if item.place else ""
         print(f"{item.words()}{of}: anchored at {step.anchored}, by {by}")
+    for (place, kind), answer_by in story.expected().items():
+        print(f"{place} {KINDS[kind]}: answer expected by {answer_by}")
     for step, place, kind in story.missing():
         print(f"not in this story: {WORDS[step]}{f' by {place} {KINDS[kind]}' if place else ''}")
     print(f"as of {story.head.time}, checkpoint {story.head.note.size}, {story.head.cosigners} cosigners, "

@@ -191,6 +191,7 @@ struct letter {
 	struct spot from, to[3], escalation;
 	size_t n_to;
 	int64_t created, escalate_at; /* 0: no escalation */
+	int64_t escalate_again;       /* to the same desk; 0: once */
 	Poc__Category category;
 	const struct keystore_key *stale;  /* instead of the first recipient's reading key */
 	const struct keystore_key *signer; /* NULL: the operator */
@@ -219,9 +220,10 @@ static void seal(struct house *house, struct letter *letter)
 {
 	Poc__Core core = POC__CORE__INIT;
 	Poc__Desk desks[5], *to[3];
-	Poc__Escalation escalation = POC__ESCALATION__INIT, *escalations[] = {&escalation};
+	Poc__Escalation escalation = POC__ESCALATION__INIT, second = POC__ESCALATION__INIT,
+			*escalations[] = {&escalation, &second};
 	Poc__NoticeContent content = POC__NOTICE_CONTENT__INIT;
-	struct notice_keys keys[5];
+	struct notice_keys keys[6];
 	struct refusal why = {0};
 	static const struct notice_id none;
 	struct world_state *sender = state_of(house, letter->from.place);
@@ -245,8 +247,10 @@ static void seal(struct house *house, struct letter *letter)
 		escalation.at = letter->escalate_at;
 		escalation.to = &desks[4];
 		core.escalations = escalations;
-		core.n_escalations = 1;
-		keys[letter->n_to + 1] =
+		core.n_escalations = letter->escalate_again != 0 ? 2 : 1;
+		second.at = letter->escalate_again;
+		second.to = &desks[4];
+		keys[letter->n_to + 1] = keys[letter->n_to + 2] =
 		    (struct notice_keys){keystore_public(state_of(house, letter->escalation.place)->reading), 1};
 	}
 	if (memcmp(&letter->id, &none, sizeof none) == 0)
@@ -333,7 +337,7 @@ struct said {
 	struct spot desk;
 	Poc__Step step;
 	struct notice_id answer;
-	int64_t time;
+	int64_t time, answer_by;
 };
 
 static void sign_receipt(struct house *house, const struct letter *letter, const struct said *note, uint8_t **bytes,
@@ -352,6 +356,7 @@ static void sign_receipt(struct house *house, const struct letter *letter, const
 	receipt.handle = "operator";
 	receipt.reason = note->step == POC__STEP__STEP_DECLINED ? POC__REASON__REASON_OTHER : 0;
 	receipt.time = note->time != 0 ? note->time : (int64_t)(now_ms / 1000);
+	receipt.answer_by = note->answer_by;
 	if (note->step == POC__STEP__STEP_ANSWERED)
 		receipt.answer = (ProtobufCBinaryData){NOTICE_ID_SIZE, (uint8_t *)note->answer.bytes};
 	if (receipt_make(&receipt, state_of(house, note->desk.place)->operator_, bytes, size, &why) != 0)
@@ -777,6 +782,61 @@ static void test_escalation(void **context)
 	expect(&told, 0);
 	letter_finish(&quiet);
 	letter_finish(&heard);
+}
+
+/* Two escalations to one desk release it once; the second finds it done, or is the first that finds nobody. */
+static void test_escalation_twice(void **context)
+{
+	struct house *house = *context;
+	struct spot diplomats = {"XB", DIPLOMATIC};
+	struct letter letter = {.from = XA,
+				.to = {XB},
+				.n_to = 1,
+				.escalation = diplomats,
+				.escalate_at = START + 3600,
+				.escalate_again = START + 7200};
+
+	seal(house, &letter);
+	struct told told = send_letter(house, &letter);
+	expect(&told, 0);
+	now_ms += 3601000;
+	turn(house);
+	assert_int_equal(feed_length(house, diplomats), 2); /* the notice, escalated */
+	now_ms += 3600000;
+	turn(house);
+	assert_int_equal(feed_length(house, diplomats), 2);
+	struct said ack = {.desk = diplomats, .step = POC__STEP__STEP_ACKNOWLEDGED};
+	told = receive(house, &letter, &ack);
+	expect(&told, 0);
+	letter_finish(&letter);
+}
+
+/* A new time for the answer is a new statement; without one it is the same. */
+static void test_answer_by(void **context)
+{
+	struct house *house = *context;
+	struct letter letter = from_xa_to_xb(house);
+	struct said ack = {.desk = XB, .step = POC__STEP__STEP_ACKNOWLEDGED, .time = START, .answer_by = START + 3600};
+	struct spot xa = XA;
+
+	struct told told = send_letter(house, &letter);
+	expect(&told, 0);
+	told = receive(house, &letter, &ack);
+	expect(&told, 0);
+	assert_false(told.result.repeated);
+	size_t before = feed_length(house, xa);
+	ack.answer_by += 3600;
+	told = receive(house, &letter, &ack);
+	expect(&told, 0);
+	assert_false(told.result.repeated);
+	assert_int_equal(feed_length(house, xa), before + 1);
+	ack.answer_by = 0;
+	told = receive(house, &letter, &ack);
+	expect(&told, 0);
+	assert_true(told.result.repeated);
+	assert_int_equal(feed_length(house, xa), before + 1);
+	reopen(house);
+	letter_finish(&letter);
 }
 
 static void test_quotas(void **context)
@@ -1545,6 +1605,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_story, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_judged_at_publication, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_escalation_twice, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_answer_by, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_delivered_too_late, setup, teardown),

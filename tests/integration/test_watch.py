@@ -1,0 +1,135 @@
+"""A watcher goes on through whatever befalls its connection, and shows everything once."""
+import contextlib
+import json
+import queue
+import socket
+import subprocess
+import threading
+import time
+import unittest
+
+from harness import POC, SLOW, World, main
+
+PATIENCE = 60 * SLOW  # a dead connection is found dead by the next question, after 20 s and 5 s
+
+
+class Road:
+    """Stands between clients and the server.  block(): from then on what is connected stays so, and nothing passes any more,
+    without a word to either end; new connections pass."""
+
+    def __init__(self, server):
+        self.server, self.sockets, self.blocked = server, [], 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        for each in (self.listener, *self.sockets):
+            each.close()
+
+    def block(self):
+        self.blocked = len(self.sockets)
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.server))
+                number = len(self.sockets)
+                self.sockets += client, server
+                for ends in (client, server), (server, client):
+                    threading.Thread(target=self.carry, args=(number, *ends), daemon=True).start()
+
+    def carry(self, number, source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if number >= self.blocked:
+                    sink.sendall(data)
+            if number >= self.blocked:
+                sink.shutdown(socket.SHUT_WR)
+
+
+class Watcher:
+    """poc notice watch: .next() is the next notice's subject."""
+
+    def __init__(self, world, user):
+        self.process = subprocess.Popen([POC, "-c", world.conf(user), "notice", "watch"], env=world.env, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
+        self.subjects, self.said = queue.Queue(), []
+        self.threads = [threading.Thread(target=self.read), threading.Thread(target=lambda: self.said.extend(self.process.stderr))]
+        for thread in self.threads:
+            thread.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            event = json.loads(line)
+            if event["event"] == "notice":
+                self.subjects.put(event["subject"])
+
+    def next(self, seconds=PATIENCE):
+        return self.subjects.get(timeout=seconds)
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(timeout=30 * SLOW)
+        for thread in self.threads:
+            thread.join()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+class Watch(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(cls.world.close)
+
+    def send(self, to, subject):
+        self.world.poc("xa-operator", "notice", "send", "--to", to, "--subject", subject, "--text", "t")
+
+    def watch(self, user):
+        watcher = Watcher(self.world, user)
+        self.addCleanup(watcher.close)
+        return watcher
+
+    def check_nothing_more(self, watcher):
+        time.sleep(1)
+        self.assertTrue(watcher.subjects.empty())
+        self.assertIsNone(watcher.process.poll())
+
+    def test_server_is_killed(self):
+        world, watcher = self.world, self.watch("ae-operator")
+        self.send("AE", "before")
+        self.assertEqual(watcher.next(), "before")
+        for round_ in range(3):
+            world.kill()
+            time.sleep(0.3)
+            world.start()
+            self.send("AE", f"after {round_}")
+            self.assertEqual(watcher.next(), f"after {round_}")
+        self.check_nothing_more(watcher)
+        self.assertIn("trying again in", "".join(watcher.said))
+
+    def test_road_is_cut_without_a_word(self):
+        world = self.world
+        road = Road(world.port)
+        self.addCleanup(road.close)
+        world.variant("ad-operator", "ad-far", {("directory", "server"): f"127.0.0.1:{road.port}"})
+        watcher = self.watch("ad-far")
+        self.send("AD", "before")
+        self.assertEqual(watcher.next(), "before")
+        road.block()
+        begun = time.monotonic()
+        self.send("AD", "while nobody hears")
+        self.send("AD", "and another")
+        self.assertEqual([watcher.next(), watcher.next()], ["while nobody hears", "and another"])
+        self.assertLess(time.monotonic() - begun, PATIENCE)
+        self.send("AD", "live again")
+        self.assertEqual(watcher.next(10 * SLOW), "live again")
+        self.check_nothing_more(watcher)
+        self.assertRegex("".join(watcher.said), r"^poc: \S.*: trying again in")
+
+
+if __name__ == "__main__":
+    main()
