@@ -63,14 +63,56 @@ static const char *file_name(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
-static int read_template(struct cli *cli, struct compose *compose)
+/* A document of the directory, verified: now, or without a server from the local copy. */
+static int directory_template(struct duty *duty, const struct name *name, struct compose *compose)
 {
+	struct cli *cli = duty->cli;
+	const char *names[] = {name->text};
+	struct client_envelope current = {0};
+	int status =
+	    duty->offline ? STATUS_UNREACHABLE : client_envelopes(duty->poc, CLIENT_ONLINE, names, 1, &current);
+
+	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !cli->online) {
+		duty->offline = true;
+		status = client_envelopes(duty->poc, CLIENT_OFFLINE, names, 1, &current);
+	}
+	if (status != 0)
+		return duty_fail(duty, status);
+	const struct envelope *e = current.envelope;
+	const Poc__Document *document = e != NULL ? e->payload.document : NULL;
+	if (document == NULL)
+		status =
+		    cli_fail(cli, STATUS_NOT_FOUND,
+			     tr("the directory has no template \"%s\"; a file is given as ./%s, or with its ending"),
+			     name->unit, name->unit);
+	else if (document->withdrawn)
+		status = cli_fail(cli, STATUS_WITHDRAWN, tr("the template %s was withdrawn"), name->unit);
+	else if (document->kind != POC__DOCUMENT_KIND__DOCUMENT_KIND_TEMPLATE)
+		status = cli_fail(cli, STATUS_USAGE, tr("%s is no template"), name->text);
+	else
+		status = take_template(cli, name->text, document->text, strlen(document->text), compose);
+	if (status == 0) {
+		json_object_set_new(compose->given, "title", json_string(document->title));
+		json_object_set_new(compose->given, "template", json_string(name->text));
+		json_object_set_new(compose->given, "template_version", json_integer((json_int_t)e->seq));
+	}
+	client_envelopes_finish(&current, 1);
+	return status;
+}
+
+static int read_template(struct duty *duty, struct compose *compose)
+{
+	struct cli *cli = duty->cli;
 	const char *path = cli_value(cli, "template");
 	struct refusal why = {0};
+	struct name name;
 	size_t size;
 
 	if (path == NULL)
 		return 0;
+	/* a name has neither dot nor slash */
+	if (name_make(NAME_DOCUMENT, NULL, strncmp(path, "D/", 2) == 0 ? path + 2 : path, &name))
+		return directory_template(duty, &name, compose);
 	char *text = cli_read_file(path, FORM_MAX, &size, &why);
 	if (text == NULL)
 		return cli_refused(cli, &why);
@@ -336,7 +378,7 @@ int compose_read(struct duty *duty, enum form_use use, const char *subject, bool
 	*out = (struct compose){.given = json_object()};
 	if (out->given == NULL)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
-	int status = read_template(cli, out);
+	int status = read_template(duty, out);
 	if (status == 0 && !given && asks && !terminal)
 		status = read_input(cli, out);
 	if (status == 0)

@@ -4,7 +4,7 @@ import os
 import stat
 import unittest
 
-from harness import World, main
+from harness import POCADM, World, main, run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SHIPPED = os.path.join(ROOT, "clients", "templates")
@@ -148,6 +148,69 @@ class Forms(unittest.TestCase):
         result = self.edit('sed -i "1i to = AD" "$1"; echo ok >> "$1"', "reply", notice, user="xb-operator", expect=1)
         self.assertIn("to: is no field of this form", result.json["error"]["message"])
         os.unlink(self.kept(result))
+
+    def test_document(self):
+        """A template as the directory's document: versions, history, dry run, withdrawal; readers verify it."""
+        path = os.path.join(SHIPPED, "early-warning.ini")
+        WORLD.pocadm("-n", "document", "publish", "early-warning", path)
+        WORLD.pocadm("document", "show", "early-warning", expect=5)
+        done = WORLD.pocadm("-y", "-o", "json", "document", "publish", "early-warning", path).json
+        self.assertEqual([(r["name"], r["seq"]) for r in done["results"]], [("D/early-warning", 1)])
+        WORLD.pocadm("-y", "document", "publish", "early-warning", path)  # the same: nothing to do
+        shown = WORLD.pocadm("-o", "json", "document", "show", "early-warning").json
+        self.assertEqual((shown["seq"], shown["kind"], shown["template"]["stage"]), (1, "template", "early-warning"))
+        sent = self.send("--to", "XB", "--template", "early-warning", "--text", "t", "--set", "next-message=tomorrow")
+        self.assertIn("the template also asks for: detected", sent.err)
+        said = self.content(sent)["content"]
+        self.assertEqual((said["template"], said["template_version"], said["fields"]),
+                         ("D/early-warning", 1, [{"name": "next-message", "value": "tomorrow"}]))
+        result = self.send("--to", "XB", "--template", "early-warning", "--text", "t", "--set", "colour=red", expect=1)
+        self.assertIn("unknown template field", result.json["error"]["message"])
+        WORLD.poc("xa-operator", "sync")
+        offline = self.send("--to", "XB", "--template", "D/early-warning", "--text", "t", "--subject", "s")
+        self.assertEqual(self.content(offline)["content"]["template_version"], 1)
+        # later versions
+        changed = self.write("changed.ini", "title = Early warning, shorter\nsubject = s\n")
+        WORLD.pocadm("-y", "document", "publish", "early-warning", changed)
+        listed = WORLD.pocadm("-o", "json", "document", "list").json["documents"]
+        self.assertEqual([(d["name"], d["seq"], d["title"]) for d in listed if d["kind"] == "template"],
+                         [("D/early-warning", 2, "Early warning, shorter")])
+        versions = WORLD.pocadm("-o", "json", "document", "history", "early-warning").json["versions"]
+        self.assertEqual([v["seq"] for v in versions], [1, 2])
+        self.assertEqual(self.content(self.send("--to", "XB", "--template", "early-warning", "--text", "t"))["content"]["template_version"], 2)
+        WORLD.pocadm("-y", "document", "withdraw", "early-warning")
+        self.send("--to", "XB", "--template", "early-warning", "--text", "t", expect=5)
+        self.send("--to", "XB", "--template", "never-there", "--text", "t", expect=5)
+        self.assertTrue(WORLD.pocadm("-o", "json", "document", "show", "early-warning").json["withdrawn"])
+
+    def test_other_documents(self):
+        path = self.write("news.txt", "The round of checks begins on Monday.\n")
+        WORLD.pocadm("-y", "document", "publish", "news", path, "--kind", "announcement", expect=2)
+        WORLD.pocadm("-y", "document", "publish", "news", path, "--kind", "gossip", "--title", "t", expect=2)
+        WORLD.pocadm("-y", "document", "publish", "News", path, "--kind", "announcement", "--title", "t", expect=2)
+        WORLD.pocadm("-y", "document", "publish", "news", path, "--kind", "announcement", "--title", "News")
+        self.assertIn("on Monday", WORLD.pocadm("document", "show", "news").out)
+        self.assertIn("is no template", self.send("--to", "XB", "--template", "news", "--text", "t", expect=2).json["error"]["message"])
+        bad = self.write("bad2.ini", "subject = s\ncolour = red\n")
+        result = WORLD.pocadm("-y", "document", "publish", "bad", bad, expect=1)
+        self.assertIn("line 2: unknown template field", result.err)
+        WORLD.pocadm("document", "show", "bad", expect=5)
+
+    def test_who_may_sign(self):
+        """No state's coordinator publishes a document, whatever its key."""
+        words = ["-y", "document", "publish", "mine", os.path.join(SHIPPED, "early-warning.ini")]
+        result = run(POCADM, "-c", WORLD.conf("xa-coordinator"), *words, expect=6, env=WORLD.env)
+        self.assertIn("coordinator key in the current K/@directory", result.err)
+        run(POCADM, "-c", WORLD.conf("xa-operator"), *words, expect=4, env=WORLD.env)
+        WORLD.pocadm("document", "show", "mine", expect=5)
+
+    def test_in_the_local_copy(self):
+        """A bundle holds documents too, and verifies."""
+        WORLD.pocadm("-y", "document", "publish", "kept", os.path.join(SHIPPED, "request-for-information.ini"))
+        bundle = os.path.join(WORLD.root, "bundle")
+        WORLD.poc("xb-reader", "sync")
+        WORLD.poc("xb-reader", "export", bundle)
+        WORLD.poc("xb-reader", "--offline", "verify", bundle)
 
 
 if __name__ == "__main__":
