@@ -682,6 +682,30 @@ int cli_edit(struct cli *cli, const char *path)
 	return 0;
 }
 
+bool cli_edit_empty(const char *text)
+{
+	while (*text != '\0') {
+		text += strspn(text, " \t\r\n");
+		if (*text != '#')
+			break;
+		text += strcspn(text, "\n");
+	}
+	return *text == '\0';
+}
+
+bool cli_edit_again(struct cli *cli)
+{
+	char answer[16];
+
+	if (cli->yes || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+		return false;
+	fputs(tr("Edit again? [Y/n] "), stderr);
+	if (fgets(answer, sizeof answer, stdin) == NULL || answer[0] == 'n' || answer[0] == 'N')
+		return false;
+	cli->failed = false;
+	return true;
+}
+
 const char *cli_passphrase(struct cli *cli, bool *failed)
 {
 	static char passphrase[512];

@@ -106,6 +106,12 @@ int cli_write_file(const char *path, const void *bytes, size_t size, unsigned mo
 /* Opens $VISUAL or $EDITOR on a file, or vi on a terminal.  0 or a status, printed: USAGE where there is no editor. */
 int cli_edit(struct cli *cli, const char *path);
 
+/* Whether a form was emptied: nothing but blank lines and lines that begin with #. */
+bool cli_edit_empty(const char *text);
+
+/* Asks whether the form that was refused is to be edited again; false where nobody can be asked. */
+bool cli_edit_again(struct cli *cli);
+
 /* First line of a passphrase file, or NULL if the configuration has none; static buffer. *failed is set on error. */
 const char *cli_passphrase(struct cli *cli, bool *failed);
 

@@ -87,7 +87,11 @@ int client_walk(struct poc *poc, int (*each)(void *ctx, const struct client_reco
 int client_walk_units(struct poc *poc, const char *state, int (*each)(void *ctx, const struct client_record *record),
 		      void *ctx);
 
-/* ---- Envelopes: T, S, K, U (for R use client_lookup) */
+/* Calls each for every document of the directory in the local copy, verified, in order of names; stops at the first
+ * non-zero, which it returns.  UNREACHABLE when there is no copy. */
+int client_walk_documents(struct poc *poc, int (*each)(void *ctx, const struct envelope *document), void *ctx);
+
+/* ---- Envelopes: T, S, K, U, D (for R use client_lookup) */
 struct client_envelope {
 	struct name name;
 	bool absent; /* proven */
@@ -96,8 +100,8 @@ struct client_envelope {
 };
 void client_envelopes_finish(struct client_envelope *envelopes, size_t n);
 
-/* The current ones by name, verified under one head: K by its chain from the anchor, U under its K.  n <= 16.  out
- * holds n, in the order of names. */
+/* The current ones by name, verified under one head: K by its chain from the anchor, U and D under their K.  n <= 16.
+ * out holds n, in the order of names. */
 int client_envelopes(struct poc *poc, enum client_mode mode, const char *const *names, size_t n,
 		     struct client_envelope *out);
 

@@ -192,6 +192,25 @@ int client_walk_units(struct poc *poc, const char *state, int (*each)(void *ctx,
 	return walk(poc, state, each, ctx);
 }
 
+int client_walk_documents(struct poc *poc, int (*each)(void *ctx, const struct envelope *document), void *ctx)
+{
+	connection_begin(poc);
+	int status = copy_load(poc);
+
+	for (size_t i = 0; status == 0 && i < poc->copy->proof->n_items; i++) {
+		struct name name;
+		struct verified_item proven;
+		struct envelope *document = NULL;
+		if (!name_parse(poc->copy->proof->items[i]->name, &name) || name.kind != NAME_DOCUMENT)
+			continue;
+		status = copy_judge(poc, verify_saved_envelope(poc->copy, &name, &proven, &document, &poc->why));
+		if (status == 0 && document != NULL)
+			status = each(ctx, document);
+		envelope_destroy(document);
+	}
+	return status;
+}
+
 static int pass_over(void *ctx, const struct client_record *record)
 {
 	(void)ctx;

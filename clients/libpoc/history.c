@@ -112,7 +112,7 @@ static const Poc__Item *signer_chain(struct history *h, struct question *q)
 	const Poc__Item *item, *chain = NULL;
 	bool replaced;
 
-	if (h->name->kind != NAME_RECORD && h->name->kind != NAME_USERS)
+	if (h->name->kind != NAME_RECORD && h->name->kind != NAME_USERS && h->name->kind != NAME_DOCUMENT)
 		return NULL;
 	snprintf(keys, sizeof keys, "K/%s", h->name->state);
 	*q = (struct question){.names = names, .n_names = 1};

@@ -300,7 +300,7 @@ static bool listed(const char *const *names, size_t n, const char *name)
 
 enum { ENVELOPES_MAX = 16 };
 
-/* The names to ask for: those wanted, and K of each whose U is wanted. */
+/* The names to ask for: those wanted, and K of each whose U or D is wanted. */
 static int names_to_ask(struct poc *poc, struct client_envelope *out, size_t n, struct name keys[ENVELOPES_MAX],
 			const char *ask[2 * ENVELOPES_MAX], size_t *n_ask)
 {
@@ -309,7 +309,7 @@ static int names_to_ask(struct poc *poc, struct client_envelope *out, size_t n, 
 		enum name_kind kind = out[i].name.kind;
 		if (kind == NAME_TRUST || kind == NAME_REGISTER)
 			continue;
-		if (kind != NAME_KEYS && kind != NAME_USERS)
+		if (kind != NAME_KEYS && kind != NAME_USERS && kind != NAME_DOCUMENT)
 			return refuse(&poc->why, STATUS_USAGE, "", "%s is not asked for this way", out[i].name.text);
 		if (!name_make(NAME_KEYS, out[i].name.state, NULL, &keys[i]))
 			return refuse(&poc->why, STATUS_USAGE, "", "\"%s\" is not a name", out[i].name.text);

@@ -407,7 +407,7 @@ int verify_saved_envelope(struct verified_head *head, const struct name *name, s
 		return status;
 	if (name->kind == NAME_REGISTER) /* verify_head has checked its signatures */
 		return verify_envelope(head, name, &proven->value, &item->envelopes[0], out, why);
-	if (name->kind != NAME_KEYS && name->kind != NAME_USERS)
+	if (name->kind != NAME_KEYS && name->kind != NAME_USERS && name->kind != NAME_DOCUMENT)
 		return refuse(why, STATUS_UNVERIFIED, name->text, "%s cannot be in a proof", name->text);
 	status = saved_keys(head, name->state, &keys, &replaced, why);
 	if (status == 0 && keys == NULL)

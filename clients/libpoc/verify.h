@@ -32,7 +32,7 @@ int verify_keys(const struct verified_head *head, const struct name *name, const
 int verify_envelope(const struct verified_head *head, const struct name *name, const struct hash *value,
 		    const ProtobufCBinaryData *bytes, struct envelope **out, struct refusal *why);
 
-/* Step 7 for U: signed by a coordinator key of keys (the state's verified current K). */
+/* Step 7 for U and D: signed by a coordinator key of keys (the state's verified current K). */
 int verify_users(const struct verified_head *head, const struct envelope *keys, const struct name *name,
 		 const struct hash *value, const ProtobufCBinaryData *bytes, struct envelope **out,
 		 struct refusal *why);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clients/cli/place.h"
@@ -12,53 +13,116 @@
 #include "proto/rules/users.h"
 #include "proto/wire/prescan.h"
 
-enum { TEXT_MAX = 512 * 1024, FORM_MAX = 1024 * 1024, ATTACHMENT_MAX = NOTICE_BODY_MAX };
+enum { TEXT_MAX = 512 * 1024, ATTACHMENT_MAX = NOTICE_BODY_MAX };
 
-void compose_finish(struct compose *compose)
+void compose_finish(struct cli *cli, struct compose *compose, int status)
 {
+	if (compose->written != NULL && (status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
+		unlink(compose->written);
+	else if (compose->written != NULL)
+		cli_note(cli, tr("what you wrote is kept in %s; --template takes it"), compose->written);
+	free(compose->written);
 	json_decref(compose->given);
+	json_decref(compose->declared);
 	message_free(compose->content);
 	*compose = (struct compose){0};
 }
 
-/* ---- JSON: templates and standard input */
+/* ---- Template and standard input */
 
-static int merge_json(struct cli *cli, const char *what, const char *text, size_t size, json_t *into)
+static int take_form(struct cli *cli, const char *what, const char *text, size_t size, struct compose *compose)
 {
-	json_error_t error;
-	json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+	struct refusal why = {0};
+	json_t *form;
+	int status = form_parse(text, size, compose->declared, &form, &why);
 
-	if (!json_is_object(json)) {
-		json_decref(json);
-		return cli_fail(cli, STATUS_INVALID, tr("%s, line %d: %s"), what, error.line,
-				error.text[0] != '\0' ? error.text : tr("not a JSON object"));
-	}
-	json_object_del(json, "schema");
-	json_object_update(into, json);
-	json_decref(json);
-	return 0;
+	if (status == 0 && form_merge(compose->given, form) != 0)
+		status = refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
+	json_decref(form);
+	if (status == 0)
+		return 0;
+	return cli_fail(cli, status, "%s: %s%s%s", what, why.field, why.field[0] != '\0' ? ": " : "", why.message);
 }
 
-static int read_template(struct cli *cli, json_t *into)
+/* What the template's own fields are is known from then on. */
+static int take_template(struct cli *cli, const char *what, const char *text, size_t size, struct compose *compose)
 {
+	int status = take_form(cli, what, text, size, compose);
+
+	if (status != 0)
+		return status;
+	const json_t *own = json_object_get(compose->given, "fields");
+	compose->declared = own != NULL ? json_deep_copy(own) : json_array();
+	return compose->declared != NULL ? 0 : cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+}
+
+static const char *file_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+/* A document of the directory, verified: now, or without a server from the local copy. */
+static int directory_template(struct duty *duty, const struct name *name, struct compose *compose)
+{
+	struct cli *cli = duty->cli;
+	const char *names[] = {name->text};
+	struct client_envelope current = {0};
+	int status =
+	    duty->offline ? STATUS_UNREACHABLE : client_envelopes(duty->poc, CLIENT_ONLINE, names, 1, &current);
+
+	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !cli->online) {
+		duty->offline = true;
+		status = client_envelopes(duty->poc, CLIENT_OFFLINE, names, 1, &current);
+	}
+	if (status != 0)
+		return duty_fail(duty, status);
+	const struct envelope *e = current.envelope;
+	const Poc__Document *document = e != NULL ? e->payload.document : NULL;
+	if (document == NULL)
+		status =
+		    cli_fail(cli, STATUS_NOT_FOUND,
+			     tr("the directory has no template \"%s\"; a file is given as ./%s, or with its ending"),
+			     name->unit, name->unit);
+	else if (document->withdrawn)
+		status = cli_fail(cli, STATUS_WITHDRAWN, tr("the template %s was withdrawn"), name->unit);
+	else if (document->kind != POC__DOCUMENT_KIND__DOCUMENT_KIND_TEMPLATE)
+		status = cli_fail(cli, STATUS_USAGE, tr("%s is no template"), name->text);
+	else
+		status = take_template(cli, name->text, document->text, strlen(document->text), compose);
+	if (status == 0) {
+		json_object_set_new(compose->given, "title", json_string(document->title));
+		json_object_set_new(compose->given, "template", json_string(name->text));
+		json_object_set_new(compose->given, "template_version", json_integer((json_int_t)e->seq));
+	}
+	client_envelopes_finish(&current, 1);
+	return status;
+}
+
+static int read_template(struct duty *duty, struct compose *compose)
+{
+	struct cli *cli = duty->cli;
 	const char *path = cli_value(cli, "template");
 	struct refusal why = {0};
+	struct name name;
 	size_t size;
 
 	if (path == NULL)
 		return 0;
+	/* a name has neither dot nor slash */
+	if (name_make(NAME_DOCUMENT, NULL, strncmp(path, "D/", 2) == 0 ? path + 2 : path, &name))
+		return directory_template(duty, &name, compose);
 	char *text = cli_read_file(path, FORM_MAX, &size, &why);
 	if (text == NULL)
 		return cli_refused(cli, &why);
-	int status = merge_json(cli, path, text, size, into);
-	const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
-	if (status == 0 && json_object_get(into, "template") == NULL)
-		json_object_set_new(into, "template", json_stringn(name, strcspn(name, ".")));
+	int status = take_template(cli, path, text, size, compose);
 	free(text);
+	if (status == 0 && json_object_get(compose->given, "template") == NULL)
+		json_object_set_new(compose->given, "template",
+				    json_stringn(file_name(path), strcspn(file_name(path), ".")));
 	return status;
 }
-
-/* ---- Text */
 
 static int set_text(struct cli *cli, json_t *into, const char *text, size_t size)
 {
@@ -85,140 +149,84 @@ static int read_text_file(struct cli *cli, const char *path, json_t *into)
 }
 
 /* Standard input: a JSON object with any of the fields, or the text itself. */
-static int read_input(struct cli *cli, json_t *into)
+static int read_input(struct cli *cli, struct compose *compose)
 {
 	struct refusal why = {0};
 	size_t size;
-	char *text = cli_read_file("-", 2 * FORM_MAX, &size, &why);
+	char *text = cli_read_file("-", FORM_MAX, &size, &why);
 
 	if (text == NULL)
 		return cli_refused(cli, &why);
 	int status = 0;
 	if (text[strspn(text, " \t\r\n")] == '{')
-		status = merge_json(cli, tr("standard input"), text, size, into);
+		status = take_form(cli, tr("standard input"), text, size, compose);
 	else if (size > 0)
-		status = set_text(cli, into, text, size);
+		status = set_text(cli, compose->given, text, size);
 	free(text);
 	return status;
 }
 
-/* ---- The form: "field: value" lines, an empty line, the text */
+/* ---- Flags */
 
-static const char *const form_fields[] = {"subject",    "language",      "stage",         "rsit_class",     "sector",
-					  "assistance", "reply_channel", "our_reference", "earlier_contact"};
-
-static const char form_help[] = "# Lines that begin with # are dropped; an empty file gives up.\n"
-				"# Every field but the subject may stay empty.  stage: early-warning, notification, "
-				"intermediate, final.\n"
-				"# After an empty line comes the text.\n";
-
-static char *form_of(const json_t *given)
+/* of_header: a wrong word there is a wrong use of the command, as elsewhere. */
+static int set_field(struct cli *cli, struct compose *compose, bool of_header, const char *flag, const char *field,
+		     const char *value)
 {
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
+	struct refusal why = {0};
+	int status = form_set(compose->given, field, value, compose->declared, &why);
 
-	if (out == NULL)
-		return NULL;
-	fputs(form_help, out);
-	for (size_t i = 0; i < sizeof form_fields / sizeof *form_fields; i++) {
-		const char *value = json_string_value(json_object_get(given, form_fields[i]));
-		fprintf(out, "%s: %s\n", form_fields[i], value != NULL ? value : "");
-	}
-	const char *body = json_string_value(json_object_get(given, "text"));
-	fprintf(out, "\n%s\n", body != NULL ? body : "");
-	if (fclose(out) == 0)
-		return text;
-	free(text);
-	return NULL;
-}
-
-static int take_line(struct cli *cli, char *line, json_t *into)
-{
-	char *colon = strchr(line, ':');
-
-	if (colon == NULL)
-		return cli_fail(cli, STATUS_INVALID, tr("\"%.60s\" is no line of the form"), line);
-	*colon = '\0';
-	const char *value = colon + 1 + strspn(colon + 1, " \t");
-	for (size_t i = 0; i < sizeof form_fields / sizeof *form_fields; i++) {
-		if (strcmp(form_fields[i], line) != 0)
-			continue;
-		if (value[0] == '\0')
-			json_object_del(into, line);
-		else
-			json_object_set_new(into, line, json_string(value));
+	if (status == 0)
 		return 0;
-	}
-	return cli_fail(cli, STATUS_INVALID, tr("\"%.60s\" is no field of the form"), line);
+	return cli_fail(cli, status == STATUS_INVALID && of_header ? STATUS_USAGE : status, "--%s: %s%s%s", flag,
+			why.field, why.field[0] != '\0' ? ": " : "", why.message);
 }
 
-static int take_form(struct cli *cli, char *text, json_t *into)
+/* --set NAME=VALUE: any field as the form has it. */
+static int take_set(struct cli *cli, struct compose *compose, const char *pair)
 {
-	char *rest = text;
+	const char *equals = strchr(pair, '=');
+	char name[64];
+
+	if (equals == NULL || (size_t)(equals - pair) >= sizeof name)
+		return cli_fail(cli, STATUS_USAGE, tr("--set takes NAME=VALUE"));
+	snprintf(name, sizeof name, "%.*s", (int)(equals - pair), pair);
+	return set_field(cli, compose, false, "set", name, equals + 1);
+}
+
+static int take_flags(struct cli *cli, struct compose *compose)
+{
+	static const struct {
+		const char *flag, *field;
+		bool of_header;
+	} flags[] = {{"to", "to", true},
+		     {"kind", "kind", true},
+		     {"category", "category", true},
+		     {"urgency", "urgency", true},
+		     {"tlp", "tlp", true},
+		     {"exercise", "exercise", true},
+		     {"reply-by", "reply_by", true},
+		     {"escalate", "escalate", true},
+		     {"subject", "subject", false},
+		     {"ref", "our_reference", false}};
 	int status = 0;
 
-	if (text[strspn(text, " \t\r\n")] == '\0')
-		return cli_fail(cli, STATUS_FAILED, tr("empty: nothing was sent"));
-	for (char *line = strsep(&rest, "\n"); line != NULL && status == 0; line = strsep(&rest, "\n")) {
-		line[strcspn(line, "\r")] = '\0';
-		if (line[0] == '#')
-			continue;
-		if (line[0] == '\0')
-			break;
-		status = take_line(cli, line, into);
+	for (size_t i = 0; i < sizeof flags / sizeof *flags && status == 0; i++) {
+		if (cli_has(cli, flags[i].flag))
+			status = set_field(cli, compose, flags[i].of_header, flags[i].flag, flags[i].field,
+					   cli_value(cli, flags[i].flag));
 	}
-	return status != 0 ? status : set_text(cli, into, rest != NULL ? rest : "", rest != NULL ? strlen(rest) : 0);
-}
-
-static int edit_form(struct cli *cli, json_t *into)
-{
-	char path[CONF_PATH_MAX], *form = form_of(into);
-	struct refusal why = {0};
-	size_t size;
-
-	if (form == NULL)
-		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
-	/* below the state folder, not in /tmp: it is not for others */
-	mkdir(cli->conf.state_dir, 0700);
-	snprintf(path, sizeof path, "%.3900s/notice-%d.txt", cli->conf.state_dir, (int)getpid());
-	int status = cli_write_file(path, form, strlen(form), 0600, true, &why);
-	free(form);
-	if (status != 0)
-		return cli_refused(cli, &why);
-	status = cli_edit(cli, path);
-	char *text = status == 0 ? cli_read_file(path, FORM_MAX, &size, &why) : NULL;
-	if (status == 0)
-		status = text != NULL ? take_form(cli, text, into) : cli_refused(cli, &why);
-	free(text);
-	if (status == 0)
-		unlink(path);
-	else
-		cli_note(cli, tr("what you wrote is kept in %s"), path);
+	if (status == 0 && cli_has(cli, "separately"))
+		json_object_set_new(compose->given, "separately", json_true());
+	for (size_t i = 0; cli_nth(cli, "set", i) != NULL && status == 0; i++)
+		status = take_set(cli, compose, cli_nth(cli, "set", i));
+	if (status == 0 && cli_has(cli, "text"))
+		status = set_text(cli, compose->given, cli_value(cli, "text"), strlen(cli_value(cli, "text")));
+	else if (status == 0 && cli_has(cli, "file"))
+		status = read_text_file(cli, cli_value(cli, "file"), compose->given);
 	return status;
 }
 
 /* ---- Content */
-
-static const char *const header_fields[] = {"to",       "kind",     "category", "urgency",   "tlp",
-					    "exercise", "reply_by", "escalate", "separately"};
-
-/* Fields of the header are not the content's. */
-static json_t *content_part(const json_t *given)
-{
-	json_t *part = json_copy((json_t *)given);
-
-	for (size_t i = 0; i < sizeof header_fields / sizeof *header_fields && part != NULL; i++)
-		json_object_del(part, header_fields[i]);
-	return part;
-}
-
-static const char *file_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash != NULL ? slash + 1 : path;
-}
 
 static int attach(struct cli *cli, const char *path, Poc__NoticeContent *content)
 {
@@ -250,10 +258,16 @@ static int attach(struct cli *cli, const char *path, Poc__NoticeContent *content
 static int make_content(struct cli *cli, struct compose *compose)
 {
 	struct refusal why = {0};
-	json_t *part = content_part(compose->given);
+	json_t *part = form_content(compose->given);
+
+	if (json_string_length(json_object_get(compose->given, "subject")) == 0) {
+		json_decref(part);
+		return cli_fail(cli, STATUS_USAGE, tr("a notice needs a subject: --subject"));
+	}
+	message_free(compose->content);
+	compose->content = NULL;
 	int status = part != NULL ? notice_content_from_json(part, &compose->content, &why)
 				  : refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
-
 	json_decref(part);
 	if (status != 0)
 		return cli_refused(cli, &why);
@@ -264,92 +278,152 @@ static int make_content(struct cli *cli, struct compose *compose)
 	return status;
 }
 
-static int take_flags(struct cli *cli, json_t *into)
-{
-	int status = 0;
+/* ---- The form in the editor */
 
-	if (cli_has(cli, "subject"))
-		json_object_set_new(into, "subject", json_string(cli_value(cli, "subject")));
-	if (cli_has(cli, "ref"))
-		json_object_set_new(into, "our_reference", json_string(cli_value(cli, "ref")));
-	if (cli_has(cli, "text"))
-		status = set_text(cli, into, cli_value(cli, "text"), strlen(cli_value(cli, "text")));
-	else if (cli_has(cli, "file"))
-		status = read_text_file(cli, cli_value(cli, "file"), into);
+/* What the form says counts, and what it does not say any more is gone; it holds no attachments. */
+static int take_edited(struct cli *cli, enum form_use use, struct compose *compose)
+{
+	struct refusal why = {0};
+	json_t *form = NULL;
+	size_t size;
+	char *text = cli_read_file(compose->written, FORM_MAX, &size, &why);
+
+	if (text == NULL)
+		return cli_refused(cli, &why);
+	if (cli_edit_empty(text)) {
+		free(text);
+		unlink(compose->written);
+		free(compose->written);
+		compose->written = NULL;
+		return cli_fail(cli, STATUS_FAILED, tr("empty: nothing was sent"));
+	}
+	int status = form_parse(text, size, compose->declared, &form, &why);
+	free(text);
+	if (status == 0 && form_foreign(form, use) != NULL)
+		status = refuse(&why, STATUS_INVALID, form_foreign(form, use), "is no field of this form");
+	if (status != 0) {
+		json_decref(form);
+		return cli_refused(cli, &why);
+	}
+	static const char *const kept[] = {"title", "asks", "attachments"};
+	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+		if (json_object_get(compose->given, kept[i]) != NULL)
+			json_object_set(form, kept[i], json_object_get(compose->given, kept[i]));
+	}
+	json_decref(compose->given);
+	compose->given = form;
+	return make_content(cli, compose);
+}
+
+/* Below the state folder, not in /tmp: it is not for others. */
+static int write_form(struct cli *cli, enum form_use use, struct compose *compose)
+{
+	struct refusal why = {0};
+	char *form = form_write(compose->given, use), *path;
+
+	if (form == NULL ||
+	    asprintf(&path, "%s/notice-%lld-%d.ini", cli->conf.state_dir, (long long)time(NULL), (int)getpid()) < 0) {
+		free(form);
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	}
+	mkdir(cli->conf.state_dir, 0700);
+	int status = cli_write_file(path, form, strlen(form), 0600, true, &why);
+	free(form);
+	if (status != 0) {
+		free(path);
+		return cli_refused(cli, &why);
+	}
+	compose->written = path;
+	return 0;
+}
+
+static int edit_form(struct cli *cli, enum form_use use, struct compose *compose)
+{
+	int status = write_form(cli, use, compose);
+
+	if (status != 0)
+		return status;
+	do {
+		status = cli_edit(cli, compose->written);
+		if (status == 0)
+			status = take_edited(cli, use, compose);
+	} while (status != 0 && compose->written != NULL && cli_edit_again(cli));
 	return status;
 }
 
-int compose_read(struct cli *cli, const char *subject, bool asks, struct compose *out)
+/* ---- All together */
+
+/* A template asks; it does not insist. */
+static void tell_missing(struct cli *cli, const struct compose *compose)
 {
+	json_t *missing = form_missing(compose->given), *one;
+	char list[400] = "";
+	size_t i;
+
+	json_array_foreach(missing, i, one)
+	{
+		size_t used = strlen(list);
+		snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", json_string_value(one));
+	}
+	if (list[0] != '\0')
+		cli_note(cli, tr("the template also asks for: %s"), list);
+	json_decref(missing);
+}
+
+int compose_read(struct duty *duty, enum form_use use, const char *subject, bool asks, struct compose *out)
+{
+	struct cli *cli = duty->cli;
 	bool given = cli_has(cli, "text") || cli_has(cli, "file"), terminal = isatty(STDIN_FILENO);
 
 	*out = (struct compose){.given = json_object()};
 	if (out->given == NULL)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
-	int status = read_template(cli, out->given);
+	int status = read_template(duty, out);
 	if (status == 0 && !given && asks && !terminal)
-		status = read_input(cli, out->given);
+		status = read_input(cli, out);
 	if (status == 0)
-		status = take_flags(cli, out->given);
+		status = take_flags(cli, out);
 	if (status == 0 && subject != NULL && json_object_get(out->given, "subject") == NULL)
 		json_object_set_new(out->given, "subject", json_string(subject));
 	if (status == 0 && (cli_has(cli, "edit") || (asks && terminal && !given)))
-		status = edit_form(cli, out->given);
-	if (status == 0 && json_string_length(json_object_get(out->given, "subject")) == 0)
-		status = cli_fail(cli, STATUS_USAGE, tr("a notice needs a subject: --subject"));
-	if (status == 0)
+		status = edit_form(cli, use, out);
+	else if (status == 0)
 		status = make_content(cli, out);
-	if (status != 0)
-		compose_finish(out);
+	if (status == 0)
+		tell_missing(cli, out);
 	return status;
 }
 
 /* ---- Header */
 
-const char *compose_field(const struct cli *cli, const struct compose *compose, const char *name)
+const char *compose_field(const struct compose *compose, const char *name)
 {
-	char flag[32];
-
-	snprintf(flag, sizeof flag, "%s", name);
-	for (char *at = flag; *at != '\0'; at++) {
-		if (*at == '_')
-			*at = '-';
-	}
-	const char *value = cli_value(cli, flag);
-	return value != NULL ? value : json_string_value(json_object_get(compose->given, name));
+	return json_string_value(json_object_get(compose->given, name));
 }
 
+/* form.c has checked the words. */
 int compose_header(struct duty *duty, const struct compose *compose, struct client_notice *notice)
 {
-	struct cli *cli = duty->cli;
-	const char *category = compose_field(cli, compose, "category"),
-		   *urgency = compose_field(cli, compose, "urgency");
-	const char *tlp = compose_field(cli, compose, "tlp"), *exercise = compose_field(cli, compose, "exercise");
-	const char *reply_by = compose_field(cli, compose, "reply_by");
+	const char *category = compose_field(compose, "category"), *urgency = compose_field(compose, "urgency");
+	const char *tlp = compose_field(compose, "tlp"), *exercise = compose_field(compose, "exercise");
+	const char *reply_by = compose_field(compose, "reply_by");
 
-	if (category != NULL &&
-	    (!category_parse(category, &notice->category) || notice->category == POC__CATEGORY__CATEGORY_NOTE))
-		return cli_fail(cli, STATUS_USAGE,
-				tr("unknown category \"%s\": notification, request-information, request-assistance, "
-				   "update, closure or communications-check"),
-				category);
-	if (urgency != NULL && !urgency_parse(urgency, &notice->urgency))
-		return cli_fail(cli, STATUS_USAGE, tr("unknown urgency \"%s\": routine, urgent or emergency"), urgency);
-	if (tlp != NULL && !notice_tlp_parse(tlp, &notice->tlp))
-		return cli_fail(cli, STATUS_USAGE, tr("unknown TLP \"%s\": CLEAR, GREEN, AMBER, AMBER+STRICT or RED"),
-				tlp);
-	if (exercise != NULL && !id_valid(exercise))
-		return cli_fail(cli, STATUS_USAGE, tr("an exercise's name is [a-z0-9-], 1 to 40 characters"));
+	if (category != NULL)
+		(void)category_parse(category, &notice->category);
+	if (urgency != NULL)
+		(void)urgency_parse(urgency, &notice->urgency);
+	if (tlp != NULL)
+		(void)notice_tlp_parse(tlp, &notice->tlp);
 	if (exercise != NULL && notice->has_answers && strcmp(exercise, notice->exercise) != 0)
-		return cli_fail(cli, STATUS_USAGE,
+		return cli_fail(duty->cli, STATUS_USAGE,
 				tr("what belongs to a thread is of its exercise, or of none like it: not of \"%s\""),
 				exercise);
 	if (exercise != NULL)
 		notice->exercise = exercise;
-	if (reply_by != NULL && !duty_time(duty, reply_by, &notice->reply_by))
-		return cli_fail(cli, STATUS_USAGE, tr("--reply-by takes 24h, or a time like 2026-11-24T12:00:00Z"));
-	if (reply_by != NULL && notice->reply_by <= notice->created)
-		return cli_fail(cli, STATUS_INVALID, tr("--reply-by lies in the past: %s"), reply_by);
+	if (reply_by == NULL)
+		return 0;
+	if (!duty_time(duty, reply_by, &notice->reply_by) || notice->reply_by <= notice->created)
+		return cli_fail(duty->cli, STATUS_INVALID, tr("--reply-by lies in the past: %s"), reply_by);
 	return 0;
 }
 

@@ -2,21 +2,26 @@
 #ifndef CLIENTS_POC_COMPOSE_H
 #define CLIENTS_POC_COMPOSE_H
 
+#include "clients/cli/form.h"
 #include "clients/poc/duty.h"
 
 struct compose {
-	json_t *given;               /* owned: fields of header and content, as JSON on standard input has them */
+	json_t *given;               /* owned: fields of header and content, as form.h has them */
+	json_t *declared;            /* owned: the template's own fields; NULL: there is no template */
 	Poc__NoticeContent *content; /* owned: message_free */
+	char *written;               /* owned: the file that was edited; NULL: none */
 };
-void compose_finish(struct compose *compose); /* zeroed memory allowed */
 
-/* Reads the fields: template, then JSON on standard input, then flags (--text, --file, --subject, --ref).  subject:
- * where none is given; NULL: one is needed.  Text comes from standard input, or on a terminal from a form in $EDITOR,
- * where no flag gives it and asks is set.  0 or a status, printed. */
-int compose_read(struct cli *cli, const char *subject, bool asks, struct compose *out);
+/* Zeroed memory allowed.  What was written in the editor goes when the notice is sent; else its file stays. */
+void compose_finish(struct cli *cli, struct compose *compose, int status);
 
-/* A field of the header by its flag, else as it was given: NULL if it was not. */
-const char *compose_field(const struct cli *cli, const struct compose *compose, const char *name);
+/* Reads the fields: template, then standard input (a form, or the text alone), then flags, then the form in $EDITOR,
+ * where it is wanted.  subject: where none is given; NULL: one is needed.  Text comes from standard input, or on a
+ * terminal from the form, where no flag gives it and asks is set.  0 or a status, printed. */
+int compose_read(struct duty *duty, enum form_use use, const char *subject, bool asks, struct compose *out);
+
+/* A field of the header: NULL if it was not given. */
+const char *compose_field(const struct compose *compose, const char *name);
 
 /* category, urgency, tlp, exercise, reply_by: from their fields, where they are given.  0 or a status, printed. */
 int compose_header(struct duty *duty, const struct compose *compose, struct client_notice *notice);

@@ -90,27 +90,10 @@ static bool is_empty(const char *path)
 	struct refusal why;
 	size_t size;
 	char *text = cli_read_file(path, 1 << 20, &size, &why);
-	bool empty = text != NULL;
+	bool empty = text != NULL && cli_edit_empty(text);
 
-	for (char *line = text; line != NULL && empty; line = strchr(line, '\n')) {
-		line += strspn(line, " \t\r\n");
-		empty = *line == '#' || *line == '\0';
-	}
 	free(text);
 	return empty;
-}
-
-static bool again(struct cli *cli)
-{
-	char answer[16];
-
-	if (cli->yes || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
-		return false;
-	fputs(tr("Edit again? [Y/n] "), stderr);
-	if (fgets(answer, sizeof answer, stdin) == NULL || answer[0] == 'n' || answer[0] == 'N')
-		return false;
-	cli->failed = false;
-	return true;
 }
 
 /* Whether something was written that is not in the form. */
@@ -151,7 +134,7 @@ static int edit_file(struct cli *cli, const char *path, const char *blank, struc
 		if (blank != NULL && !differs(path, blank))
 			return given_up(cli, tr("the form is as it was: nothing was written"));
 		*draft = publish_read(cli, path);
-	} while (*draft == NULL && again(cli));
+	} while (*draft == NULL && cli_edit_again(cli));
 	return *draft != NULL ? 0 : cli->code;
 }
 

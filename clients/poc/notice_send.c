@@ -120,7 +120,7 @@ static int begin(struct duty *duty, struct client_notice *n)
 /* "diplomatic": the same place's other point of contact; else another place's of the same kind. */
 static int add_escalation(struct duty *duty, const struct compose *compose, struct client_notice *n)
 {
-	const char *text = compose_field(duty->cli, compose, "escalate");
+	const char *text = compose_field(compose, "escalate");
 	struct client_escalation *e = &n->escalations[0];
 	Poc__PocKind kind;
 	size_t count;
@@ -142,10 +142,10 @@ static int add_escalation(struct duty *duty, const struct compose *compose, stru
 	return 0;
 }
 
-static char *joined_places(const struct cli *cli, const struct compose *compose)
+static char *joined_places(const struct compose *compose)
 {
 	const json_t *list = json_object_get(compose->given, "to");
-	const char *flag = compose_field(cli, compose, "to");
+	const char *flag = compose_field(compose, "to");
 	char *text = NULL;
 	size_t i, size;
 	json_t *each;
@@ -170,12 +170,12 @@ static int check_said(struct cli *cli, const struct compose *compose)
 
 static int fill(struct duty *duty, const struct compose *compose, struct client_notice *n)
 {
-	char *places = joined_places(duty->cli, compose);
+	char *places = joined_places(compose);
 	int status = places == NULL ? cli_fail(duty->cli, STATUS_NO_MEMORY, tr("out of memory")) : begin(duty, n);
 
 	if (status == 0)
-		status = compose_desks(duty->cli, places, compose_field(duty->cli, compose, "kind"), n->to,
-				       NOTICE_DESKS_MAX, &n->n_to);
+		status =
+		    compose_desks(duty->cli, places, compose_field(compose, "kind"), n->to, NOTICE_DESKS_MAX, &n->n_to);
 	free(places);
 	if (status == 0)
 		status = compose_header(duty, compose, n);
@@ -217,14 +217,14 @@ int poc_cmd_notice_send(struct cli *cli)
 
 	if (status != 0)
 		return status;
-	status = compose_read(cli, NULL, true, &compose);
+	status = compose_read(&duty, FORM_SEND, NULL, true, &compose);
 	if (status == 0)
 		status = fill(&duty, &compose, &n);
 	if (status == 0)
 		status = check_said(cli, &compose);
 	if (status == 0 && !duty.offline && outbox_waiting(duty.poc) > 0)
 		duty_flush(&duty, NULL, NULL);
-	bool separately = cli_has(cli, "separately") || json_is_true(json_object_get(compose.given, "separately"));
+	bool separately = json_is_true(json_object_get(compose.given, "separately"));
 	if (status == 0 && separately)
 		status = send_each(&duty, &n, list);
 	else if (status == 0)
@@ -236,7 +236,7 @@ int poc_cmd_notice_send(struct cli *cli)
 	if (json != NULL)
 		cli_document(cli, "poc.notice-send/1", json);
 	json_decref(list);
-	compose_finish(&compose);
+	compose_finish(cli, &compose, status);
 	duty_close(&duty);
 	return status;
 }
@@ -295,11 +295,11 @@ static void subject_of(struct duty *duty, const struct desk *desk, const struct 
 	message_free(inner);
 }
 
-static void finish(struct duty *duty, struct compose *compose, json_t *json, const char *schema)
+static void finish(struct duty *duty, struct compose *compose, json_t *json, const char *schema, int status)
 {
 	if (json != NULL)
 		cli_document(duty->cli, schema, json);
-	compose_finish(compose);
+	compose_finish(duty->cli, compose, status);
 	duty_close(duty);
 }
 
@@ -334,7 +334,7 @@ int poc_cmd_notice_reply(struct cli *cli)
 		status = follow(&duty, desk, of, &n);
 	if (status == 0) {
 		subject_of(&duty, desk, of, "Re:", subject);
-		status = compose_read(cli, subject, true, &compose);
+		status = compose_read(&duty, FORM_REPLY, subject, true, &compose);
 	}
 	if (status == 0)
 		status = check_said(cli, &compose);
@@ -347,7 +347,7 @@ int poc_cmd_notice_reply(struct cli *cli)
 		status = note_status(status, say_answered(&duty, desk, of, &n));
 	if (status == 0 && !cli->json && !cli->dry_run && desk_own_party(desk, of) != NULL)
 		cli_line("%s", duty_disclaimer());
-	finish(&duty, &compose, json, "poc.notice-send/1");
+	finish(&duty, &compose, json, "poc.notice-send/1", status);
 	return status;
 }
 
@@ -367,7 +367,7 @@ int poc_cmd_notice_note(struct cli *cli)
 	if (status == 0)
 		status = follow(&duty, desk, of, &n);
 	if (status == 0)
-		status = compose_read(cli, "note", true, &compose);
+		status = compose_read(&duty, FORM_NOTE, "note", true, &compose);
 	if (status == 0 && compose.content->text[0] == '\0')
 		status = cli_fail(cli, STATUS_USAGE, tr("an empty note: --text"));
 	n.category = POC__CATEGORY__CATEGORY_NOTE;
@@ -376,7 +376,7 @@ int poc_cmd_notice_note(struct cli *cli)
 	n.content = compose.content;
 	if (status == 0)
 		status = send_one(&duty, &n, &json);
-	finish(&duty, &compose, json, "poc.notice-send/1");
+	finish(&duty, &compose, json, "poc.notice-send/1", status);
 	return status;
 }
 
@@ -417,12 +417,12 @@ int poc_cmd_notice_remind(struct cli *cli)
 		cli_note(cli, tr("every recipient has acknowledged: nobody is reminded"));
 	} else if (status == 0) {
 		subject_of(&duty, desk, of, "Reminder:", subject);
-		status = compose_read(cli, subject, false, &compose);
+		status = compose_read(&duty, FORM_NOTE, subject, false, &compose);
 		n.content = compose.content;
 		if (status == 0)
 			status = send_one(&duty, &n, &json);
 	}
-	finish(&duty, &compose, json, "poc.notice-send/1");
+	finish(&duty, &compose, json, "poc.notice-send/1", status);
 	return status;
 }
 
@@ -483,7 +483,7 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 		    compose_desks(cli, cli_value(cli, "to"), cli_value(cli, "kind"), n.to, NOTICE_DESKS_MAX, &n.n_to);
 	if (status == 0) {
 		subject_of(&duty, desk, of, before, subject);
-		status = compose_read(cli, subject, false, &compose);
+		status = compose_read(&duty, FORM_NOTE, subject, false, &compose);
 	}
 	if (status == 0)
 		status = pack_forwarded(&duty, desk, of, compose.content);
@@ -492,7 +492,7 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 	n.content = compose.content;
 	if (status == 0)
 		status = send_one(&duty, &n, &json);
-	finish(&duty, &compose, json, "poc.notice-send/1");
+	finish(&duty, &compose, json, "poc.notice-send/1", status);
 	return status;
 }
 

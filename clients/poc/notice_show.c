@@ -25,9 +25,26 @@ static void line_if(const char *label, const char *value)
 		cli_line("%-14s %s", label, value);
 }
 
+static void lines_if(const char *label, const char *value)
+{
+	char padded[64];
+
+	if (value[0] == '\0')
+		return;
+	snprintf(padded, sizeof padded, "%-14s ", label);
+	cli_lines(padded, value);
+}
+
 static void print_facts(const Poc__NoticeContent *c)
 {
-	line_if(tr("class"), c->rsit_class);
+	if (c->template_version != 0)
+		cli_line(tr("%-14s %s, version %llu"), tr("template"), c->template_,
+			 (unsigned long long)c->template_version);
+	else
+		line_if(tr("template"), c->template_);
+	if (c->rsit_class[0] != '\0')
+		cli_line("%-14s %s%s%s", tr("class"), c->rsit_class, c->rsit_version[0] != '\0' ? ", RSIT " : "",
+			 c->rsit_version);
 	if (c->stage != 0)
 		line_if(tr("stage"), stage_name(c->stage));
 	line_if(tr("language"), c->language);
@@ -40,7 +57,11 @@ static void print_facts(const Poc__NoticeContent *c)
 		line_if(tr("detected"), time_text(c->detected));
 	for (size_t i = 0; i < c->n_states; i++)
 		line_if(i == 0 ? tr("affected") : "", c->states[i]);
-	line_if(tr("assistance"), c->assistance);
+	if (c->cross_border)
+		cli_line("%-14s %s", tr("cross-border"), tr("yes"));
+	if (c->malicious)
+		cli_line("%-14s %s", tr("malicious"), tr("suspected"));
+	lines_if(tr("assistance"), c->assistance);
 	line_if(tr("reply channel"), c->reply_channel);
 	line_if(tr("their ref"), c->our_reference);
 	line_if(tr("earlier"), c->earlier_contact);
@@ -48,7 +69,7 @@ static void print_facts(const Poc__NoticeContent *c)
 		cli_line("%-14s %s %s  %s", i == 0 ? tr("indicators") : "", c->indicators[i]->type,
 			 c->indicators[i]->value, c->indicators[i]->note);
 	for (size_t i = 0; i < c->n_fields; i++)
-		cli_line("%-14s %s", c->fields[i]->name, c->fields[i]->value);
+		lines_if(c->fields[i]->name, c->fields[i]->value);
 }
 
 static void print_content(const Poc__NoticeContent *c)

@@ -16,8 +16,9 @@ static const struct flag send_flags[] = {
     {"reply-by", 0, "TIME", "when an answer is wanted: 24h, or a time like 2026-11-24T12:00:00Z"},
     {"escalate", 0, "diplomatic|PLACE", "who is to see it when nobody has acknowledged it by --reply-by"},
     {"exercise", 0, "NAME", "of this exercise: marked for ever"},
-    {"template", 0, "FILE", "fields to begin with (JSON)"},
-    {"edit", 0, NULL, "open it in $EDITOR before it is sent"},
+    {"template", 0, "NAME|FILE", "a form to begin with: a document of the directory, or a file (INI or JSON)"},
+    {"set", 0, "NAME=VALUE", "any field of the form (may be given several times)"},
+    {"edit", 0, NULL, "open the whole form in $EDITOR before it is sent"},
     {"ref", 0, "REFERENCE", "our own ticket"},
     {"separately", 0, NULL, "one notice to each recipient: they do not see each other"},
     {NULL, 0, NULL, NULL},
@@ -33,7 +34,9 @@ static const struct flag reply_flags[] = {
     {"tlp", 0, "L", "that of the notice, if not given"},
     {"reply-by", 0, "TIME", "when an answer is wanted"},
     {"ref", 0, "REFERENCE", "our own ticket"},
-    {"edit", 0, NULL, "open it in $EDITOR before it is sent"},
+    {"template", 0, "NAME|FILE", "a form to begin with: a document of the directory, or a file (INI or JSON)"},
+    {"set", 0, "NAME=VALUE", "any field of the form (may be given several times)"},
+    {"edit", 0, NULL, "open the whole form in $EDITOR before it is sent"},
     {NULL, 0, NULL, NULL},
 };
 

@@ -41,10 +41,27 @@ static const struct command state_commands[] = {
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
+static const struct flag publish_flags[] = {
+    {"kind", 'k', "KIND", "template (default), code-list or announcement"},
+    {"title", 0, "TEXT", "one line; a template says its own"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct command document_commands[] = {
+    {"publish", "NAME FILE", "sign a template of notices, a code list or an announcement for everybody", 2, 2,
+     publish_flags, pocadm_cmd_document_publish, NULL},
+    {"withdraw", "NAME", "say that it is not to be used any more", 1, 1, NULL, pocadm_cmd_document_withdraw, NULL},
+    {"list", "", "the directory's documents", 0, 0, NULL, pocadm_cmd_document_list, NULL},
+    {"show", "NAME", "read one", 1, 1, NULL, pocadm_cmd_document_show, NULL},
+    {"history", "NAME", "all versions of one", 1, 1, NULL, pocadm_cmd_document_history, NULL},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
 static const struct command commands[] = {
     {"init", "DIR --origin NAME", "make a directory: keys, trust root, register, pocd.conf", 1, 1, init_flags,
      pocadm_cmd_init, NULL},
     {"state", NULL, "states: enrol, list", 0, 0, NULL, NULL, state_commands},
+    {"document", NULL, "documents: publish, withdraw, list, show, history", 0, 0, NULL, NULL, document_commands},
     {"import", "FILE", "a list of teams into drafts, one a state", 1, 1, import_flags, pocadm_cmd_import, NULL},
     {"check", "DIR|FILE", "recompute everything in a data folder that no daemon holds, or in a backup", 1, 1, NULL,
      pocadm_cmd_check, NULL},

@@ -600,9 +600,12 @@ static int check_orphans_below(struct orphans *o, enum name_kind kind)
 	struct store_view *view;
 	struct name name;
 
-	if (!name_make(kind, o->state, NULL, &name))
-		return 0; /* @directory has no record */
-	strcpy(walk.prefix, name.text);
+	if (kind == NAME_DOCUMENT && strcmp(o->state, STATE_DIRECTORY) == 0)
+		strcpy(walk.prefix, "D");
+	else if (name_make(kind, o->state, NULL, &name))
+		strcpy(walk.prefix, name.text);
+	else
+		return 0; /* @directory has no record, states have no documents */
 	int status = store_view_begin(o->j->changer->store, &view);
 	if (status != 0)
 		return status;
@@ -668,6 +671,8 @@ static int check_keys_orphans(struct judging *j, const struct candidate *c)
 	int status = check_orphans_below(&o, NAME_USERS);
 	if (status == 0)
 		status = check_orphans_below(&o, NAME_RECORD);
+	if (status == 0)
+		status = check_orphans_below(&o, NAME_DOCUMENT);
 	return refuse_orphans(&o, status);
 }
 

@@ -53,6 +53,7 @@ int judge(const struct judge_facts *facts, const struct envelope *next, struct r
 	case NAME_KEYS:
 		return keys_accepts(facts->trust, facts->reg, facts->prev, next, facts->time, why);
 	case NAME_USERS:
+	case NAME_DOCUMENT:
 		return users_accepts(facts->trust, facts->keys, facts->prev, next, why);
 	case NAME_RECORD:
 		return record_accepts(facts->trust, facts->keys, facts->unit_users, facts->prev, next, why);
@@ -69,7 +70,7 @@ bool judge_authorised(const struct envelope *trust, const struct envelope *keys,
 
 	if (keys == NULL)
 		return false;
-	if (envelope->name.kind == NAME_USERS)
+	if (envelope->name.kind == NAME_USERS || envelope->name.kind == NAME_DOCUMENT)
 		return users_accepts(trust, keys, before, envelope, NULL) == 0;
 	return record_accepts(trust, keys, unit_users, before, envelope, NULL) == 0;
 }

@@ -12,7 +12,7 @@ struct judge_facts {
 	const struct envelope *reg;        /* current S; NULL before S(1) */
 	const struct envelope *keys;       /* current K of the state; NULL: none */
 	const struct envelope *unit_users; /* current U/<cc>/<unit>, for a unit's R; NULL: none */
-	const struct envelope *prev; /* what the version replaces; only name, seq and value are read of U and R; NULL:
+	const struct envelope *prev; /* what the version replaces; only name, seq and value are read of U, R, D; NULL:
 					nothing */
 	int64_t time;                /* seconds: of the leaf */
 	bool suspended;              /* the state is */
@@ -21,7 +21,7 @@ struct judge_facts {
 /* 0, STATUS_CONFLICT (seq or prev), STATUS_UNVERIFIED, STATUS_SUSPENDED, STATUS_INVALID with *why. */
 int judge(const struct judge_facts *facts, const struct envelope *next, struct refusal *why);
 
-/* Whether a U or R is authorised by these keys, whatever it replaces. */
+/* Whether a U, R or D is authorised by these keys, whatever it replaces. */
 bool judge_authorised(const struct envelope *trust, const struct envelope *keys, const struct envelope *unit_users,
 		      const struct envelope *envelope);
 

@@ -33,7 +33,8 @@ int keys_accepts(const struct envelope *trust, const struct envelope *reg, const
 bool keys_coordinator_signed(const struct envelope *trust, const struct envelope *keys,
 			     const struct envelope *envelope);
 
-/* Whether next may stand after prev (NULL: seq 1): seq, prev, signed by a coordinator key of the state's current K. */
+/* Whether next, a U or a D, may stand after prev (NULL: seq 1): seq, prev, signed by a coordinator key of the current K
+ * of its state. */
 int users_accepts(const struct envelope *trust, const struct envelope *keys, const struct envelope *prev,
 		  const struct envelope *next, struct refusal *why);
 

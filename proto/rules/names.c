@@ -91,13 +91,15 @@ static bool parts_valid(enum name_kind kind, const char *state, const char *unit
 	case NAME_PINGS:
 		return state_code_valid(state) && !has_unit;
 	case NAME_DOCUMENT:
-		return state[0] == '\0' && has_unit;
+		return strcmp(state, STATE_DIRECTORY) == 0 && has_unit;
 	}
 	return false;
 }
 
 bool name_make(enum name_kind kind, const char *state, const char *unit, struct name *out)
 {
+	if (kind == NAME_DOCUMENT && (state == NULL || state[0] == '\0'))
+		state = STATE_DIRECTORY;
 	if (state == NULL)
 		state = "";
 	if (unit == NULL)
@@ -110,7 +112,7 @@ bool name_make(enum name_kind kind, const char *state, const char *unit, struct 
 	strcpy(out->unit, unit);
 	char *end = out->text;
 	*end++ = kind_of(kind)->letter;
-	if (state[0] != '\0') {
+	if (state[0] != '\0' && kind != NAME_DOCUMENT) {
 		*end++ = '/';
 		end = stpcpy(end, state);
 	}

@@ -19,20 +19,20 @@ enum name_kind {
 	NAME_USERS,
 	NAME_RECORD,
 	NAME_PINGS,   /* reserved */
-	NAME_DOCUMENT /* reserved */
+	NAME_DOCUMENT
 };
 
 struct name {
 	enum name_kind kind;
 	char text[NAME_MAX_LENGTH + 1];
-	char state[STATE_MAX_LENGTH + 1]; /* empty for T, S, D */
+	char state[STATE_MAX_LENGTH + 1]; /* empty for T, S; of D @directory, whose keys sign it */
 	char unit[UNIT_MAX_LENGTH + 1];   /* or the document's name; empty if none */
 };
 
 /* Parses a name.  False if it is none. */
 bool name_parse(const char *text, struct name *out);
 
-/* Puts a name together; unit may be NULL or empty.  False if the parts do not make one. */
+/* Puts a name together; unit may be NULL or empty, state of D too.  False if the parts do not make one. */
 bool name_make(enum name_kind kind, const char *state, const char *unit, struct name *out);
 
 const char *name_type(enum name_kind kind);   /* application/vnd.pocd.keys.v1+protobuf ... */

@@ -130,7 +130,7 @@ class Completion(unittest.TestCase):
 
 
 class Pages(unittest.TestCase):
-    NAMES = ("poc.1", "pocadm.1", "libpoc.3", "poc.conf.5", "poc-record.5", "pocd.conf.5", "pocd.8")
+    NAMES = ("poc.1", "pocadm.1", "libpoc.3", "poc.conf.5", "poc-record.5", "poc-notice.5", "pocd.conf.5", "pocd.8")
 
     def test_sections(self):
         self.assertEqual(sorted(os.listdir(os.path.join(ROOT, "docs/man"))), sorted(self.NAMES))
@@ -154,6 +154,18 @@ class Pages(unittest.TestCase):
                     self.assertEqual((done.returncode, done.stdout), (0, ""), name)
                 else:
                     self.assertEqual(done.returncode, 0, done.stderr)
+
+
+class Notice(unittest.TestCase):
+    """poc-notice(5)."""
+
+    def test_fields(self):
+        """Every field that a form can have is named."""
+        table = re.search(r"(?s)static const struct field fields\[\] = {(.*?)\n};", read("clients/cli/form.c")).group(1)
+        names = re.findall(r'(?m)^    {"(\w+)",', table)
+        words = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"(?m)^\.It Ic (.*)$", page("poc-notice.5")))))
+        self.assertGreater(len(names), 30)
+        self.assertEqual(set(names), words)
 
 
 class Record(unittest.TestCase):

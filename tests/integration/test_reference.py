@@ -37,6 +37,7 @@ class Reference(unittest.TestCase):
         cls.directory = bytes.fromhex(cls.id)
         cls.older = cls.save("xa-operator", "XB")
         cls.publish_change("XB")
+        cls.world.pocadm("-y", "document", "publish", "request", os.path.join(ROOT, "clients/templates/request-for-information.ini"))
         cls.withdrawn_of = cls.save("xa-reader", "AE")
         cls.operator, cls.reader = cls.save("xa-operator", "XB"), cls.save("xa-reader", "XB")
         cls.other, cls.absent = cls.save("xa-operator", "XA"), cls.save("xa-reader", "XZ", expect=5)
@@ -216,6 +217,11 @@ class Reference(unittest.TestCase):
                               load(world.path("states", "XB-authority.key")),
                               load(world.path("states", "XB-signing.key")), forge.Signer.fresh())
         self.by_both(made)
+
+    def test_documents_forgeries(self):
+        load = forge.Signer.load
+        self.by_both(forge.documents(self.bundles["xa-reader"], load(self.world.path("keys", "log.key")),
+                                     load(self.world.path("keys", "coordinator.key")), forge.Signer.fresh()))
 
 
 if __name__ == "__main__":

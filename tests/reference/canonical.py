@@ -5,7 +5,7 @@ one entry for every field that is present; get() fills in defaults.
 """
 
 ENUMS = {"Role": range(9), "PocKind": range(4), "Holder": range(4), "Tlp": range(5), "Terminal": range(3),
-         "Category": range(8), "Urgency": range(4), "NoticeTlp": range(6), "Step": range(11), "Reason": range(7)}
+         "DocumentKind": range(4), "Category": range(8), "Urgency": range(4), "NoticeTlp": range(6), "Step": range(11), "Reason": range(7)}
 
 # message: {number: (name, type, repeated)}
 MESSAGES = {}
@@ -45,6 +45,7 @@ _define("PointOfContact", "id:string kind:PocKind sections:*SectionRef")
 _define("Record",
         "head:Head issued:int64 confirmed:int64 expires:int64 pocs:*PointOfContact sections:*SectionRef "
         "withdrawn:bool")
+_define("Document", "head:Head issued:int64 kind:DocumentKind title:string text:string withdrawn:bool")
 _define("Text", "lang:string text:string")
 _define("Interval", "day:uint32 open:uint32 close:uint32")
 _define("Exception", "date:string intervals:*Interval note:string")

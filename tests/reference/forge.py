@@ -21,7 +21,7 @@ from canonical import decode, encode, put_varint
 ZERO = bytes(32)
 FOUND, EMPTY, OTHER = range(3)
 TYPES = {"T": ("trust", "Trust"), "S": ("register", "Register"), "K": ("keys", "Keys"), "U": ("users", "Users"),
-         "R": ("record", "Record"), "notice": ("notice", "Notice"), "receipt": ("receipt", "Receipt")}
+         "R": ("record", "Record"), "notice": ("notice", "Notice"), "receipt": ("receipt", "Receipt"), "D": ("document", "Document")}
 
 
 def sha(*parts):
@@ -618,6 +618,31 @@ def operator(saved, log_key, root, authority, coordinator, stranger):
     for label, other in recodings(record):
         add(f"an envelope with {label}", "Envelope: ", world(record=other, canonical_record=False))
     return made
+
+
+def documents(bundle, log_key, coordinator, stranger):
+    """Bundles of an operator whose document is not as it must be; coordinator: of the directory."""
+    proof = decode("Proof", bundle)
+    time_ms = int.from_bytes(proof["checkpoint"]["leaf"][74:], "big")
+    genuine = next(each["envelopes"][0] for each in proof["items"] if each["name"][0] == "D")
+
+    def world(document):
+        its = Operator(log_key, time_ms)
+        for envelope in proof["trust"]:
+            its.put(envelope)
+        for each in proof["items"]:
+            for envelope in each.get("envelopes", []):
+                its.put(document if each["name"][0] == "D" else envelope, each.get("sections", []))
+        return encode("Proof", its.bundle())
+
+    return [("control: the genuine document", None, world(genuine)),
+            ("control: signed anew", None, world(change(genuine, coordinator))),
+            ("control: withdrawn", None, world(change(genuine, coordinator, text="", withdrawn=True))),
+            ("a document signed by nobody's key", "not signed by a current key", world(change(genuine, stranger))),
+            ("a withdrawn document with text", "a wrong text in D", world(change(genuine, coordinator, withdrawn=True))),
+            ("a document without text", "a wrong text in D", world(change(genuine, coordinator, text=""))),
+            ("a document without title", "a wrong D", world(change(genuine, coordinator, title=""))),
+            ("a document of no kind", "a wrong D", world(change(genuine, coordinator, kind=0)))]
 
 
 def main():

@@ -56,11 +56,11 @@ def decode(kind, data):
 
 UNIT = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
 NAME = re.compile(rf"(?P<kind>[TS])|(?P<k>[K])/(?P<ks>[A-Z]{{2}}|@directory)|U/(?P<us>[A-Z]{{2}}|@directory)"
-                  rf"|(?P<ru>[UR])/(?P<rs>[A-Z]{{2}})(/(?P<unit>{UNIT}))?|P/[A-Z]{{2}}|D/{UNIT}")
+                  rf"|(?P<ru>[UR])/(?P<rs>[A-Z]{{2}})(/(?P<unit>{UNIT}))?|P/[A-Z]{{2}}|D/(?P<document>{UNIT})")
 ID = re.compile(r"[a-z0-9-]{1,40}")
 TYPES = {"T": ("trust", "Trust", 16), "S": ("register", "Register", 48), "K": ("keys", "Keys", 8),
          "U": ("users", "Users", 48),
-         "R": ("record", "Record", 16)}
+         "R": ("record", "Record", 16), "D": ("document", "Document", 16)}
 
 
 class Name:
@@ -71,6 +71,8 @@ class Name:
         parts = text.split("/")
         self.state = parts[1] if len(parts) > 1 else ""
         self.unit = parts[2] if len(parts) > 2 else ""
+        if self.kind == "D":
+            self.state, self.unit = "@directory", parts[1]
 
 
 def valid_state(text):
@@ -285,6 +287,11 @@ class Envelope:
                    get(r, "ReadingKey", "not_after") >= 0,
                    "a wrong reading key")
             self._check_kinds(get(r, "ReadingKey", "kinds"))
+
+    def _check_document(self):
+        text, withdrawn = self.get("text"), self.get("withdrawn")
+        demand(self.get("issued") > 0 and self.get("kind") in (1, 2, 3) and line_text(self.get("title"), 200), "a wrong D")
+        demand(not text if withdrawn else text.replace("\n", "") and line_text(text.replace("\n", "."), 16 * 1024), "a wrong text in D")
 
     @staticmethod
     def _check_kinds(kinds):
@@ -571,7 +578,7 @@ def keys_chain(chain, state, trust, register, time):
 
 
 def signed_users(name, data, keys, trust):
-    """U of a name under its state's K."""
+    """U of a name under its state's K, or D under the directory's."""
     users = envelope_of(name, data, keys.directory)
     demand(users.count(keys.keys("coordinators"), trust.get("algorithms")) >= 1,
            f"{name} is not signed by a current key")
@@ -628,7 +635,7 @@ class Proof:
         self._check_register()
         self.chains, self.findings = {}, []
         for name in self.items:
-            if name[0] in "KU":
+            if name[0] in "KUD":
                 self._check_users_or_keys(Name(name))
         for name in self.items:
             if name[0] == "R":
@@ -650,7 +657,7 @@ class Proof:
             demand(len(envelopes) <= 1 or name.kind == "K", f"{name.text}: several versions")
             demand(not get(item, "Item", "sections") or (name.kind == "R" and len(envelopes) == 1),
                    f"{name.text}: sections")
-            demand(name.kind in "TSKUR" and (name.kind != "T" or not (self.complete or envelopes)),
+            demand(name.kind in "TSKURD" and (name.kind != "T" or not (self.complete or envelopes)),
                    f"{name.text} does not belong here")
             self.items[name.text] = item
 
@@ -695,7 +702,7 @@ class Proof:
     # 7
     def _check_users_or_keys(self, name):
         keys, _ = self._keys(name.state)
-        if name.kind == "U" and self._present(name.text):
+        if name.kind in "UD" and self._present(name.text):
             demand(keys is not None, f"{name.text} without keys of its state")
             for data in get(self.items[name.text], "Item", "envelopes"):
                 signed_users(name.text, data, keys, self.trust)

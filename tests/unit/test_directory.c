@@ -493,6 +493,57 @@ static void test_orphans(void **context)
 	keystore_close(old);
 }
 
+static void make_document(struct house *house, const char *title, struct keystore_key *signer, struct world_item *item)
+{
+	Poc__Document document = POC__DOCUMENT__INIT;
+	Poc__Head head;
+	struct hash prev = item->value;
+
+	head_fill(&head, &house->world->directory_id, "D/early-warning", item->seq + 1, item->seq > 0 ? &prev : NULL);
+	document.head = &head;
+	document.issued = START;
+	document.kind = POC__DOCUMENT_KIND__DOCUMENT_KIND_TEMPLATE;
+	document.title = (char *)title;
+	document.text = (char *)"{}";
+	world_sign(&document.base, &signer, 1, item);
+}
+
+/* Only the directory's coordinator signs documents, and cannot go without signing them anew. */
+static void test_documents(void **context)
+{
+	struct house *house = *context;
+	struct world_state *staff = &house->world->states[0], *xa = world_state(house->world, "XA");
+	struct world_item item = {0}, bad = {0};
+	struct keystore_key *old = staff->coordinator, *next = keystore_ephemeral(KEY_ED25519);
+
+	make_document(house, "Early warning", xa->coordinator, &bad);
+	struct told told = submit_one(house, &bad);
+	expect(&told, STATUS_UNVERIFIED);
+	assert_non_null(strstr(told.why.message, "K/@directory"));
+	make_document(house, "Early warning", staff->coordinator, &item);
+	told = submit_one(house, &item);
+	expect(&told, 0);
+	told = submit_one(house, &item); /* again: the first answer */
+	expect(&told, 0);
+	make_document(house, "Early warning, shorter", staff->coordinator, &item);
+	told = submit_one(house, &item);
+	expect(&told, 0);
+	assert_int_equal(told.results[0].seq, 2);
+	world_next_keys(house->world, staff, next, NULL);
+	world_next_users(house->world, staff, true, NULL);
+	struct change_write writes[3] = {write_of(&staff->keys), write_of(&staff->users)};
+	told = submit(house, writes, 2);
+	expect(&told, STATUS_ORPHANS);
+	assert_non_null(strstr(told.why.message, "D/early-warning"));
+	make_document(house, "Early warning", next, &item);
+	writes[2] = write_of(&item);
+	told = submit(house, writes, 3);
+	expect(&told, 0);
+	world_item_finish(&item);
+	world_item_finish(&bad);
+	keystore_close(old);
+}
+
 static void test_bundle_all_or_nothing(void **context)
 {
 	struct house *house = *context;
@@ -952,6 +1003,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_sections_rules, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_suspended, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_orphans, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_documents, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bundle_all_or_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sessions, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_units, setup, teardown),
