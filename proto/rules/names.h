@@ -18,7 +18,7 @@ enum name_kind {
 	NAME_KEYS,
 	NAME_USERS,
 	NAME_RECORD,
-	NAME_PINGS,   /* reserved */
+	NAME_PINGS, /* reserved */
 	NAME_DOCUMENT
 };
 

@@ -9,6 +9,7 @@
 #include "proto/proof/checkpoint.h"
 #include "proto/proof/merkle.h"
 #include "proto/rules/receipt.h"
+#include "proto/rules/rules.h"
 #include "proto/wire/poc.pb-c.h"
 #include "proto/wire/prescan.h"
 #include "tests/fuzz/fuzz.h"
@@ -124,6 +125,23 @@ static void write_item(const struct world_item *item)
 		if (*c == '/' || *c == '@')
 			*c = '-';
 	write_seed("envelope", name, item->bytes, item->size);
+}
+
+static void write_document(const struct world *world)
+{
+	struct world_item item = {0};
+	Poc__Document document = POC__DOCUMENT__INIT;
+	Poc__Head head;
+
+	head_fill(&head, &world->directory_id, "D/early-warning", 1, NULL);
+	document.head = &head;
+	document.issued = world->now;
+	document.kind = POC__DOCUMENT_KIND__DOCUMENT_KIND_TEMPLATE;
+	document.title = (char *)"Early warning";
+	document.text = (char *)"{\"asks\":[\"text\"],\"stage\":\"early-warning\"}";
+	world_sign(&document.base, &world->states[0].coordinator, 1, &item);
+	write_item(&item);
+	world_item_finish(&item);
 }
 
 static void write_draft(const struct world_state *state)
@@ -280,6 +298,7 @@ int main(int argc, char **argv)
 	write_item(&world->trust);
 	write_item(&world->reg);
 	write_state(state);
+	write_document(world);
 	write_notice(world, state->reader);
 	write_leaves();
 	world_destroy(world);

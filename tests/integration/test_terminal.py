@@ -125,6 +125,24 @@ class Questions(unittest.TestCase):
         self.assertIn("day desk", WORLD.poc("xb-reader", "lookup", "XA").out)
 
 
+    def test_notice_edit_again(self):
+        """A mistake in a notice's form is named with its line, and mended where it was made."""
+        editor = os.path.join(WORLD.root, "form-editor")
+        with open(editor, "w", encoding="ascii") as out:
+            out.write('#!/bin/sh\nif [ -e "$0.again" ]; then sed -i "s/= middle/= final/" "$1"\n'
+                      'else touch "$0.again"; sed -i "s/^stage = .*/stage = middle/" "$1"; echo "It is over." >> "$1"; fi\n')
+        os.chmod(editor, 0o700)
+        status, shown = on_terminal("xa-operator", "notice", "send", "--to", "XB", "--subject", "The end", answers=["y"],
+                                    env={"EDITOR": editor, "VISUAL": None})
+        self.assertEqual(status, 0, shown)
+        self.assertRegex(shown, r"line \d+: stage")
+        self.assertIn("Edit again? [Y/n]", shown)
+        notice = re.search(r"([A-Z2-7]{4}-){6}[A-Z2-7]{2}", shown).group(0)
+        text = WORLD.poc("xb-operator", "notice", "show", notice).out
+        self.assertIn("It is over.", text)
+        self.assertIn("final", text)
+
+
 class Colours(unittest.TestCase):
     def test_colours_on_a_terminal_only(self):
         for env, coloured in (({"NO_COLOR": None}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False)):
