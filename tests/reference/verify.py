@@ -633,6 +633,7 @@ class Proof:
         for name in self.items:
             if name[0] == "R":
                 self.findings.append(self._check_record(Name(name)))
+        demand(self.findings or self.complete, "the file proves nothing about any record")
 
     def _check_form(self):
         demand(get(self.proof, "Proof", "version") == 1, "not a proof of version 1")
@@ -784,7 +785,7 @@ def main():
     except Refused as refused:
         print(f"refused: {refused}")
         return 6
-    worst = 0
+    worst = 0 if proof.findings else 5
     for finding in proof.findings:
         words, status = proof.verdict(finding, options.at)
         shown = f", {len(finding.sections)} sections, {finding.withheld} withheld" if finding.record else ""
