@@ -112,6 +112,8 @@ class Reference(unittest.TestCase):
         self.assertEqual(program(self.absent).returncode, 5)
         self.assertEqual(program(self.operator[:-1]).returncode, 6)
         self.assertEqual(program(self.operator, "--quorum", "1").returncode, 6)
+        self.assertEqual(program(self.operator, "--state", "XA", "--role", "editor").returncode, 0)
+        self.assertEqual(program(self.reader, "--state", "XA", "--role", "editor").returncode, 6)
 
     def test_encoder_gives_the_same_bytes(self):
         for data in (self.operator, self.absent, *self.bundles.values()):
@@ -198,7 +200,8 @@ class Reference(unittest.TestCase):
         entry["sections"] = [each for each in entry["sections"] if forge.sha(b"pocd-section-v1\n", each) not in digests]
         data = encode("Proof", proof)
         self.assertEqual(judge(data, self.directory, verify.Reader("XA", ["reader"])), (0, ""))
-        for reader in (verify.Reader("XA", ["operator"]), verify.Reader("XB", ["reader"]),
+        for reader in (verify.Reader("XA", ["operator"]), verify.Reader("XA", ["editor"]),
+                       verify.Reader("XB", ["reader"]), verify.Reader("XB", ["editor"]),
                        verify.Reader("@directory", ["admin"])):
             status, words = judge(data, self.directory, reader)
             self.assertEqual(status, 6)
