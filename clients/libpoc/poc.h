@@ -130,7 +130,8 @@ int poc_lookup(struct poc *poc, const char *place, struct poc_record *out);
 int poc_lookup_offline(struct poc *poc, const char *place, struct poc_record *out);
 
 /* Verifies a saved Proof, offline, against the pinned directory id.  place: which record (NULL: the only one).  at:
- * judge at this time (0: the proof's own). */
+ * judge at this time (0: the proof's own).  UNVERIFIED also where it tells neither of a record nor of a record's
+ * absence. */
 int poc_verify(struct poc *poc, const uint8_t *bytes, size_t size, const char *place, int64_t at,
 	       struct poc_record *out);
 

@@ -167,7 +167,23 @@ static int only_record(struct poc *poc, const struct verified_head *head, struct
 	if (found == 1)
 		return 0;
 	return refuse(&poc->why, found == 0 ? STATUS_NOT_FOUND : STATUS_USAGE, "",
-		      found == 0 ? "the proof is of no record" : "the proof is of several records: say which one");
+		      found == 0 ? "the directory has no record at all; proven"
+				 : "the proof is of several records: say which one");
+}
+
+/* An answer out of which the record was cut still verifies, item by item, and must not pass for proven absence.  A
+ * complete proof tells of every name. */
+static int check_purpose(struct poc *poc, const struct verified_head *head)
+{
+	struct name each;
+
+	for (size_t i = 0; i < head->proof->n_items; i++) {
+		if (name_parse(head->proof->items[i]->name, &each) && each.kind == NAME_RECORD)
+			return 0;
+	}
+	return head->proof->complete
+		   ? 0
+		   : refuse(&poc->why, STATUS_UNVERIFIED, "items", "the file proves nothing about any record");
 }
 
 static int verify_bytes(struct poc *poc, const uint8_t *bytes, size_t size, struct verified_head **head)
@@ -177,6 +193,8 @@ static int verify_bytes(struct poc *poc, const uint8_t *bytes, size_t size, stru
 	/* whoever the reader is, what every reader may see must be there */
 	if (status == 0)
 		status = verify_saved_all(*head, READER_PLAIN, &poc->why);
+	if (status == 0)
+		status = check_purpose(poc, *head);
 	if (status != 0) {
 		verified_head_unref(*head);
 		*head = NULL;

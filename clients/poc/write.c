@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clients/cli/channel.h"
 #include "clients/cli/make.h"
@@ -173,6 +174,15 @@ struct publishing {
 	bool replace;      /* whatever version is current */
 };
 
+/* Whether to show what is to be signed: whoever is asked must see it, however quiet he wants it, and a dry run is for
+ * nothing else. */
+static bool is_shown(const struct cli *cli)
+{
+	const bool asks = !cli->yes && isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+
+	return !cli->json && (!cli->quiet || cli->dry_run || asks);
+}
+
 static int open_publishing(struct cli *cli, struct publishing *p)
 {
 	memset(p, 0, sizeof *p);
@@ -214,6 +224,13 @@ static int check_base(struct publishing *p, const struct draft *draft, const str
 	char made_from[120];
 
 	if (is_based_on(draft, current, exists)) {
+		if (exists && current->verified.withdrawn && !base->known && !p->replace)
+			return cli_fail(
+			    p->cli, STATUS_CONFLICT,
+			    tr("%s is withdrawn since version %llu, signed by the %s, %s, and the draft does not "
+			       "say that it was made from that; poc publish --replace publishes it all the same"),
+			    place, (unsigned long long)record->seq, current->verdict.signed_by,
+			    time_text(record->payload.record->issued));
 		if (exists && !base->known && !p->replace && !p->cli->json)
 			cli_note(
 			    p->cli,
@@ -278,7 +295,7 @@ static int add_changed(struct publishing *p, const struct draft *draft, const st
 		json_decref(changes);
 		return status;
 	}
-	if (!cli->json && !(cli->quiet && cli->yes)) /* whoever is asked must see */
+	if (is_shown(cli))
 		print_changes(changes, place_text(&draft->name));
 	json_object_set_new(p->changes, place_text(&draft->name), changes);
 	remark_on(p, draft);
@@ -411,7 +428,7 @@ static int add_confirmation(struct publishing *p, const struct name *name)
 	if (status == 0)
 		status = make_record(p->cli, p->poc, NULL, name, &current, true, &p->keys, &p->group);
 	json_object_set_new(p->changes, place_text(name), json_array()); /* but for the time, which is the point */
-	if (status == 0 && !p->cli->json)
+	if (status == 0 && is_shown(p->cli))
 		cli_line(tr("%s: version %llu, confirmed %s, is still correct"), place_text(name),
 			 (unsigned long long)current.verified.record->seq, time_text(current.verdict.confirmed));
 	client_record_finish(&current);
@@ -472,6 +489,16 @@ int poc_cmd_confirm(struct cli *cli)
 
 /* ---- withdraw */
 
+static void withdrawn_already(struct publishing *p, const struct name *name, const struct client_record *current)
+{
+	const struct envelope *record = current->verified.record;
+
+	if (!p->cli->json)
+		cli_note(p->cli, tr("%s is withdrawn already, since version %llu, %s: nothing to do"), place_text(name),
+			 (unsigned long long)record->seq, time_text(record->payload.record->issued));
+	json_array_append_new(p->unchanged, json_string(place_text(name)));
+}
+
 static int add_withdrawal(struct publishing *p, const struct name *name, const char *poc_id)
 {
 	struct client_record current = {0};
@@ -482,9 +509,13 @@ static int add_withdrawal(struct publishing *p, const struct name *name, const c
 
 	if (status == 0)
 		status = make_current(p->cli, p->poc, name, &current, &exists);
-	if (status == 0 && (!exists || current.verified.withdrawn))
-		status = cli_fail(p->cli, exists ? STATUS_WITHDRAWN : STATUS_NOT_FOUND,
-				  tr("%s has no record to withdraw"), place_text(name));
+	if (status == 0 && !exists)
+		status = cli_fail(p->cli, STATUS_NOT_FOUND, tr("%s has no record to withdraw"), place_text(name));
+	if (status == 0 && current.verified.withdrawn) {
+		withdrawn_already(p, name, &current);
+		client_record_finish(&current);
+		return 0;
+	}
 	if (status == 0 && poc_id != NULL) {
 		const struct verified_record *v = &current.verified;
 		status = draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, &why);
@@ -506,7 +537,7 @@ static int add_withdrawal(struct publishing *p, const struct name *name, const c
 			draft->withdrawn = true;
 		}
 	}
-	if (status == 0 && !p->cli->json)
+	if (status == 0 && is_shown(p->cli))
 		cli_line(tr("%s%s%s will be withdrawn at once"), place_text(name), poc_id != NULL ? ", " : "",
 			 poc_id != NULL ? poc_id : "");
 	json_object_set_new(p->changes, place_text(name),

@@ -284,7 +284,7 @@ class Publishing(Writes):
         record = {**json.loads(json.dumps(record)), "place": place}
         record.pop("based_on")
         for section in [s for poc in record["pocs"] for s in poc["sections"]] + record.get("sections", []):
-            section.pop("digest")
+            section.pop("digest", None)
         return record
 
     def test_stale_draft(self):
@@ -442,6 +442,10 @@ class Publishing(Writes):
         before = WORLD.record("xa-coordinator", "XA")
         result = WORLD.poc("xa-coordinator", "confirm", expect=2)
         self.one_line(result, "--yes")
+        self.assertIn("is still correct", result.out)
+        self.assertEqual(WORLD.poc("xa-coordinator", "-q", "confirm", expect=2).out, "")
+        self.assertEqual(WORLD.poc("xa-coordinator", "-q", "withdraw", expect=2).out, "")
+        self.assertNotIn("is still correct", WORLD.poc("xa-coordinator", "-q", "-y", "confirm").out)
         time.sleep(1.1)  # confirmation times are seconds
         done = WORLD.poc("xa-coordinator", "-y", "-o", "json", "confirm").json
         self.assertEqual(done["schema"], "poc.confirm/1")
@@ -476,13 +480,23 @@ class Publishing(Writes):
         self.one_line(result, "AD (Andorra): withdrawn by its state (proven)")
         answer = WORLD.poc("xa-reader", "-o", "json", "lookup", "AD", expect=5).json
         self.assertEqual((answer["place"], answer["verdict"]["status"]), ("AD", "withdrawn"))
-        self.one_line(WORLD.poc("ad-coordinator", "-y", "withdraw", expect=5), "AD has no record to withdraw")
+        self.one_line(WORLD.poc("ad-coordinator", "withdraw"), "AD is withdrawn already, since version 4, 20", "nothing to do")
+        done = WORLD.poc("ad-coordinator", "-o", "json", "withdraw", "--poc", last).json
+        self.assertEqual((done["results"], done["unchanged"]), ([], ["AD"]))
+        self.one_line(WORLD.poc("ad-coordinator", "-y", "withdraw", "AD/none", expect=5), "AD/none has no record to withdraw")
         self.one_line(WORLD.poc("ad-coordinator", "-y", "confirm", expect=5), "AD is withdrawn")
         self.one_line(WORLD.poc("ad-coordinator", "-y", "confirm", "--all"), "AD has no record to confirm")
         self.assertEqual([v["change"] for v in WORLD.poc("xa-reader", "-o", "json", "history", "AD").json["versions"]],
                          ["published", "published", "published", "withdrawn"])
         self.assertNotIn("AD ", WORLD.poc("xa-reader", "search", "Andorra").out)
         self.one_line(WORLD.poc("ad-coordinator", "-y", "publish", self.path("ad.json"), expect=1), "AD was changed meanwhile")
+        blind = self.write("ad-blind.json", self.fresh(unit, "AD"))  # it may be older than the withdrawal
+        for words in (["-y", "publish"], ["-n", "publish"]):
+            self.one_line(WORLD.poc("ad-coordinator", *words, blind, expect=1), "AD is withdrawn since version 4, signed by the coordinator of AD",
+                          "poc publish --replace")
+        self.assertEqual(WORLD.poc("ad-coordinator", "-o", "json", "-y", "publish", blind, expect=1).json["error"]["code"], "conflict")
+        WORLD.poc("xa-reader", "lookup", "AD", expect=5)
+        WORLD.poc("ad-coordinator", "-n", "publish", "--replace", blind)
         WORLD.poc("ad-coordinator", "-y", "publish", "--replace", self.path("ad.json"))  # and back again
         WORLD.poc("xa-reader", "lookup", "AD", "--kind", "diplomatic")
 

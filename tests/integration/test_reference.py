@@ -113,6 +113,8 @@ class Reference(unittest.TestCase):
         self.assertEqual(program(self.absent).returncode, 5)
         self.assertEqual(program(self.operator[:-1]).returncode, 6)
         self.assertEqual(program(self.operator, "--quorum", "1").returncode, 6)
+        self.assertEqual(program(self.operator, "--state", "XA", "--role", "editor").returncode, 0)
+        self.assertEqual(program(self.reader, "--state", "XA", "--role", "editor").returncode, 6)
 
     def test_encoder_gives_the_same_bytes(self):
         for data in (self.operator, self.absent, *self.bundles.values()):
@@ -190,6 +192,24 @@ class Reference(unittest.TestCase):
         self.assertFalse([label for label, data in made if data in genuine])
         self.by_both([(label, "", data) for label, data in made])
 
+    def test_lines_that_a_carrier_may_add(self):
+        """Of unknown keys and repeated ones: ignored, so that they change nothing."""
+        note, stranger = decode("Proof", self.operator)["checkpoint"]["note"], forge.Signer.fresh()
+        text, line = note[:note.rindex(b"\n\n") + 1], note[note.rindex(b"\n\n") + 2:]
+        origin = text.split(b"\n")[0].decode()
+        more = [("a stranger's line", [forge.note_line("stranger.example", 1, stranger, text)]),
+                ("a stranger's line under the log's name", [forge.note_line(origin, 1, stranger, text)]),
+                ("the log's line again", [line]), ("thirty-two lines", [line] * 31)]
+        made = []
+        for label, lines in more:
+            proof = decode("Proof", self.operator)
+            proof["checkpoint"]["note"] = note + b"".join(lines)
+            made.append((label, None, encode("Proof", proof)))
+            self.assertEqual(verify.Proof(made[-1][2], self.directory).checkpoint.size,
+                             verify.Proof(self.operator, self.directory).checkpoint.size)
+        proof["checkpoint"]["note"] += line
+        self.by_both(made + [("thirty-three lines", "32 signature lines", encode("Proof", proof))])
+
     def test_missing_section_that_only_some_may_see(self):
         """AMBER: poc verify does not know whose file it is and calls it withheld; told who reads, verify.py refuses."""
         proof = decode("Proof", self.operator)
@@ -199,7 +219,8 @@ class Reference(unittest.TestCase):
         entry["sections"] = [each for each in entry["sections"] if forge.sha(b"pocd-section-v1\n", each) not in digests]
         data = encode("Proof", proof)
         self.assertEqual(judge(data, self.directory, verify.Reader("XA", ["reader"])), (0, ""))
-        for reader in (verify.Reader("XA", ["operator"]), verify.Reader("XB", ["reader"]),
+        for reader in (verify.Reader("XA", ["operator"]), verify.Reader("XA", ["editor"]),
+                       verify.Reader("XB", ["reader"]), verify.Reader("XB", ["editor"]),
                        verify.Reader("@directory", ["admin"])):
             status, words = judge(data, self.directory, reader)
             self.assertEqual(status, 6)

@@ -425,8 +425,11 @@ def carrier(saved, older, absent, other, bundle, log_key_of_another):
     made.of("a log path with one hash more", saved, lambda proof: proof["checkpoint"].update(path=path + ZERO))
     for gone in ("trust", "checkpoint", "items", "version"):
         made.of(f"no {gone}", saved, lambda proof, gone=gone: proof.pop(gone) and None)
-    for gone in ("T", "S", keys):
+    for gone in ("T", "S", keys, name):
         made.of(f"no {gone}", saved, lambda proof, gone=gone: proof["items"].remove(item(proof, gone)))
+    made.of(f"an absence without {missing}", absent, lambda proof: proof["items"].remove(item(proof, missing)))
+    made.of("nothing but T and S", saved,
+            lambda proof: proof.update(items=[item(proof, "S"), item(proof, "T")]))
     made.of("a complete proof, says the forger", saved, lambda proof: proof.update(complete=True))
     made.of("an item twice", saved, lambda proof: proof["items"].insert(0, proof["items"][0]))
     made.of("items in another order", saved, lambda proof: proof["items"].reverse())

@@ -28,7 +28,7 @@ ZERO = bytes(32)
 FOUND, EMPTY, OTHER = range(3)
 CLEAR, GREEN, AMBER, AMBER_STRICT = range(1, 5)
 PLAIN, OPERATOR, OWN = range(3)
-ROLES = {"reader": 1, "operator": 2, "coordinator": 3, "alert": 4, "mirror": 5, "admin": 6, "server": 7, "service": 8}
+READERS = ["admin", "alert", "coordinator", "editor", "mirror", "operator", "reader", "server", "service"]
 DAY = 86400
 
 
@@ -594,7 +594,7 @@ class Reader:
         self.state, self.roles = state, set(roles)
 
     def of(self, state):
-        acts = self.roles & {"operator", "coordinator"}
+        acts = self.roles & {"operator", "coordinator", "editor"}
         if self.state == "@directory":
             return OWN if "admin" in self.roles else OPERATOR if "coordinator" in self.roles else PLAIN
         if state == self.state and (acts or "reader" in self.roles):
@@ -640,6 +640,7 @@ class Proof:
         for name in self.items:
             if name[0] == "R":
                 self.findings.append(self._check_record(Name(name)))
+        demand(self.findings or self.complete, "the file proves nothing about any record")
 
     def _check_form(self):
         demand(get(self.proof, "Proof", "version") == 1, "not a proof of version 1")
@@ -779,7 +780,7 @@ def main():
     parser = argparse.ArgumentParser(description="verifies a saved answer or a bundle")
     parser.add_argument("--id", required=True, help="directory id, 64 hexadecimal digits")
     parser.add_argument("--state", default="", help="the reader's state")
-    parser.add_argument("--role", action="append", default=[], choices=sorted(ROLES))
+    parser.add_argument("--role", action="append", default=[], choices=READERS)
     parser.add_argument("--quorum", type=int, default=0)
     parser.add_argument("--at", type=int)
     parser.add_argument("file")
@@ -791,7 +792,7 @@ def main():
     except Refused as refused:
         print(f"refused: {refused}")
         return 6
-    worst = 0
+    worst = 0 if proof.findings else 5
     for finding in proof.findings:
         words, status = proof.verdict(finding, options.at)
         shown = f", {len(finding.sections)} sections, {finding.withheld} withheld" if finding.record else ""
