@@ -341,9 +341,7 @@ int compose_header(struct duty *duty, const struct compose *compose, struct clie
 	if (exercise != NULL && !id_valid(exercise))
 		return cli_fail(cli, STATUS_USAGE, tr("an exercise's name is [a-z0-9-], 1 to 40 characters"));
 	if (exercise != NULL && notice->has_answers && strcmp(exercise, notice->exercise) != 0)
-		return cli_fail(cli, STATUS_USAGE,
-				tr("what belongs to a thread is of its exercise, or of none like it: not of \"%s\""),
-				exercise);
+		return cli_fail(cli, STATUS_USAGE, tr("the thread is not of the exercise \"%s\""), exercise);
 	if (exercise != NULL)
 		notice->exercise = exercise;
 	if (reply_by != NULL && !duty_time(duty, reply_by, &notice->reply_by))
