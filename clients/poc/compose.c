@@ -415,9 +415,7 @@ int compose_header(struct duty *duty, const struct compose *compose, struct clie
 	if (tlp != NULL)
 		(void)notice_tlp_parse(tlp, &notice->tlp);
 	if (exercise != NULL && notice->has_answers && strcmp(exercise, notice->exercise) != 0)
-		return cli_fail(duty->cli, STATUS_USAGE,
-				tr("what belongs to a thread is of its exercise, or of none like it: not of \"%s\""),
-				exercise);
+		return cli_fail(duty->cli, STATUS_USAGE, tr("the thread is not of the exercise \"%s\""), exercise);
 	if (exercise != NULL)
 		notice->exercise = exercise;
 	if (reply_by == NULL)

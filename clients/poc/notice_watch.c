@@ -21,7 +21,8 @@ struct watching {
 	struct duty *duty;
 	const char *name, *command;
 	bool headers, once;
-	int pause_ms; /* before the next try, doubled up to the most */
+	int interrupted; /* what kept the notice at hand from being opened, and passes; 0: nothing */
+	int pause_ms;    /* before the next try, doubled up to the most */
 	uint64_t cursors[DUTY_DESKS];
 };
 
@@ -134,6 +135,11 @@ static json_t *fact_event(const struct desk *desk, const struct desk_entry *entr
 	return json;
 }
 
+static bool passing(int status)
+{
+	return status_may_retry(status) || status == STATUS_TLS;
+}
+
 static json_t *notice_event(struct watching *w, const struct desk *desk, const struct desk_entry *entry)
 {
 	struct notice *notice;
@@ -145,7 +151,10 @@ static json_t *notice_event(struct watching *w, const struct desk *desk, const s
 	notice_destroy(notice);
 	if (n == NULL)
 		return NULL;
-	if (!w->headers && duty_open_notice(w->duty, desk, n, &inner) != 0)
+	int status = w->headers ? 0 : duty_open_notice(w->duty, desk, n, &inner);
+	/* a connection that broke just now: it is shown whole by the next one, not without its words by this one */
+	w->interrupted = !w->once && passing(status) ? status : 0;
+	if (status != 0 && w->interrupted == 0)
 		cli_note(w->duty->cli, "%s", client_why(w->duty->poc)->message);
 	json_t *json = duty_notice_json(w->duty, desk, n, inner);
 	json_object_set_new(json, "event", json_string(n->side == SIDE_FROM ? "sent" : "notice"));
@@ -229,7 +238,12 @@ static int run(const struct watching *w, const json_t *json, const char *line)
 /* Shows one event; moves on only when it has been taken. */
 static int show_event(struct watching *w, size_t i, const struct desk_entry *entry)
 {
+	w->interrupted = 0;
 	json_t *json = event_of(w, w->duty->desks[i], entry);
+	if (w->interrupted != 0) {
+		json_decref(json);
+		return STATUS_UNREACHABLE;
+	}
 	char *line = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 	int status = line != NULL ? 0 : cli_fail(w->duty->cli, STATUS_NO_MEMORY, tr("out of memory"));
 
@@ -299,11 +313,6 @@ static int watch_all(struct watching *w)
 	for (size_t i = 0; i < w->duty->n_desks && status == 0; i++)
 		status = client_watch(w->duty->poc, &w->duty->desks[i]->id);
 	return status;
-}
-
-static bool passing(int status)
-{
-	return status_may_retry(status) || status == STATUS_TLS;
 }
 
 static void rest(struct watching *w)

@@ -1,10 +1,12 @@
 """Notices without a connection: kept in the outbox, sent once, sealed anew where a key has gone; read from what is kept."""
 import glob
+import json
 import os
 import shutil
+import time
 import unittest
 
-from harness import World, main
+from harness import World, main, shifted
 
 
 class Outbox(unittest.TestCase):
@@ -84,6 +86,24 @@ class Outbox(unittest.TestCase):
         world.poc("xb-coordinator", "-y", "user", "add", world.path("users", "xb-operator.request"))
         world.poc("xa-operator", "notice", "flush")
         self.assertIn("to a key that goes", world.poc("xb-operator", "notice", "show", notice).out)
+
+    def test_reach_by_verified_time(self):
+        """Whether a recipient is open is told by the time that is proven, where this machine's clock lies before that."""
+        world = self.world
+        record = world.record("xb-coordinator", "XB")
+        poc = next(each for each in record["pocs"] if each["kind"] == "technical")
+        content = next(each["content"] for each in poc["sections"] if "hours" in each["content"])
+        now = time.gmtime()
+        content["hours"] = {"zone": "UTC", "weekly": [{"day": now.tm_wday + 1, "open": "00:00", "close": "24:00"}]}
+        path = os.path.join(world.root, "today.json")
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump(record, out)
+        world.poc("xb-coordinator", "-y", "publish", path)
+        world.poc("xa-operator", "-q", "sync")
+        sent = world.poc("xa-operator", "--offline", "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t",
+                         expect=8, env=shifted(-2 * 86400)).json
+        self.assertEqual([each["open_now"] for each in sent["recipients"]], [True])
+        world.poc("xa-operator", "notice", "flush")
 
     def test_reading_without_a_server(self):
         world = self.world

@@ -1,6 +1,7 @@
 """A watcher goes on through whatever befalls its connection, and shows everything once."""
 import contextlib
 import json
+import os
 import queue
 import socket
 import subprocess
@@ -15,10 +16,10 @@ PATIENCE = 60 * SLOW  # a dead connection is found dead by the next question, af
 
 class Road:
     """Stands between clients and the server.  block(): from then on what is connected stays so, and nothing passes any more,
-    without a word to either end; new connections pass."""
+    without a word to either end; new connections pass.  short: so many connections from the first break after 100 KB."""
 
     def __init__(self, server):
-        self.server, self.sockets, self.blocked = server, [], 0
+        self.server, self.sockets, self.blocked, self.short = server, [], 0, 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -42,8 +43,14 @@ class Road:
                     threading.Thread(target=self.carry, args=(number, *ends), daemon=True).start()
 
     def carry(self, number, source, sink):
+        passed = 0
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                passed += len(data)
+                if number < 2 * self.short and passed > 100_000:
+                    for end in source, sink:
+                        end.shutdown(socket.SHUT_RDWR)
+                    return
                 if number >= self.blocked:
                     sink.sendall(data)
             if number >= self.blocked:
@@ -129,6 +136,24 @@ class Watch(unittest.TestCase):
         self.assertEqual(watcher.next(10 * SLOW), "live again")
         self.check_nothing_more(watcher)
         self.assertRegex("".join(watcher.said), r"^poc: \S.*: trying again in")
+
+    def test_body_is_cut_through(self):
+        """What broke while it was fetched is shown whole by the next connection, not without its words by this one."""
+        world, attached = self.world, os.path.join(self.world.root, "large")
+        with open(attached, "wb") as out:
+            out.write(os.urandom(400_000))
+        road = Road(world.port)
+        self.addCleanup(road.close)
+        world.variant("xb-operator", "xb-far", {("directory", "server"): f"127.0.0.1:{road.port}"})
+        world.poc("xb-operator", "notice", "list")
+        world.poc("xb-far", "notice", "watch", "--once")
+        road.short = len(road.sockets) // 2 + 2
+        watcher = self.watch("xb-far")
+        time.sleep(1)
+        world.poc("xa-operator", "notice", "send", "--to", "XB", "--subject", "large", "--text", "t", "--attach", attached)
+        self.assertEqual(watcher.next(), "large")
+        self.check_nothing_more(watcher)
+        self.assertIn("trying again in", "".join(watcher.said))
 
 
 if __name__ == "__main__":
