@@ -681,8 +681,8 @@ static void print_status(const struct poc_facts *f, const struct refusal *why, i
 	if (f->have_head) {
 		printf(f->age < 0 ? tr("checkpoint  %s, size %llu, of %s (%s ahead%s)\n")
 				  : tr("checkpoint  %s, size %llu, of %s (%s old%s)\n"),
-		       f->origin, (unsigned long long)f->size, time_text(f->time_ms / 1000),
-		       span_text(f->age), f->stale ? tr(", STALE") : "");
+		       f->origin, (unsigned long long)f->size, time_text(f->time_ms / 1000), span_text(f->age),
+		       f->stale ? tr(", STALE") : "");
 		if (f->quorum == 0)
 			printf(tr("auditors    none: operator's word only\n"));
 		else
