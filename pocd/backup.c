@@ -101,24 +101,11 @@ static int read_backup(const char *path, int to, const char *to_path, struct ref
 	return status;
 }
 
-static int check_image(const char *path, struct offline_report *report, struct refusal *why)
-{
-	const struct store_lmdb_options options = {.path = path, .read_only = 1, .single_file = 1};
-	struct store *store;
-	int status = store_lmdb_open(&options, &store, why);
-
-	if (status != 0)
-		return status;
-	status = offline_check_store(store, report, why);
-	store_close(store);
-	return status;
-}
-
 int backup_check(const char *path, struct offline_report *report, struct refusal *why)
 {
 	int status = read_backup(path, -1, NULL, why);
 
-	return status == 0 ? check_image(path, report, why) : status;
+	return status == 0 ? offline_check_file(path, report, why) : status;
 }
 
 static int sync_folder(const char *path)
@@ -186,7 +173,7 @@ int backup_write(const char *folder, const char *path, struct offline_report *re
 		status = append_line(fd, path, why);
 	close(fd);
 	if (status == 0)
-		status = check_image(temporary, report, why);
+		status = offline_check_file(temporary, report, why);
 	if (status == 0)
 		status = take_name(temporary, path, why);
 	unlink(temporary);

@@ -44,15 +44,28 @@ int offline_check_store(struct store *store, struct offline_report *report, stru
 	return status;
 }
 
-int offline_check(const char *path, struct offline_report *report, struct refusal *why)
+static int open_and_check(const struct store_lmdb_options *options, struct offline_report *report, struct refusal *why)
 {
-	struct store_lmdb_options options = {.path = path, .read_only = 1};
 	struct store *store;
+	int status = store_lmdb_open(options, &store, why);
 
-	int status = store_lmdb_open(&options, &store, why);
 	if (status != 0)
 		return status;
 	status = offline_check_store(store, report, why);
 	store_close(store);
 	return status;
+}
+
+int offline_check(const char *path, struct offline_report *report, struct refusal *why)
+{
+	const struct store_lmdb_options options = {.path = path, .read_only = 1};
+
+	return open_and_check(&options, report, why);
+}
+
+int offline_check_file(const char *path, struct offline_report *report, struct refusal *why)
+{
+	const struct store_lmdb_options options = {.path = path, .read_only = 1, .single_file = 1};
+
+	return open_and_check(&options, report, why);
 }

@@ -23,6 +23,9 @@ struct offline_report {
  * first thing that is wrong. */
 int offline_check(const char *path, struct offline_report *report, struct refusal *why);
 
+/* The same for a data file by itself, as store_lmdb_copy writes it. */
+int offline_check_file(const char *path, struct offline_report *report, struct refusal *why);
+
 /* The same for a store that is open. */
 int offline_check_store(struct store *store, struct offline_report *report, struct refusal *why);
 
