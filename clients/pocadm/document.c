@@ -95,8 +95,9 @@ static int publish(struct cli *cli, struct poc *poc, const struct name *name, co
 	struct make_group group = {0};
 	struct refusal why = {0};
 	Poc__Head head;
-	uint8_t *bytes;
-	size_t size;
+	uint8_t *bytes = NULL;
+	size_t size = 0;
+	const bool changed = !same(current, next);
 	int status = link_keys_open(cli, &cli->conf.coordinator, "coordinator", &keys);
 
 	if (status != 0)
@@ -105,11 +106,12 @@ static int publish(struct cli *cli, struct poc *poc, const struct name *name, co
 		  current != NULL ? &current->value : NULL);
 	next->head = &head;
 	next->issued = client_now(poc);
-	if (same(current, next))
+	if (!changed)
 		cli_note(cli, tr("%s is as it was: nothing changes"), name->text);
 	else
 		status = envelope_make(&next->base, keys.keys, keys.n, &bytes, &size, &why);
-	if (status == 0 && !same(current, next) && make_group_add(&group, name, bytes, size, NULL) != 0)
+	next->head = NULL; /* ours */
+	if (status == 0 && changed && make_group_add(&group, name, bytes, size, NULL) != 0)
 		status = refuse(&why, STATUS_NO_MEMORY, "", "out of memory");
 	if (status != 0)
 		cli_refused(cli, &why);
