@@ -156,20 +156,28 @@ int pocadm_cmd_document_publish(struct cli *cli)
 	return status;
 }
 
+/* Connects and fetches the document that the command names, which must be there. */
+static int open_existing(struct cli *cli, struct name *name, struct poc **poc, struct client_envelope *current)
+{
+	int status = name_of(cli, cli->argv[0], name);
+
+	if (status == 0)
+		status = link_open(cli, true, poc);
+	if (status == 0)
+		status = current_of(cli, *poc, name, current);
+	if (status == 0 && current->envelope == NULL)
+		status = cli_fail(cli, STATUS_NOT_FOUND, tr("%s: there is no such document; proven"), name->text);
+	return status;
+}
+
 int pocadm_cmd_document_withdraw(struct cli *cli)
 {
 	Poc__Document next = POC__DOCUMENT__INIT;
 	struct client_envelope current = {0};
 	struct name name;
 	struct poc *poc = NULL;
-	int status = name_of(cli, cli->argv[0], &name);
+	int status = open_existing(cli, &name, &poc, &current);
 
-	if (status == 0)
-		status = link_open(cli, true, &poc);
-	if (status == 0)
-		status = current_of(cli, poc, &name, &current);
-	if (status == 0 && current.envelope == NULL)
-		status = cli_fail(cli, STATUS_NOT_FOUND, tr("%s: there is no such document; proven"), name.text);
 	if (status == 0) {
 		next.kind = current.envelope->payload.document->kind;
 		next.title = current.envelope->payload.document->title;
@@ -262,14 +270,8 @@ int pocadm_cmd_document_show(struct cli *cli)
 	struct client_envelope current = {0};
 	struct name name;
 	struct poc *poc = NULL;
-	int status = name_of(cli, cli->argv[0], &name);
+	int status = open_existing(cli, &name, &poc, &current);
 
-	if (status == 0)
-		status = link_open(cli, true, &poc);
-	if (status == 0)
-		status = current_of(cli, poc, &name, &current);
-	if (status == 0 && current.envelope == NULL)
-		status = cli_fail(cli, STATUS_NOT_FOUND, tr("%s: there is no such document; proven"), name.text);
 	if (status == 0)
 		show(cli, current.envelope);
 	client_envelopes_finish(&current, 1);

@@ -355,26 +355,34 @@ class Bench:
 
     def publish(self, table, world, top, rounds=3):
         """Publishing as fast as it goes beside lookups at a fifth of what the daemon can do."""
-        seconds, rate = 4 * self.seconds, top / 5
-        lookups = ("--connections", 50, "--outstanding", 16, "--rate", rate, "--seconds", seconds)
-        stored, alone, beside = [], [], []
         with self.server(world) as daemon:
             self.walk(daemon, world)
-            for number in range(1, self.affordable(rounds) + 1):
-                alone.append(self.measure(daemon, world, "lookup", *lookups)["p99_us"] / 1000)
-                with self.load(daemon, world, "lookup", *lookups) as load, \
-                        self.load(daemon, world, "publish", "--connections", 8, "--outstanding", 16, "--frames",
-                                  f"{world}/publish-{number}") as publisher:
-                    load.go()
-                    publisher.go()
-                    result = json.loads(publisher.line())
-                    stored.append(result["answers"] / result["seconds"])
-                    beside.append(json.loads(load.line())["p99_us"] / 1000)
-        stored = Spread(stored)
+            stored, lookups = self.beside(daemon, world, "publish", [f"publish-{n}" for n in range(1, self.affordable(rounds) + 1)],
+                                          top / 5, 4 * self.seconds)
         table.add("publishing from 8 clients, stored/s", stored.text("{:.0f}"), goal=">= 2000", met=stored.median >= 2000)
+        self.p99(table, f"lookups' p99 at {top / 5:.0f}/s meanwhile, ms", *lookups)
+
+    def beside(self, daemon, world, mode, files, rate, seconds):
+        """Lookups at a rate, alone and while each file of writes is stored; returns the writes stored a second, and the lookups'
+        p99 in ms: beside them and alone."""
+        words = ("--connections", 50, "--outstanding", 16, "--rate", rate, "--seconds", seconds)
+        stored, alone, beside = [], [], []
+        for file in files:
+            alone.append(self.measure(daemon, world, "lookup", *words)["p99_us"] / 1000)
+            with self.load(daemon, world, "lookup", *words) as load, \
+                    self.load(daemon, world, mode, "--connections", 8, "--outstanding", 16, "--frames", f"{world}/{file}") as writer:
+                load.go()
+                writer.go()
+                result = json.loads(writer.line())
+                stored.append(result["answers"] / result["seconds"])
+                beside.append(json.loads(load.line())["p99_us"] / 1000)
+        return Spread(stored), (beside, alone)
+
+    @staticmethod
+    def p99(table, what, beside, alone):
         ratio = Spread(a / b for a, b in zip(beside, alone))
-        table.add(f"lookups' p99 at {rate:.0f}/s meanwhile, ms", Spread(beside).text("{:.2f}"), f"alone {Spread(alone).median:.2f}",
-                  ratio.text("{:.2f}"), "<= 2", ratio.median <= 2)
+        table.add(what, Spread(beside).text("{:.2f}"), f"alone {Spread(alone).median:.2f}", ratio.text("{:.2f}"), "<= 2",
+                  ratio.median <= 2)
 
     # --- notices ---
 
@@ -424,22 +432,10 @@ class Bench:
 
     def beside_notices(self, table, world, number, top, rounds=3):
         """Lookups at a fifth of what the daemon can do while notices are stored."""
-        lookups = ("--connections", 50, "--outstanding", 16, "--rate", top / 5, "--seconds", self.seconds)
-        alone, beside = [], []
         with self.server(world) as daemon:
-            for _ in range(rounds):
-                number += 1
-                alone.append(self.measure(daemon, world, "lookup", *lookups)["p99_us"] / 1000)
-                with self.load(daemon, world, "lookup", *lookups) as load, \
-                        self.load(daemon, world, "post", "--connections", 8, "--outstanding", 16, "--frames",
-                                  f"{world}/notices-{number}") as poster:
-                    poster.go()
-                    load.go()
-                    beside.append(json.loads(load.line())["p99_us"] / 1000)
-                    poster.line()
-        ratio = Spread(a / b for a, b in zip(beside, alone))
-        table.add(f"lookups' p99 at {top / 5:.0f}/s beside notices, ms", Spread(beside).text("{:.2f}"),
-                  f"alone {Spread(alone).median:.2f}", ratio.text("{:.2f}"), "<= 2", ratio.median <= 2)
+            files = [f"notices-{number + n}" for n in range(1, rounds + 1)]
+            _, lookups = self.beside(daemon, world, "post", files, top / 5, self.seconds)
+        self.p99(table, f"lookups' p99 at {top / 5:.0f}/s beside notices, ms", *lookups)
 
     def against_postgresql(self, table, world, ours):
         """Single-row inserts of the same size over TLS, at the best number of clients."""

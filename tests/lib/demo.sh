@@ -42,7 +42,7 @@ stop_daemon() {
         local pid exe
         pid=$(cat "$DIR/pocd.pid")
         # only what this script started: the process must still be our pocd, though it may have been built anew since
-        exe=$(readlink "/proc/$pid/exe" 2>/dev/null || true)
+        exe=$(readlink "/proc/$pid/exe" 2>/dev/null || true) # empty if it has ended: then nothing is signalled
         if [ "${exe% (deleted)}" = "$(readlink -f "$BIN/pocd/pocd")" ]; then
             kill -TERM "$pid"
             for _ in $(seq 100); do
