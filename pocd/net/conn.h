@@ -26,7 +26,8 @@ struct conn_limits {
 /* What the upper floor does with a connection. */
 struct conn_ops {
 	void (*opened)(struct conn *conn); /* the handshake is done */
-	/* One whole frame (without its header), valid during the call. */
+	/* One whole frame (without its header), valid during the call.  Writes (types whose ceiling is above FRAME_MAX)
+	 * come one at a time, after whatever else the loop has to do; a connection's frames stay in their order. */
 	void (*frame)(struct conn *conn, const uint8_t *message, size_t size);
 	/* A frame that cannot be one: the upper floor may send an error; the connection is closed after it. */
 	void (*malformed)(struct conn *conn, const char *why);
