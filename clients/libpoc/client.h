@@ -136,8 +136,8 @@ struct client_submitted {
 void client_submitted_finish(struct client_submitted *submitted);
 
 /* Sends a group, all or nothing.  wait_proven: returns after publication, and checks it; QUEUED when it is stored but
- * cannot be proven yet, whatever hinders (time limit, network, a clock): *why of client_why says what.  UNVERIFIED, with
- * the results in *out, when the server says that it is published and proves something else. */
+ * cannot be proven yet, whatever hinders (time limit, network, a clock): *why of client_why says what.  UNVERIFIED,
+ * with the results in *out, when the server says that it is published and proves something else. */
 int client_submit(struct poc *poc, const struct client_write *writes, size_t n, bool wait_proven,
 		  struct client_submitted *out);
 
