@@ -152,7 +152,8 @@ class NoticeWorld(crash.World):
 
     def listed(self, desk):
         """Ids of the notices that poc lists for a desk."""
-        answer = run(POC, "-c", self.path(f"{desk}-operator.conf"), "-o", "json", "notice", "list", "--all", env=self.env)
+        answer = run(POC, "-c", self.path(f"{desk}-operator.conf"), "-o", "json", "notice", "list", "--all", "--limit", "100000",
+                     env=self.env)
         return [each["id"] for each in answer.json["notices"]]
 
     def judge_end(self):
