@@ -78,7 +78,7 @@ int client_walk(struct poc *poc, int (*each)(void *ctx, const struct client_reco
 int client_walk_units(struct poc *poc, const char *state, int (*each)(void *ctx, const struct client_record *record),
 		      void *ctx);
 
-/* ---- Envelopes: T, S, K, U (for R use client_lookup) */
+/* ---- Envelopes: T, S, K, U, P (for R use client_lookup) */
 struct client_envelope {
 	struct name name;
 	bool absent; /* proven */
@@ -87,8 +87,8 @@ struct client_envelope {
 };
 void client_envelopes_finish(struct client_envelope *envelopes, size_t n);
 
-/* The current ones by name, verified under one head: K by its chain from the anchor, U under its K.  n <= 16.  out
- * holds n, in the order of names. */
+/* The current ones by name, verified under one head: K by its chain from the anchor, U under its K, P only as what is
+ * current: client_lookup judges who signed it.  n <= 16.  out holds n, in the order of names. */
 int client_envelopes(struct poc *poc, enum client_mode mode, const char *const *names, size_t n,
 		     struct client_envelope *out);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/rules/keys.h"
+#include "proto/rules/pings.h"
 #include "proto/rules/record.h"
 #include "proto/rules/register.h"
 #include "proto/rules/rules.h"
@@ -27,6 +28,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(enum name_kind kind)
 		return &poc__users__descriptor;
 	case NAME_RECORD:
 		return &poc__record__descriptor;
+	case NAME_PINGS:
+		return &poc__pings__descriptor;
 	default:
 		return NULL;
 	}
@@ -105,6 +108,8 @@ static int check_payload(const struct envelope *e, struct refusal *why)
 		return users_check(e->payload.users, &e->name, why);
 	case NAME_RECORD:
 		return record_check(e->payload.record, why);
+	case NAME_PINGS:
+		return pings_check(e->payload.pings, why);
 	default:
 		return refuse(why, STATUS_INVALID, "type", "reserved");
 	}

@@ -29,6 +29,7 @@ struct envelope {
 		Poc__Keys *keys;
 		Poc__Users *users;
 		Poc__Record *record;
+		Poc__Pings *pings;
 		void *any;
 	} payload;
 };
