@@ -10,5 +10,8 @@ int pocadm_cmd_state_list(struct cli *cli);
 int pocadm_cmd_import(struct cli *cli);
 int pocadm_cmd_check(struct cli *cli);
 int pocadm_cmd_stats(struct cli *cli);
+int pocadm_cmd_ping_start(struct cli *cli);
+int pocadm_cmd_ping_cancel(struct cli *cli);
+int pocadm_cmd_ping_report(struct cli *cli);
 
 #endif
