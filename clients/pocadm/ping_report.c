@@ -350,6 +350,8 @@ int pocadm_cmd_ping_report(struct cli *cli)
 		status = cli_fail(cli, STATUS_USAGE, tr("\"%s\" is not a round's time"), cli->argv[0]);
 	else if (cli->json && cli_has(cli, "csv"))
 		status = cli_fail(cli, STATUS_USAGE, tr("either --csv or -o json"));
+	if (status == 0 && strcmp(cli->conf.state, STATE_DIRECTORY) != 0)
+		return ping_report_public(cli, r.round);
 	if (status == 0)
 		status = ping_desk_open(cli, &r.desk);
 	if (status == 0 && r.round == 0)

@@ -49,6 +49,9 @@ bool ping_closed(const struct ping_desk *desk, const struct desk_notice *notice)
 int ping_send(struct ping_desk *desk, int64_t round, int64_t deadline, Poc__Category category, const char *place,
 	      Poc__PocKind kind, const char *subject, const char *text, struct notice_id *id);
 
+/* The report of those who are not of the directory's staff; round 0: the newest. */
+int ping_report_public(struct cli *cli, int64_t round);
+
 /* Closes a notice of ours.  0, QUEUED, or a refusal, not printed. */
 int ping_close(struct ping_desk *desk, const struct desk_notice *notice);
 

@@ -105,6 +105,10 @@ class Pings(unittest.TestCase):
         rows = list(csv.DictReader(io.StringIO(self.ping("report", round_, "--csv", text=True))))
         self.assertEqual(sorted((r["place"], r["kind"], r["result"]) for r in rows),
                          sorted((place, kind, result) for (place, kind), result in kinds.items()))
+        public = self.ping("report", user="xb-reader")
+        self.assertEqual(public["counts"], {"asked": 5, "person": 1, "automatic": 1, "none": 3})
+        self.assertEqual([(p["place"], p["kind"], p["result"]) for p in public["pocs"]],
+                         [("XB", "technical", "person"), ("XB", "diplomatic", "automatic")])
         self.assertIn("1 answered by a person, 1 by a program, 3 not, 0 cancelled", self.ping("report", text=True))
 
     def test_2_copy_and_files(self):
@@ -224,7 +228,8 @@ class Pings(unittest.TestCase):
                               (["report", "soon"], 2), (["report", "2020-01-01T00:00:00Z"], 5)):
             with self.subTest(words):
                 self.ping(*words, expect=status)
-        self.ping("report", user="xb-operator", expect=4)
+        self.ping("cancel", "2020-01-01T00:00:00Z", user="xb-operator", expect=4)
+        self.ping("report", "--publish", user="xb-operator", expect=4)
 
 
 if __name__ == "__main__":
