@@ -183,6 +183,38 @@ class Pings(unittest.TestCase):
         lacking = [dict(ping, answered=0) for ping in forge.payload_of(pings)["pings"]]
         self.refused("rules", encode("Proof", its.put(forge.change(pings, staff, pings=lacking)).saved(*names)))
 
+    def test_7_channel_reports(self):
+        """Told to the state and the staff alone, counted per channel, cleared by the next confirmation."""
+        world = self.world
+        record = world.record("xa-operator", "XB")
+        poc, channel = next((poc["id"], channel) for poc in record["pocs"] for section in poc["sections"]
+                            for channel in section["content"].get("channels", []) if channel["type"] == "phone")
+        sent = world.poc("xa-operator", "-o", "json", "report", "XB", channel["value"], "--reason", "no-answer").json
+        self.assertEqual((sent["place"], sent["poc"], sent["channel"], sent["recipients"]), ("XB", poc, channel["id"], 2))
+        world.poc("xa-operator", "report", "XB", f"{poc}/{channel['id']}", "--reason", "no-answer")
+        world.poc("ad-operator", "report", "XB", channel["value"], "--reason", "wrong")
+        for user in ("xb-coordinator", "pings"):
+            with self.subTest(user):
+                told = world.poc(user, "-o", "json", "report").json["channels"]
+                self.assertEqual([(t["place"], t["poc"], t["channel"], t["value"], t["counts"]) for t in told],
+                                 [("XB", poc, channel["id"], channel["value"], {"no-answer": 2, "wrong": 1, "bounced": 0})])
+        self.assertIn("no answer 2, wrong 1", world.poc("xb-coordinator", "report").out)
+        for user in ("xa-coordinator", "ad-operator"):
+            self.assertEqual(world.poc(user, "-o", "json", "report").json["channels"], [])
+        time.sleep(1.1)  # times are whole seconds
+        world.poc("xb-coordinator", "-y", "confirm")
+        self.assertEqual(world.poc("xb-coordinator", "-o", "json", "report").json["channels"], [])
+        self.assertEqual(world.poc("pings", "-o", "json", "report").json["channels"], [])
+        world.poc("xa-operator", "report", "XB", channel["value"], "--reason", "bounced")
+        told = world.poc("xb-coordinator", "-o", "json", "report").json["channels"]
+        self.assertEqual([t["counts"]["bounced"] for t in told], [1])
+        for words, status in ((["XB", "+0", "--reason", "wrong"], 5), (["XB", channel["value"]], 2), (["XB"], 2),
+                              (["XB", channel["value"], "--reason", "rude"], 2), (["--reason", "wrong"], 2),
+                              (["XZ", "+0", "--reason", "wrong"], 5)):
+            with self.subTest(words):
+                world.poc("xa-operator", "report", *words, expect=status)
+        world.poc("xa-reader", "report", "XB", channel["value"], "--reason", "wrong", expect=4)
+
     def refused(self, label, data):
         with self.subTest(label), self.assertRaises(verify.Refused):
             verify.Proof(data, self.directory)
