@@ -575,7 +575,9 @@ void show_verdict(const struct poc_verdict *v)
 	       time_text(v->confirmed), span_text(now < v->confirmed ? v->confirmed - now : now - v->confirmed),
 	       freshness_word(v));
 	if (v->answered != 0)
-		printf(tr("; last answered %s (%s ago)\n"), time_text(v->answered), span_text(now - v->answered));
+		printf(v->answered_automatically ? tr("; last answered %s (%s ago), by a program\n")
+						 : tr("; last answered %s (%s ago)\n"),
+		       time_text(v->answered), span_text(now < v->answered ? 0 : now - v->answered));
 	else
 		printf("; %s\n", tr("no answered communications check"));
 	printf(tr("checkpoint %s, size %llu, of %s (%s old%s)"), v->origin, (unsigned long long)v->size,
@@ -597,13 +599,14 @@ void show_verdict(const struct poc_verdict *v)
 
 json_t *show_verdict_json(const struct poc_verdict *v)
 {
-	return json_pack(
-	    "{s:s,s:s,s:s,s:o,s:o,s:b,s:i,s:o,s:I,s:I,s:{s:s,s:I,s:o,s:i,s:b}}", "status", status_word(v), "freshness",
-	    freshness_word(v), "signed_by", v->signed_by, "confirmed_at", cli_time_json(v->confirmed), "answered_at",
-	    cli_time_json(v->answered), "offline", (int)v->offline, "withheld", (int)v->withheld, "judged_at",
-	    cli_time_json(v->judged), "clock_behind", (json_int_t)v->clock_behind, "clock_ahead",
-	    (json_int_t)v->clock_ahead, "checkpoint", "origin", v->origin, "size", (json_int_t)v->size, "time",
-	    cli_time_json(v->time_ms / 1000), "cosigners", (int)v->cosigners, "stale", (int)v->checkpoint_stale);
+	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:b,s:b,s:i,s:o,s:I,s:I,s:{s:s,s:I,s:o,s:i,s:b}}", "status",
+			 status_word(v), "freshness", freshness_word(v), "signed_by", v->signed_by, "confirmed_at",
+			 cli_time_json(v->confirmed), "answered_at", cli_time_json(v->answered),
+			 "answered_automatically", (int)v->answered_automatically, "offline", (int)v->offline,
+			 "withheld", (int)v->withheld, "judged_at", cli_time_json(v->judged), "clock_behind",
+			 (json_int_t)v->clock_behind, "clock_ahead", (json_int_t)v->clock_ahead, "checkpoint", "origin",
+			 v->origin, "size", (json_int_t)v->size, "time", cli_time_json(v->time_ms / 1000), "cosigners",
+			 (int)v->cosigners, "stale", (int)v->checkpoint_stale);
 }
 
 static void add_remark(json_t *list, const char *poc, const char *channel, const char *code, const char *message)

@@ -91,7 +91,7 @@ int client_walk_units(struct poc *poc, const char *state, int (*each)(void *ctx,
  * non-zero, which it returns.  UNREACHABLE when there is no copy. */
 int client_walk_documents(struct poc *poc, int (*each)(void *ctx, const struct envelope *document), void *ctx);
 
-/* ---- Envelopes: T, S, K, U, D (for R use client_lookup) */
+/* ---- Envelopes: T, S, K, U, D, P (for R use client_lookup) */
 struct client_envelope {
 	struct name name;
 	bool absent; /* proven */
@@ -100,8 +100,8 @@ struct client_envelope {
 };
 void client_envelopes_finish(struct client_envelope *envelopes, size_t n);
 
-/* The current ones by name, verified under one head: K by its chain from the anchor, U and D under their K.  n <= 16.
- * out holds n, in the order of names. */
+/* The current ones by name, verified under one head: K by its chain from the anchor, U and D under their K, P only as what
+ * is current: client_lookup judges who signed it.  n <= 16.  out holds n, in the order of names. */
 int client_envelopes(struct poc *poc, enum client_mode mode, const char *const *names, size_t n,
 		     struct client_envelope *out);
 

@@ -48,7 +48,8 @@ struct poc_verdict {
 	char signed_by[80]; /* "coordinator of BR", "editor of FR/bretagne" */
 	char signer[65];    /* key id, hex */
 	int64_t issued, confirmed, expires;
-	int64_t answered; /* last answered communications check; 0: none known */
+	int64_t answered;            /* last answered communications check, as P says; 0: none known */
+	bool answered_automatically; /* by a program: no person's answer is known */
 	char origin[129];
 	uint64_t size;   /* checkpoint */
 	int64_t time_ms; /* t of protocol.md section 14 */

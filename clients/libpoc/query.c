@@ -20,34 +20,70 @@ void client_record_finish(struct client_record *record)
 /* The answers to one lookup, and what was made of them. */
 struct looking {
 	const struct name *name, *keys, *unit_users; /* unit_users NULL for a state's own record */
-	struct question question;
-	const Poc__Item *record_item, *keys_item, *unit_item;
-	Poc__Item keys_whole; /* K with map proof and chain, as it is saved */
+	const struct name *staff, *pings;            /* K/@directory, P of the state; NULL for a unit's record */
+	struct question questions[2];                /* Lookup; of a state also its P */
+	const Poc__Item *record_item, *unit_item;
+	const Poc__Item *pings_item;       /* NULL: there is no P */
+	Poc__Item keys_whole, staff_whole; /* K with map proof and chain, as it is saved */
 	struct record_facts facts;
 	struct envelope *keys_envelope, *unit_envelope;
 };
 
-static int take_keys_answer(struct poc *poc, struct looking *l)
+/* A K of an answer: *whole as it is saved, *keys the current one (NULL: absent). */
+static int take_keys(struct poc *poc, const Poc__Proof *proof, const struct name *name, Poc__Item *whole,
+		     struct envelope **keys, bool *replaced)
 {
 	struct verified_item proven;
-	const Poc__Item *chain;
-	int status = session_item(poc, l->question.proof, l->keys->text, &l->keys_item, &proven);
+	const Poc__Item *item, *chain;
+	int status = session_item(poc, proof, name->text, &item, &proven);
 
-	l->keys_whole = (Poc__Item)POC__ITEM__INIT;
+	*whole = (Poc__Item)POC__ITEM__INIT;
 	if (status != 0)
 		return status;
-	l->keys_whole.name = l->keys_item->name;
-	l->keys_whole.map = l->keys_item->map;
+	whole->name = item->name;
+	whole->map = item->map;
 	if (proven.absent)
 		return 0;
-	status =
-	    session_keys(poc, poc->head, &proven, l->keys_item, &chain, &l->keys_envelope, &l->facts.keys_replaced);
+	status = session_keys(poc, poc->head, &proven, item, &chain, keys, replaced);
 	if (status != 0)
 		return status;
-	l->facts.keys = l->keys_envelope;
-	l->keys_whole.envelopes = chain->envelopes;
-	l->keys_whole.n_envelopes = chain->n_envelopes;
+	whole->envelopes = chain->envelopes;
+	whole->n_envelopes = chain->n_envelopes;
 	return 0;
+}
+
+static int take_keys_answer(struct poc *poc, struct looking *l)
+{
+	int status =
+	    take_keys(poc, l->questions[0].proof, l->keys, &l->keys_whole, &l->keys_envelope, &l->facts.keys_replaced);
+
+	l->facts.keys = l->keys_envelope;
+	return status;
+}
+
+/* When the state last answered: a separate question, so that lookups of those who do not ask stay as small as they are.
+ */
+static int take_pings_answer(struct poc *poc, struct looking *l, struct verified_record *out)
+{
+	struct verified_item proven;
+	const Poc__Item *item;
+	struct envelope *staff = NULL;
+	bool replaced;
+
+	if (l->pings == NULL || out->absent)
+		return 0;
+	int status = session_item(poc, l->questions[1].proof, l->pings->text, &item, &proven);
+	if (status != 0 || proven.absent)
+		return status;
+	if (item->n_envelopes != 1)
+		return refuse(&poc->why, STATUS_UNVERIFIED, l->pings->text, "%s is missing", l->pings->text);
+	status = take_keys(poc, l->questions[1].proof, l->staff, &l->staff_whole, &staff, &replaced);
+	if (status == 0)
+		status = verify_pings(poc->head, staff, &proven, &item->envelopes[0], out, &poc->why);
+	if (status == 0)
+		l->pings_item = item;
+	envelope_destroy(staff);
+	return status;
 }
 
 /* U of the unit comes along where there is one: its editors may have signed. */
@@ -55,7 +91,7 @@ static int take_unit_answer(struct poc *poc, struct looking *l)
 {
 	struct verified_item proven;
 
-	l->unit_item = l->unit_users != NULL ? proof_item(l->question.proof, l->unit_users->text) : NULL;
+	l->unit_item = l->unit_users != NULL ? proof_item(l->questions[0].proof, l->unit_users->text) : NULL;
 	if (l->unit_item == NULL)
 		return 0;
 	int status = verify_item(poc->head, l->unit_item, false, &proven, &poc->why);
@@ -70,7 +106,7 @@ static int take_unit_answer(struct poc *poc, struct looking *l)
 /* An answer may hold what was asked for and nothing else. */
 static int check_extra(struct poc *poc, const struct looking *l)
 {
-	const Poc__Proof *proof = l->question.proof;
+	const Poc__Proof *proof = l->questions[0].proof;
 
 	for (size_t i = 0; i < proof->n_items; i++) {
 		const char *name = proof->items[i]->name;
@@ -84,10 +120,16 @@ static int check_extra(struct poc *poc, const struct looking *l)
 
 static int save_answer(struct poc *poc, const struct looking *l, struct client_record *out)
 {
-	const Poc__Item *items[3] = {&l->keys_whole, l->record_item, l->unit_item};
+	const Poc__Item *items[4] = {&l->keys_whole, l->record_item};
+	size_t n = 2;
 
-	return saved_encode(poc->head, items, l->unit_item != NULL ? 3 : 2, false, &out->proof, &out->proof_size,
-			    &poc->why);
+	if (l->unit_item != NULL)
+		items[n++] = l->unit_item;
+	if (l->pings_item != NULL) {
+		items[n++] = &l->staff_whole;
+		items[n++] = l->pings_item;
+	}
+	return saved_encode(poc->head, items, n, false, &out->proof, &out->proof_size, &poc->why);
 }
 
 static int take_answers(struct poc *poc, struct looking *l, struct client_record *out)
@@ -98,7 +140,7 @@ static int take_answers(struct poc *poc, struct looking *l, struct client_record
 	int status = check_extra(poc, l);
 
 	if (status == 0)
-		status = session_item(poc, l->question.proof, l->name->text, &l->record_item, &proven);
+		status = session_item(poc, l->questions[0].proof, l->name->text, &l->record_item, &proven);
 	if (status == 0)
 		status = take_keys_answer(poc, l);
 	if (status == 0)
@@ -107,6 +149,8 @@ static int take_answers(struct poc *poc, struct looking *l, struct client_record
 		l->facts.reader = session_reader(poc, l->name->state);
 		status = verify_record(poc->head, l->record_item, &l->facts, &out->verified, &poc->why);
 	}
+	if (status == 0)
+		status = take_pings_answer(poc, l, &out->verified);
 	if (status == 0)
 		status = save_answer(poc, l, out);
 	if (status != 0)
@@ -117,24 +161,32 @@ static int take_answers(struct poc *poc, struct looking *l, struct client_record
 static int lookup_online(struct poc *poc, const struct name *name, const char *const *sections, size_t n_sections,
 			 struct client_record *out)
 {
-	struct name keys, unit_users;
+	struct name keys, unit_users, staff, pings;
 	struct looking l = {.name = name, .keys = &keys};
+	const char *asked[2] = {staff.text, pings.text};
 
 	if (!name_make(NAME_KEYS, name->state, NULL, &keys) ||
 	    (name->unit[0] != '\0' && !name_make(NAME_USERS, name->state, name->unit, &unit_users)))
 		return refuse(&poc->why, STATUS_USAGE, "", "\"%s\" is not a place", name->text);
 	l.facts.asked = sections;
 	l.facts.n_asked = n_sections;
-	l.question = (struct question){.place = name->text + 2, .names = sections, .n_names = n_sections};
+	l.questions[0] = (struct question){.place = name->text + 2, .names = sections, .n_names = n_sections};
+	l.questions[1] = (struct question){.names = asked, .n_names = 2};
 	l.unit_users = name->unit[0] != '\0' ? &unit_users : NULL;
+	if (name->unit[0] == '\0' && name_make(NAME_KEYS, STATE_DIRECTORY, NULL, &staff) &&
+	    name_make(NAME_PINGS, name->state, NULL, &pings)) {
+		l.staff = &staff;
+		l.pings = &pings;
+	}
+	size_t n = l.pings != NULL ? 2 : 1;
 	/* whom to call is told also to somebody whose clock is wrong: the verdict says so */
 	const bool any_clock = poc->any_clock;
 	poc->any_clock = true;
-	int status = session_ask(poc, &l.question, 1);
+	int status = session_ask(poc, l.questions, n);
 	poc->any_clock = any_clock;
 	if (status == 0)
 		status = take_answers(poc, &l, out);
-	session_free_answers(&l.question, 1);
+	session_free_answers(l.questions, n);
 	envelope_destroy(l.keys_envelope);
 	envelope_destroy(l.unit_envelope);
 	return status;
@@ -296,11 +348,14 @@ static int envelope_from(struct poc *poc, const Poc__Proof *proof, struct client
 		return keys_from(poc, proof, out->name.state, &out->envelope);
 	if (item->n_envelopes == 0)
 		return 0;
-	status = keys_from(poc, proof, out->name.state, &keys);
+	status = keys_from(poc, proof, name_authority(&out->name), &keys);
 	if (status == 0 && keys == NULL)
 		status = refuse(&poc->why, STATUS_UNVERIFIED, out->name.text, "%s without keys of its state",
 				out->name.text);
-	if (status == 0)
+	if (status == 0 && out->name.kind == NAME_PINGS)
+		status = verify_envelope(poc->head, &out->name, &proven.value, &item->envelopes[0], &out->envelope,
+					 &poc->why);
+	else if (status == 0)
 		status = verify_users(poc->head, keys, &out->name, &proven.value, &item->envelopes[0], &out->envelope,
 				      &poc->why);
 	envelope_destroy(keys);
@@ -327,9 +382,9 @@ static int names_to_ask(struct poc *poc, struct client_envelope *out, size_t n, 
 		enum name_kind kind = out[i].name.kind;
 		if (kind == NAME_TRUST || kind == NAME_REGISTER)
 			continue;
-		if (kind != NAME_KEYS && kind != NAME_USERS && kind != NAME_DOCUMENT)
+		if (kind != NAME_KEYS && kind != NAME_USERS && kind != NAME_DOCUMENT && kind != NAME_PINGS)
 			return refuse(&poc->why, STATUS_USAGE, "", "%s is not asked for this way", out[i].name.text);
-		if (!name_make(NAME_KEYS, out[i].name.state, NULL, &keys[i]))
+		if (!name_make(NAME_KEYS, name_authority(&out[i].name), NULL, &keys[i]))
 			return refuse(&poc->why, STATUS_USAGE, "", "\"%s\" is not a name", out[i].name.text);
 		if (!listed(ask, *n_ask, keys[i].text))
 			ask[(*n_ask)++] = keys[i].text;

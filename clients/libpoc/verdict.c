@@ -80,6 +80,8 @@ int verdict_record(const struct verified_head *head, const struct verified_recor
 		out->issued = r->issued;
 		out->confirmed = r->confirmed;
 		out->expires = r->expires;
+		out->answered = record->answered;
+		out->answered_automatically = record->answered_automatically;
 		out->freshness = (int)record_freshness(r, out->judged);
 		snprintf(out->signed_by, sizeof out->signed_by, "%s", record->signed_by);
 		out->replaced = record->replaced;

@@ -6,6 +6,7 @@
 
 #include "proto/rules/chain.h"
 #include "proto/rules/keys.h"
+#include "proto/rules/pings.h"
 #include "proto/rules/record.h"
 #include "proto/rules/register.h"
 #include "proto/rules/rules.h"
@@ -346,6 +347,28 @@ enum reader_class reader_class_of(const Poc__User *user, const char *own_state, 
 	return abroad;
 }
 
+/* ---- Pings */
+
+int verify_pings(const struct verified_head *head, const struct envelope *staff, const struct verified_item *proven,
+		 const ProtobufCBinaryData *bytes, struct verified_record *out, struct refusal *why)
+{
+	struct envelope *pings;
+	int status = verify_envelope(head, &proven->name, &proven->value, bytes, &pings, why);
+
+	if (status != 0)
+		return status;
+	/* Its key may be gone since: then it is no forgery, and nothing to rely on. */
+	const Poc__Ping *last = staff != NULL && keys_coordinator_signed(verified_head_trust(head), staff, pings)
+				    ? pings_last_answered(pings->payload.pings)
+				    : NULL;
+	if (last != NULL) {
+		out->answered = last->answered;
+		out->answered_automatically = last->automatic;
+	}
+	envelope_destroy(pings);
+	return 0;
+}
+
 /* ---- Self-contained proofs */
 
 int verify_saved(const struct verify_pins *pins, const uint8_t *bytes, size_t size, struct verified_head **head,
@@ -387,6 +410,38 @@ static int saved_keys(struct verified_head *head, const char *state, const struc
 	*keys = head->keys;
 	*replaced = head->keys_replaced;
 	return 0;
+}
+
+/* K/@directory from the proof, kept in head; stays NULL where the proof lacks it. */
+static int saved_staff(struct verified_head *head, struct refusal *why)
+{
+	struct name name;
+	struct verified_item proven;
+	const Poc__Item *item =
+	    name_make(NAME_KEYS, STATE_DIRECTORY, NULL, &name) ? proof_item(head->proof, name.text) : NULL;
+
+	if (head->staff != NULL || item == NULL)
+		return 0;
+	int status = verify_item(head, item, head->proof->complete, &proven, why);
+	if (status != 0 || proven.absent || item->n_envelopes == 0)
+		return status;
+	return verify_keys(head, &name, &proven.value, item->envelopes, item->n_envelopes, &head->staff, NULL, why);
+}
+
+/* What P of the record's state says, where the proof has it. */
+static int saved_pings(struct verified_head *head, const char *state, struct verified_record *out, struct refusal *why)
+{
+	struct name name;
+	struct verified_item proven;
+	const Poc__Item *item = name_make(NAME_PINGS, state, NULL, &name) ? proof_item(head->proof, name.text) : NULL;
+
+	if (item == NULL)
+		return 0;
+	int status = verify_item(head, item, head->proof->complete, &proven, why);
+	if (status != 0 || proven.absent || item->n_envelopes == 0)
+		return status;
+	status = saved_staff(head, why);
+	return status != 0 ? status : verify_pings(head, head->staff, &proven, &item->envelopes[0], out, why);
 }
 
 int verify_saved_envelope(struct verified_head *head, const struct name *name, struct verified_item *proven,
@@ -454,6 +509,10 @@ int verify_saved_record(struct verified_head *head, const struct name *name, enu
 	facts.unit_users = unit_users;
 	if (status == 0)
 		status = verify_record(head, item, &facts, out, why);
+	if (status == 0 && name->unit[0] == '\0')
+		status = saved_pings(head, name->state, out, why);
+	if (status != 0)
+		verified_record_finish(out);
 done:
 	envelope_destroy(unit_users);
 	return status;
@@ -474,6 +533,10 @@ static int verify_one(struct verified_head *head, const Poc__Item *item, enum re
 		int status = verify_saved_record(head, &name, reader, &record, why);
 		verified_record_finish(&record);
 		return status;
+	}
+	if (name.kind == NAME_PINGS) {
+		record = (struct verified_record){0};
+		return saved_pings(head, name.state, &record, why);
 	}
 	int status = verify_saved_envelope(head, &name, &proven, &envelope, why);
 	envelope_destroy(envelope);

@@ -37,6 +37,12 @@ int verify_users(const struct verified_head *head, const struct envelope *keys, 
 		 const struct hash *value, const ProtobufCBinaryData *bytes, struct envelope **out,
 		 struct refusal *why);
 
+/* Step 8: P/<cc> under staff, the verified current K/@directory (NULL: absent).  The envelope must be the current one;
+ * if no key of staff signed it, it counts for nothing.  0, and out's answered is set. */
+struct verified_record;
+int verify_pings(const struct verified_head *head, const struct envelope *staff, const struct verified_item *proven,
+		 const ProtobufCBinaryData *bytes, struct verified_record *out, struct refusal *why);
+
 /* A record under a head.  absent, suspended, withdrawn, replaced are facts, not failures. */
 struct verified_record {
 	struct name name;
@@ -52,6 +58,8 @@ struct verified_record {
 	size_t withheld;               /* sections that this reader is not entitled to */
 	char signed_by[80];            /* "coordinator of BR", "editor of FR/bretagne" */
 	struct hash signer;            /* key id */
+	int64_t answered;              /* last answered communications check, seconds; 0: none known */
+	bool answered_automatically;   /* by a program: no person's answer is known */
 };
 void verified_record_finish(struct verified_record *record); /* zeroed memory allowed */
 

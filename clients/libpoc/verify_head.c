@@ -27,6 +27,7 @@ void verified_head_unref(struct verified_head *head)
 	free(head->trust);
 	envelope_destroy(head->reg);
 	envelope_destroy(head->keys);
+	envelope_destroy(head->staff);
 	message_free(head->proof);
 	free(head);
 }

@@ -30,6 +30,7 @@ struct verified_head {
 	/* verify's own: the K that was verified last from proof, for a state's records stand together */
 	struct envelope *keys;
 	bool keys_replaced;
+	struct envelope *staff; /* likewise K/@directory; NULL: not yet, or the proof lacks it */
 };
 
 struct verified_head *verified_head_ref(struct verified_head *head);

@@ -77,6 +77,11 @@ static const struct flag state_new_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag report_flags[] = {
+    {"reason", 0, "R", "no-answer, wrong or bounced"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct command user_commands[] = {
     {"invite", "HANDLE --role ROLE", "write an invitation: no secrets in it", 1, 1, invite_flags, poc_cmd_user_invite,
      NULL},
@@ -117,6 +122,9 @@ static const struct command commands[] = {
     {"notice", NULL, "incident notices: send, list, show, ack, status ...", 0, 0, NULL, NULL, poc_notice_commands},
     {"handover", "", "what the next shift must know: open notices, deadlines, notes", 0, 0, poc_handover_flags,
      poc_cmd_handover, NULL},
+    {"report", "[PLACE CHANNEL --reason R]",
+     "tell a state that a channel of its record does not work; or what was told us", 0, 2, report_flags, poc_cmd_report,
+     NULL},
     {"user", NULL, "own users: invite, add, remove, list", 0, 0, NULL, NULL, user_commands},
     {"key", NULL, "keys: new, show", 0, 0, NULL, NULL, key_commands},
     {"state", NULL, "a state's authority: new", 0, 0, NULL, NULL, state_commands},

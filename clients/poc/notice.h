@@ -19,6 +19,7 @@ int poc_cmd_notice_list(struct cli *cli);
 int poc_cmd_notice_show(struct cli *cli);
 int poc_cmd_notice_save(struct cli *cli);
 int poc_cmd_handover(struct cli *cli);
+int poc_cmd_report(struct cli *cli);
 
 int poc_cmd_notice_ack(struct cli *cli);
 int poc_cmd_notice_accept(struct cli *cli);

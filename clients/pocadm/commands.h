@@ -18,5 +18,8 @@ int pocadm_cmd_backup(struct cli *cli);
 int pocadm_cmd_restore(struct cli *cli);
 int pocadm_cmd_remind(struct cli *cli);
 int pocadm_cmd_stats(struct cli *cli);
+int pocadm_cmd_ping_start(struct cli *cli);
+int pocadm_cmd_ping_cancel(struct cli *cli);
+int pocadm_cmd_ping_report(struct cli *cli);
 
 #endif

@@ -34,6 +34,28 @@ static const struct flag backup_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag ping_start_flags[] = {
+    {"all", 'a', NULL, "every state of the register"},
+    {"deadline", 'd', "TIME", "answers wanted by then: a time, or a span such as 48h (default: 48h)"},
+    {"round", 'r', "ROUND", "go on with this round, where it was interrupted"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag ping_report_flags[] = {
+    {"csv", 0, NULL, "one line of comma-separated values for each point of contact"},
+    {"publish", 'p', NULL, "sign and publish the results as P/CC; tell coordinators of what was not answered"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct command ping_commands[] = {
+    {"start", "--all|STATE...", "ask points of contact whether anybody is there", 0, -1, ping_start_flags,
+     pocadm_cmd_ping_start, NULL},
+    {"report", "[ROUND]", "who answered: by a person, by a program, not at all", 0, 1, ping_report_flags,
+     pocadm_cmd_ping_report, NULL},
+    {"cancel", "ROUND", "close what a round asked", 1, 1, NULL, pocadm_cmd_ping_cancel, NULL},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
 static const struct command state_commands[] = {
     {"enrol", "CC.enrol... --reference R", "list states in the register", 1, -1, enrol_flags, pocadm_cmd_state_enrol,
      NULL},
@@ -62,6 +84,7 @@ static const struct command commands[] = {
      pocadm_cmd_init, NULL},
     {"state", NULL, "states: enrol, list", 0, 0, NULL, NULL, state_commands},
     {"document", NULL, "documents: publish, withdraw, list, show, history", 0, 0, NULL, NULL, document_commands},
+    {"ping", NULL, "communications checks: start, report, cancel", 0, 0, NULL, NULL, ping_commands},
     {"import", "FILE", "a list of teams into drafts, one a state", 1, 1, import_flags, pocadm_cmd_import, NULL},
     {"check", "DIR|FILE", "recompute everything in a data folder that no daemon holds, or in a backup", 1, 1, NULL,
      pocadm_cmd_check, NULL},
@@ -76,6 +99,6 @@ static const struct command commands[] = {
 
 int main(int argc, char **argv)
 {
-	return cli_main("pocadm", "The directory's staff: create, enrol, import, remind, check, back up.", commands,
-			argc, argv);
+	return cli_main("pocadm", "The directory's staff: create, enrol, ping, import, remind, check, back up.",
+			commands, argc, argv);
 }

@@ -498,12 +498,12 @@ static int judge_item(struct judging *j, struct candidate *c)
 	facts.trust = current(j, NAME_TRUST, NULL, NULL);
 	facts.reg = current(j, NAME_REGISTER, NULL, NULL);
 	if (next->name.kind >= NAME_KEYS)
-		facts.keys = current(j, NAME_KEYS, next->name.state, NULL);
+		facts.keys = current(j, NAME_KEYS, name_authority(&next->name), NULL);
 	if (next->name.kind == NAME_RECORD && next->name.unit[0] != '\0')
 		facts.unit_users = current(j, NAME_USERS, next->name.state, next->name.unit);
 	facts.prev = replaced(j, next, &outline);
 	if (facts.trust != NULL && facts.reg != NULL && next->name.kind >= NAME_USERS)
-		facts.suspended = is_suspended(j, facts.trust, facts.reg, facts.keys, next->name.state);
+		facts.suspended = is_suspended(j, facts.trust, facts.reg, facts.keys, name_authority(&next->name));
 	if (j->status != 0)
 		return refuse(j->why, j->status, "", "the current values cannot be read: %s", status_text(j->status));
 	int status = judge(&facts, next, j->why);

@@ -47,7 +47,8 @@ static int read_envelope(struct replay *r, const struct hash *value, struct enve
 static int keep(struct replay *r, const struct hash *key, uint64_t leaf, struct envelope *envelope)
 {
 	struct change change = {.key = *key, .value = envelope->value, .seq = envelope->seq, .leaf = leaf};
-	bool record = envelope->name.kind == NAME_RECORD;
+	/* nothing is judged by these, and of records there are many */
+	bool leaf_only = envelope->name.kind >= NAME_RECORD;
 
 	if (r->names.n == r->capacity) {
 		size_t capacity = r->capacity > 0 ? 2 * r->capacity : 256;
@@ -61,8 +62,8 @@ static int keep(struct replay *r, const struct hash *key, uint64_t leaf, struct 
 		r->capacity = capacity;
 	}
 	int status = changes_put(&r->names, &change);
-	if (status != 0 || record) {
-		r->report.records += status == 0 && envelope->seq == 1;
+	if (status != 0 || leaf_only) {
+		r->report.records += status == 0 && envelope->name.kind == NAME_RECORD && envelope->seq == 1;
 		envelope_destroy(envelope);
 		return status;
 	}
@@ -121,7 +122,7 @@ static int judge_version(struct replay *r, const struct envelope *next, const st
 				    .time = (int64_t)(leaf->time_ms / 1000)};
 
 	if (name->kind >= NAME_KEYS)
-		facts.keys = version(r, NAME_KEYS, name->state, NULL);
+		facts.keys = version(r, NAME_KEYS, name_authority(name), NULL);
 	if (name->kind == NAME_RECORD && name->unit[0] != '\0')
 		facts.unit_users = version(r, NAME_USERS, name->state, name->unit);
 	if (known != NULL) {
@@ -132,7 +133,7 @@ static int judge_version(struct replay *r, const struct envelope *next, const st
 			facts.prev = &outline;
 	}
 	if (facts.trust != NULL && facts.reg != NULL && name->kind >= NAME_USERS)
-		facts.suspended = is_suspended(r, &facts, name->state);
+		facts.suspended = is_suspended(r, &facts, name_authority(name));
 	return judge(&facts, next, r->why);
 }
 
@@ -265,7 +266,8 @@ static int check_end(struct replay *r)
 			status = read_envelope(r, &known->value, &read);
 			envelope = read;
 		}
-		if (status == 0 && envelope->name.kind >= NAME_USERS)
+		/* a P whose key was dropped counts for nothing, and stays */
+		if (status == 0 && envelope->name.kind >= NAME_USERS && envelope->name.kind != NAME_PINGS)
 			status = check_left(r, known, envelope);
 		envelope_destroy(read);
 	}

@@ -28,9 +28,9 @@ static int check_state(const struct judge_facts *facts, const struct envelope *n
 	if (next->name.kind == NAME_KEYS)
 		return 0;
 	if (facts->suspended)
-		return refuse(why, STATUS_SUSPENDED, "head.name", "%s is suspended", next->name.state);
+		return refuse(why, STATUS_SUSPENDED, "head.name", "%s is suspended", name_authority(&next->name));
 	if (facts->keys == NULL)
-		return refuse(why, STATUS_UNVERIFIED, "head.name", "%s has no keys yet", next->name.state);
+		return refuse(why, STATUS_UNVERIFIED, "head.name", "%s has no keys yet", name_authority(&next->name));
 	return 0;
 }
 
@@ -57,6 +57,8 @@ int judge(const struct judge_facts *facts, const struct envelope *next, struct r
 		return users_accepts(facts->trust, facts->keys, facts->prev, next, why);
 	case NAME_RECORD:
 		return record_accepts(facts->trust, facts->keys, facts->unit_users, facts->prev, next, why);
+	case NAME_PINGS:
+		return pings_accepts(facts->trust, facts->keys, facts->prev, next, why);
 	default:
 		return refuse(why, STATUS_INVALID, "head.name", "reserved");
 	}

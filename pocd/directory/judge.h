@@ -10,12 +10,12 @@ enum { SIGNER_CLOCK_LEEWAY = 600 }; /* seconds that a signer's clock may be ahea
 struct judge_facts {
 	const struct envelope *trust;      /* current T; NULL only for T(1) */
 	const struct envelope *reg;        /* current S; NULL before S(1) */
-	const struct envelope *keys;       /* current K of the state; NULL: none */
+	const struct envelope *keys;       /* current K of the name's authority; NULL: none */
 	const struct envelope *unit_users; /* current U/<cc>/<unit>, for a unit's R; NULL: none */
-	const struct envelope *prev; /* what the version replaces; only name, seq and value are read of U, R, D; NULL:
-					nothing */
+	const struct envelope *prev; /* what the version replaces; only name, seq and value are read of U, R, D and P;
+					NULL: nothing */
 	int64_t time;                /* seconds: of the leaf */
-	bool suspended;              /* the state is */
+	bool suspended;              /* the authority is */
 };
 
 /* 0, STATUS_CONFLICT (seq or prev), STATUS_UNVERIFIED, STATUS_SUSPENDED, STATUS_INVALID with *why. */

@@ -95,8 +95,8 @@ static int may_read(struct session *session, const char *text, bool history, str
 	else if (name.kind == NAME_TRUST || name.kind == NAME_REGISTER || name.kind == NAME_KEYS ||
 		 name.kind == NAME_USERS)
 		operation = OP_TRUST_READ;
-	else if ((name.kind == NAME_RECORD || name.kind == NAME_DOCUMENT) && !history)
-		operation = OP_LOOKUP; /* without sections */
+	else if (!history)
+		operation = OP_LOOKUP; /* records without sections, documents, pings */
 	return dispatch_allowed(session, operation, name.state, why) ? 0 : why->code;
 }
 

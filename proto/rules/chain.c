@@ -191,6 +191,19 @@ int users_accepts(const struct envelope *trust, const struct envelope *keys, con
 	return 0;
 }
 
+int pings_accepts(const struct envelope *trust, const struct envelope *staff, const struct envelope *prev,
+		  const struct envelope *next, struct refusal *why)
+{
+	int status = follows(trust, prev, next, why);
+
+	if (status != 0)
+		return status;
+	if (!keys_coordinator_signed(trust, staff, next))
+		return refuse(why, STATUS_UNVERIFIED, "signatures",
+			      "not signed by a coordinator key in the current K/%s", STATE_DIRECTORY);
+	return 0;
+}
+
 static bool editor_signed(const struct envelope *trust, const struct envelope *unit_users,
 			  const struct envelope *envelope)
 {

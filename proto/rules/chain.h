@@ -43,4 +43,9 @@ int users_accepts(const struct envelope *trust, const struct envelope *keys, con
 int record_accepts(const struct envelope *trust, const struct envelope *keys, const struct envelope *unit_users,
 		   const struct envelope *prev, const struct envelope *next, struct refusal *why);
 
+/* Whether next, a P/<cc>, may stand after prev (NULL: seq 1): seq, prev, signed by a coordinator key of staff, the
+ * current K/@directory. */
+int pings_accepts(const struct envelope *trust, const struct envelope *staff, const struct envelope *prev,
+		  const struct envelope *next, struct refusal *why);
+
 #endif

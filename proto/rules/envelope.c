@@ -6,6 +6,7 @@
 
 #include "proto/rules/document.h"
 #include "proto/rules/keys.h"
+#include "proto/rules/pings.h"
 #include "proto/rules/record.h"
 #include "proto/rules/register.h"
 #include "proto/rules/rules.h"
@@ -30,6 +31,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(enum name_kind kind)
 		return &poc__record__descriptor;
 	case NAME_DOCUMENT:
 		return &poc__document__descriptor;
+	case NAME_PINGS:
+		return &poc__pings__descriptor;
 	default:
 		return NULL;
 	}
@@ -110,6 +113,8 @@ static int check_payload(const struct envelope *e, struct refusal *why)
 		return record_check(e->payload.record, why);
 	case NAME_DOCUMENT:
 		return document_check(e->payload.document, why);
+	case NAME_PINGS:
+		return pings_check(e->payload.pings, why);
 	default:
 		return refuse(why, STATUS_INVALID, "type", "reserved");
 	}

@@ -30,6 +30,7 @@ struct envelope {
 		Poc__Users *users;
 		Poc__Record *record;
 		Poc__Document *document;
+		Poc__Pings *pings;
 		void *any;
 	} payload;
 };

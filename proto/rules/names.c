@@ -35,6 +35,11 @@ size_t name_payload_max(enum name_kind kind)
 	return kind_of(kind)->payload_max;
 }
 
+const char *name_authority(const struct name *name)
+{
+	return name->kind == NAME_PINGS ? STATE_DIRECTORY : name->state;
+}
+
 bool state_code_valid(const char *text)
 {
 	return text[0] >= 'A' && text[0] <= 'Z' && text[1] >= 'A' && text[1] <= 'Z' && text[2] == '\0';

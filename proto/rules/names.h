@@ -18,7 +18,7 @@ enum name_kind {
 	NAME_KEYS,
 	NAME_USERS,
 	NAME_RECORD,
-	NAME_PINGS, /* reserved */
+	NAME_PINGS,
 	NAME_DOCUMENT
 };
 
@@ -37,6 +37,9 @@ bool name_make(enum name_kind kind, const char *state, const char *unit, struct 
 
 const char *name_type(enum name_kind kind);   /* application/vnd.pocd.keys.v1+protobuf ... */
 size_t name_payload_max(enum name_kind kind); /* bytes: T, R 16 KiB; K 8; U, S 48; P 16 */
+
+/* The state whose K says who may sign a version of the name: of P @directory, else the name's own.  Empty for T and S. */
+const char *name_authority(const struct name *name);
 
 bool state_code_valid(const char *text);   /* two capital letters */
 bool state_valid(const char *text);        /* or @directory */

@@ -46,6 +46,8 @@ _define("Record",
         "head:Head issued:int64 confirmed:int64 expires:int64 pocs:*PointOfContact sections:*SectionRef "
         "withdrawn:bool")
 _define("Document", "head:Head issued:int64 kind:DocumentKind title:string text:string withdrawn:bool")
+_define("Ping", "round:int64 poc:PocKind channel:string asked:int64 answered:int64 automatic:bool receipt:bytes")
+_define("Pings", "head:Head issued:int64 pings:*Ping")
 _define("Text", "lang:string text:string")
 _define("Interval", "day:uint32 open:uint32 close:uint32")
 _define("Exception", "date:string intervals:*Interval note:string")

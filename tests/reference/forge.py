@@ -21,7 +21,8 @@ from canonical import decode, encode, put_varint
 ZERO = bytes(32)
 FOUND, EMPTY, OTHER = range(3)
 TYPES = {"T": ("trust", "Trust"), "S": ("register", "Register"), "K": ("keys", "Keys"), "U": ("users", "Users"),
-         "R": ("record", "Record"), "notice": ("notice", "Notice"), "receipt": ("receipt", "Receipt"), "D": ("document", "Document")}
+         "R": ("record", "Record"), "notice": ("notice", "Notice"), "receipt": ("receipt", "Receipt"), "D": ("document", "Document"),
+         "P": ("pings", "Pings")}
 
 
 def sha(*parts):

@@ -60,7 +60,7 @@ NAME = re.compile(rf"(?P<kind>[TS])|(?P<k>[K])/(?P<ks>[A-Z]{{2}}|@directory)|U/(
 ID = re.compile(r"[a-z0-9-]{1,40}")
 TYPES = {"T": ("trust", "Trust", 16), "S": ("register", "Register", 48), "K": ("keys", "Keys", 8),
          "U": ("users", "Users", 48),
-         "R": ("record", "Record", 16), "D": ("document", "Document", 16)}
+         "R": ("record", "Record", 16), "D": ("document", "Document", 16), "P": ("pings", "Pings", 16)}
 
 
 class Name:
@@ -318,6 +318,25 @@ class Envelope:
         for s in sections:
             demand(ID.fullmatch(get(s, "SectionRef", "name")) and get(s, "SectionRef", "tlp") != 0 and
                    len(get(s, "SectionRef", "digest")) == 32, "a wrong section reference")
+
+    def _check_pings(self):
+        pings, orders = self.get("pings"), []
+        demand(self.get("issued") > 0 and 1 <= len(pings) <= 96, "a wrong P")
+        for ping in pings:
+            round_, poc, channel, asked, answered = (get(ping, "Ping", field) for field in
+                                                     ("round", "poc", "channel", "asked", "answered"))
+            orders.append((round_, poc, channel.encode()))
+            demand(poc in (1, 2) and ID.fullmatch(channel) and round_ > 0 and asked > 0 and
+                   (answered == 0 or answered >= asked) and
+                   len(get(ping, "Ping", "receipt")) == (32 if answered else 0) and
+                   (answered or not get(ping, "Ping", "automatic")), "a wrong ping")
+        demand(ascending(orders), "pings are not ascending")
+
+    def last_answered(self):
+        """The latest answer by a person, else by a program; 0: none."""
+        answers = [(not get(p, "Ping", "automatic"), get(p, "Ping", "answered")) for p in self.get("pings")
+                   if get(p, "Ping", "answered")]
+        return max(answers, default=(False, 0))[1]
 
     def references(self):
         """(POC id, reference) in the order in which sections stand."""
@@ -612,6 +631,7 @@ class Finding:
     def __init__(self, name, absent=False):
         self.name, self.absent = name, absent
         self.record, self.suspended, self.replaced, self.withheld, self.sections = None, False, False, 0, []
+        self.answered = 0
 
     @property
     def withdrawn(self):
@@ -637,9 +657,11 @@ class Proof:
         for name in self.items:
             if name[0] in "KUD":
                 self._check_users_or_keys(Name(name))
+        answered = {name[2:]: self._check_pings(name) for name in self.items if name[0] == "P"}
         for name in self.items:
             if name[0] == "R":
                 self.findings.append(self._check_record(Name(name)))
+                self.findings[-1].answered = answered.get(name[2:], 0)
         demand(self.findings or self.complete, "the file proves nothing about any record")
 
     def _check_form(self):
@@ -658,7 +680,7 @@ class Proof:
             demand(len(envelopes) <= 1 or name.kind == "K", f"{name.text}: several versions")
             demand(not get(item, "Item", "sections") or (name.kind == "R" and len(envelopes) == 1),
                    f"{name.text}: sections")
-            demand(name.kind in "TSKURD" and (name.kind != "T" or not (self.complete or envelopes)),
+            demand(name.kind in "TSKURDP" and (name.kind != "T" or not (self.complete or envelopes)),
                    f"{name.text} does not belong here")
             self.items[name.text] = item
 
@@ -707,6 +729,17 @@ class Proof:
             demand(keys is not None, f"{name.text} without keys of its state")
             for data in get(self.items[name.text], "Item", "envelopes"):
                 signed_users(name.text, data, keys, self.trust)
+
+    # 8
+    def _check_pings(self, name):
+        """When a state last answered; 0 too if no current key of K/@directory signed its P."""
+        present, envelopes = self._present(name), get(self.items[name], "Item", "envelopes")
+        if not present or not envelopes:
+            return 0
+        pings = envelope_of(name, envelopes[0], self.directory)
+        staff = self._keys("@directory")[0] if "K/@directory" in self.items else None
+        signed = staff is not None and pings.count(staff.keys("coordinators"), self.algorithms) >= 1
+        return pings.last_answered() if signed else 0
 
     def _check_record(self, name):
         keys, replaced = self._keys(name.state)

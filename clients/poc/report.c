@@ -1,0 +1,334 @@
+/* poc report: telling a state, and the directory's staff, that a channel of its record does not work; and what was
+ * told.
+ *
+ * A report is a notice of small, fixed content to the coordinators of both, and the only thing that is kept of it: they
+ * count what their desks have received since the record was last published or confirmed, which clears it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/place.h"
+#include "clients/cli/show.h"
+#include "clients/cli/strings.h"
+#include "clients/poc/duty.h"
+#include "clients/poc/notice.h"
+#include "proto/wire/prescan.h"
+
+#define REPORT_TEMPLATE "channel-report"
+
+enum { FIELDS = 5, REASONS = 3 };
+
+static const char *const reasons[REASONS] = {"no-answer", "wrong", "bounced"};
+
+static int reason_index(const char *text)
+{
+	for (int i = 0; i < REASONS; i++) {
+		if (text != NULL && strcmp(text, reasons[i]) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* ---- Reporting */
+
+struct found {
+	const struct draft_poc *poc;
+	const Poc__Channel *channel;
+};
+
+/* A channel by its value, or as POC/id. */
+static bool is_channel(const struct draft_poc *poc, const Poc__Channel *channel, const char *text)
+{
+	size_t length = strlen(poc->id);
+
+	return strcmp(channel->value, text) == 0 || (strncmp(text, poc->id, length) == 0 && text[length] == '/' &&
+						     strcmp(text + length + 1, channel->id) == 0);
+}
+
+static bool find_channel(const struct draft *draft, const char *text, struct found *out)
+{
+	for (size_t i = 0; i < draft->n_pocs; i++) {
+		const struct draft_poc *poc = &draft->pocs[i];
+		for (size_t j = 0; j < poc->n_sections; j++) {
+			const Poc__Content *content = poc->sections[j].content;
+			for (size_t k = 0; content != NULL && k < content->n_channels; k++) {
+				if (is_channel(poc, content->channels[k], text)) {
+					*out = (struct found){poc, content->channels[k]};
+					return true;
+				}
+			}
+		}
+	}
+	return false;
+}
+
+/* To both coordinators; where one of them has no reading key, to the other alone. */
+static int post(struct duty *duty, const struct name *place, struct client_notice *n, struct client_posted *posted)
+{
+	static const char *const wanted[][2] = {{NULL, STATE_DIRECTORY}, {NULL, NULL}, {STATE_DIRECTORY, NULL}};
+	int status = STATUS_NO_READING_KEY;
+
+	for (size_t i = 0; i < 3 && status == STATUS_NO_READING_KEY; i++) {
+		struct client_sealed sealed;
+		const char *first = wanted[i][0] != NULL ? wanted[i][0] : place->state;
+		n->n_to = wanted[i][1] != NULL ? 2 : 1;
+		snprintf(n->to[0].place, sizeof n->to[0].place, "%s", first);
+		snprintf(n->to[1].place, sizeof n->to[1].place, "%s", STATE_DIRECTORY);
+		n->to[0].kind = n->to[1].kind = POC__POC_KIND__POC_KIND_COORDINATOR;
+		status = outbox_send(duty->poc, duty->offline, n, &sealed, posted);
+		client_sealed_finish(&sealed);
+	}
+	return status;
+}
+
+static int send_report(struct duty *duty, const struct name *place, const struct found *found, const char *reason)
+{
+	Poc__NoticeContent content = POC__NOTICE_CONTENT__INIT;
+	Poc__Field fields[FIELDS], *list[FIELDS];
+	const char *values[FIELDS][2] = {{"channel", found->channel->id},
+					 {"place", place_text(place)},
+					 {"poc", found->poc->id},
+					 {"reason", reason},
+					 {"value", found->channel->value}};
+	struct client_notice n = {.category = POC__CATEGORY__CATEGORY_NOTIFICATION,
+				  .urgency = POC__URGENCY__URGENCY_ROUTINE,
+				  .tlp = POC__NOTICE_TLP__NOTICE_TLP_AMBER,
+				  .exercise = "",
+				  .created = client_now(duty->poc),
+				  .content = &content};
+	struct client_desk desks[DUTY_DESKS];
+	struct client_posted posted = {0};
+	char subject[160], id[NOTICE_ID_TEXT];
+	size_t n_desks;
+
+	for (size_t i = 0; i < FIELDS; i++) {
+		poc__field__init(&fields[i]);
+		fields[i].name = (char *)values[i][0];
+		fields[i].value = (char *)values[i][1];
+		list[i] = &fields[i];
+	}
+	snprintf(subject, sizeof subject, "A channel of %s: %s", place_text(place), reason);
+	content.subject = subject;
+	content.language = (char *)"en";
+	content.template_ = (char *)REPORT_TEMPLATE;
+	content.fields = list;
+	content.n_fields = FIELDS;
+	int status = client_own_desks(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, desks, &n_desks);
+	if (status == 0 && notice_new_id(&n.id) != 0)
+		status = STATUS_FAILED;
+	if (status == 0) {
+		n.thread = n.id;
+		n.from = desks[0];
+		status = post(duty, place, &n, &posted);
+	}
+	if (status != 0 && status != STATUS_QUEUED)
+		return duty_fail(duty, status);
+	duty_id(&n.id, id);
+	if (duty->cli->json)
+		cli_document(duty->cli, "poc.report/1",
+			     json_pack("{s:s,s:s,s:s,s:s,s:s,s:i}", "id", id, "place", place_text(place), "poc",
+				       found->poc->id, "channel", found->channel->id, "reason", reason, "recipients",
+				       (int)n.n_to));
+	else
+		cli_line(tr("%s  reported to the coordinator of %s%s"), id, n.to[0].place,
+			 n.n_to == 2 ? tr(" and the directory's staff") : "");
+	if (status == STATUS_QUEUED && !duty->cli->json)
+		cli_note(duty->cli, tr("no server can be reached: kept in the outbox"));
+	duty->cli->failed = duty->cli->failed || status == STATUS_QUEUED;
+	return status;
+}
+
+static int report(struct cli *cli)
+{
+	struct client_record record = {0};
+	struct draft *draft = NULL;
+	struct duty duty = {0};
+	struct name place;
+	struct found found = {0};
+	const char *reason = cli_value(cli, "reason");
+	int status = 0;
+
+	if (cli->argc != 2)
+		status = cli_fail(cli, STATUS_USAGE, tr("which place and channel?"));
+	else if (reason_index(reason) < 0)
+		status = cli_fail(cli, STATUS_USAGE, tr("--reason is no-answer, wrong or bounced"));
+	if (status == 0)
+		status = place_read(cli, cli->argv[0], &place);
+	if (status == 0)
+		status = duty_open_sender(cli, &duty);
+	if (status != 0)
+		return status;
+	status = client_lookup(duty.poc, duty.offline ? CLIENT_OFFLINE : CLIENT_ONLINE, &place, NULL, 0, &record);
+	const struct verified_record *v = &record.verified;
+	if (v->record == NULL)
+		status = duty_fail(&duty, status != 0 ? status : STATUS_NOT_FOUND);
+	else /* one that is stale is the more worth a report */
+		status = draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL);
+	if (status == 0 && !find_channel(draft, cli->argv[1], &found))
+		status = cli_fail(cli, STATUS_NOT_FOUND,
+				  tr("%s has no channel %s: its value as lookup shows it, or POC/ID of its record"),
+				  place_text(&place), cli->argv[1]);
+	if (status == 0 && cli->dry_run)
+		cli_note(cli, tr("dry run: nothing was sent"));
+	else if (status == 0)
+		status = send_report(&duty, &place, &found, reason);
+	draft_destroy(draft);
+	client_record_finish(&record);
+	duty_close(&duty);
+	return status;
+}
+
+/* ---- What was reported */
+
+struct tally {
+	char place[NAME_MAX_LENGTH + 1], poc[UNIT_MAX_LENGTH + 1], channel[UNIT_MAX_LENGTH + 1];
+	char *value; /* owned */
+	int64_t confirmed, last;
+	size_t counts[REASONS];
+};
+
+struct tallies {
+	struct duty *duty;
+	size_t n;
+	struct tally *list;
+};
+
+static const char *field_of(const Poc__NoticeContent *content, const char *name)
+{
+	for (size_t i = 0; i < content->n_fields; i++) {
+		if (strcmp(content->fields[i]->name, name) == 0)
+			return content->fields[i]->value;
+	}
+	return "";
+}
+
+/* When the record was last confirmed; 0: not known, then nothing is cleared. */
+static int64_t confirmed_at(struct tallies *t, const struct name *place)
+{
+	struct client_record record = {0};
+
+	for (size_t i = 0; i < t->n; i++) {
+		if (strcmp(t->list[i].place, place_text(place)) == 0)
+			return t->list[i].confirmed;
+	}
+	client_lookup(t->duty->poc, t->duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, place, NULL, 0, &record);
+	int64_t confirmed = record.verdict.confirmed;
+	client_record_finish(&record);
+	return confirmed;
+}
+
+static struct tally *tally_of(struct tallies *t, const struct name *place, const Poc__NoticeContent *content)
+{
+	const char *poc = field_of(content, "poc"), *channel = field_of(content, "channel");
+
+	for (size_t i = 0; i < t->n; i++) {
+		struct tally *each = &t->list[i];
+		if (strcmp(each->place, place_text(place)) == 0 && strcmp(each->poc, poc) == 0 &&
+		    strcmp(each->channel, channel) == 0)
+			return each;
+	}
+	struct tally *grown = realloc(t->list, (t->n + 1) * sizeof *grown);
+	if (grown == NULL)
+		return NULL;
+	t->list = grown;
+	struct tally *fresh = &t->list[t->n];
+	*fresh = (struct tally){.confirmed = confirmed_at(t, place), .value = strdup(field_of(content, "value"))};
+	snprintf(fresh->place, sizeof fresh->place, "%s", place_text(place));
+	snprintf(fresh->poc, sizeof fresh->poc, "%s", poc);
+	snprintf(fresh->channel, sizeof fresh->channel, "%s", channel);
+	t->n += fresh->value != NULL;
+	return fresh->value != NULL ? fresh : NULL;
+}
+
+/* A report is of a place of ours, or, at the directory's desk, of any. */
+static int count(struct tallies *t, const struct desk *desk, const struct desk_notice *n,
+		 const Poc__NoticeContent *content)
+{
+	int reason = reason_index(field_of(content, "reason"));
+	struct name place;
+
+	if (strcmp(content->template_, REPORT_TEMPLATE) != 0 || reason < 0 ||
+	    !place_parse(field_of(content, "place"), &place) || !id_valid(field_of(content, "poc")) ||
+	    !id_valid(field_of(content, "channel")) ||
+	    (strcmp(desk->id.place, STATE_DIRECTORY) != 0 && strcmp(desk->id.place, place.state) != 0))
+		return 0;
+	struct tally *tally = tally_of(t, &place, content);
+	if (tally == NULL)
+		return cli_fail(t->duty->cli, STATUS_NO_MEMORY, tr("out of memory"));
+	if (n->stored <= tally->confirmed)
+		return 0;
+	tally->counts[reason]++;
+	tally->last = n->stored > tally->last ? n->stored : tally->last;
+	return 0;
+}
+
+static int count_all(struct tallies *t)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < t->duty->n_desks && status == 0; i++) {
+		const struct desk *desk = t->duty->desks[i];
+		for (size_t j = 0; j < desk->n && status == 0; j++) {
+			const struct desk_notice *n = desk->notices[j];
+			Poc__Inner *inner;
+			if (desk->id.kind != POC__POC_KIND__POC_KIND_COORDINATOR || n->side != SIDE_TO || !n->good ||
+			    n->notice->core->category != POC__CATEGORY__CATEGORY_NOTIFICATION ||
+			    n->notice->core->reply_by != 0 || n->notice->core->n_to > 2 ||
+			    duty_open_notice(t->duty, desk, n, &inner) != 0)
+				continue; /* a notice that we cannot open is no report that we can count */
+			status = count(t, desk, n, inner->content);
+			message_free(inner);
+		}
+	}
+	return status;
+}
+
+static void show_all(const struct tallies *t)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < t->n; i++) {
+		const struct tally *each = &t->list[i];
+		if (each->last == 0)
+			continue;
+		if (t->duty->cli->json)
+			json_array_append_new(
+			    list,
+			    json_pack("{s:s,s:s,s:s,s:s,s:{s:I,s:I,s:I},s:o}", "place", each->place, "poc", each->poc,
+				      "channel", each->channel, "value", each->value, "counts", reasons[0],
+				      (json_int_t)each->counts[0], reasons[1], (json_int_t)each->counts[1], reasons[2],
+				      (json_int_t)each->counts[2], "last", cli_time_json(each->last)));
+		else
+			cli_line(tr("%s  %s/%s  %s: no answer %zu, wrong %zu, bounced %zu; last %s"), each->place,
+				 each->poc, each->channel, each->value, each->counts[0], each->counts[1],
+				 each->counts[2], time_text(each->last));
+	}
+	if (t->duty->cli->json)
+		cli_document(t->duty->cli, "poc.report/1", json_pack("{s:O}", "channels", list));
+	json_decref(list);
+}
+
+static int show_reports(struct cli *cli)
+{
+	struct duty duty = {0};
+	struct tallies tallies = {.duty = &duty};
+	int status = cli_has(cli, "reason")
+			 ? cli_fail(cli, STATUS_USAGE, tr("--reason goes with a place and a channel"))
+			 : duty_open(cli, &duty);
+
+	if (status != 0)
+		return status;
+	status = count_all(&tallies);
+	if (status == 0)
+		show_all(&tallies);
+	for (size_t i = 0; i < tallies.n; i++)
+		free(tallies.list[i].value);
+	free(tallies.list);
+	duty_close(&duty);
+	return status;
+}
+
+int poc_cmd_report(struct cli *cli)
+{
+	return cli->argc == 0 ? show_reports(cli) : report(cli);
+}
