@@ -10,6 +10,7 @@
 #include "clients/cli/place.h"
 #include "clients/cli/show.h"
 #include "clients/cli/strings.h"
+#include "clients/libpoc/content.h"
 #include "clients/poc/commands.h"
 #include "clients/poc/story_view.h"
 #include "clients/poc/units.h"
@@ -426,17 +427,6 @@ static int verify_one(struct looking *looking, const uint8_t *bytes, size_t size
 	return status;
 }
 
-static bool read_time(const char *text, int64_t *out)
-{
-	struct tm tm = {0};
-	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
-
-	if (end == NULL || *end != '\0')
-		return false;
-	*out = (int64_t)timegm(&tm);
-	return true;
-}
-
 /* What is waited for may never come: a pipe without a writer, a terminal under another name. */
 static int check_regular(struct cli *cli, const char *path)
 {
@@ -454,7 +444,7 @@ int poc_cmd_verify(struct cli *cli)
 	int64_t at = 0;
 	size_t size;
 
-	if (cli_has(cli, "at") && !read_time(cli_value(cli, "at"), &at))
+	if (cli_has(cli, "at") && time_from_text(cli_value(cli, "at"), &at) != 0)
 		return cli_fail(cli, STATUS_USAGE, tr("--at takes a time like 2026-11-24T12:00:00Z"));
 	if (check_regular(cli, cli->argv[0]) != 0)
 		return STATUS_USAGE;

@@ -348,7 +348,8 @@ static int export_bytes(struct searching *s, const char *format, char **bytes, s
 int poc_cmd_export(struct cli *cli)
 {
 	struct searching s = {.cli = cli};
-	const char *usual = cli->json && cli->argc == 0 ? "json" : "bundle";
+	const char *file = cli->argc > 0 && strcmp(cli->argv[0], "-") != 0 ? cli->argv[0] : NULL;
+	const char *usual = cli->json && file == NULL ? "json" : "bundle";
 	const char *format = cli_has(cli, "format") ? cli_value(cli, "format") : usual;
 	char *bytes = NULL;
 	size_t size = 0;
@@ -356,7 +357,7 @@ int poc_cmd_export(struct cli *cli)
 
 	if (strcmp(format, "bundle") != 0 && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0)
 		return cli_fail(cli, STATUS_USAGE, tr("--format is bundle, json or csv"));
-	if (cli->argc == 0 && strcmp(format, "bundle") == 0 && isatty(STDOUT_FILENO))
+	if (file == NULL && strcmp(format, "bundle") == 0 && isatty(STDOUT_FILENO))
 		return cli_fail(cli, STATUS_USAGE, tr("a bundle is not for the eyes: export FILE"));
 	int status = link_open(cli, !cli->offline, &s.poc);
 	if (status != 0)
@@ -365,15 +366,15 @@ int poc_cmd_export(struct cli *cli)
 	status = refresh(&s);
 	if (status == 0)
 		status = export_bytes(&s, format, &bytes, &size);
-	if (status == 0 && cli->argc > 0 && cli->dry_run) {
-		cli_note(cli, tr("dry run: %s was not written"), cli->argv[0]);
-	} else if (status == 0 && cli->argc > 0) {
-		status = cli_write_file(cli->argv[0], bytes, size, 0600 /* it may hold persons */, false, &why);
+	if (status == 0 && file != NULL && cli->dry_run) {
+		cli_note(cli, tr("dry run: %s was not written"), file);
+	} else if (status == 0 && file != NULL) {
+		status = cli_write_file(file, bytes, size, 0600 /* it may hold persons */, false, &why);
 		if (status != 0)
 			cli_refused(cli, &why);
 		else if (cli->json)
 			cli_document(cli, "poc.export/1",
-				     json_pack("{s:s,s:s,s:I}", "file", cli->argv[0], "format", format, "size",
+				     json_pack("{s:s,s:s,s:I}", "file", file, "format", format, "size",
 					       (json_int_t)size));
 	} else if (status == 0) {
 		fwrite(bytes, 1, size, stdout);

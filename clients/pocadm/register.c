@@ -67,6 +67,15 @@ static int by_state(const void *a, const void *b)
 	return strcmp((*(Poc__Entry *const *)a)->state, (*(Poc__Entry *const *)b)->state);
 }
 
+/* The day of a time, YYYY-MM-DD. */
+static void day_of(time_t at, char out[16])
+{
+	struct tm tm;
+
+	gmtime_r(&at, &tm);
+	strftime(out, 16, "%Y-%m-%d", &tm);
+}
+
 /* S with the new entries, signed, first into the group. */
 static int add_register(struct cli *cli, struct poc *poc, const struct link_keys *keys, const struct envelope *current,
 			const struct enrolment *enrolments, size_t n, struct make_group *group)
@@ -78,12 +87,10 @@ static int add_register(struct cli *cli, struct poc *poc, const struct link_keys
 	struct refusal why = {0};
 	char date[16];
 	time_t now = (time_t)client_now(poc);
-	struct tm tm;
 	uint8_t *bytes;
 	size_t size;
 
-	gmtime_r(&now, &tm);
-	strftime(date, sizeof date, "%Y-%m-%d", &tm);
+	day_of(now, date);
 	head_fill(&head, client_directory_id(poc), "S", current->seq + 1, &current->value);
 	reg.head = &head;
 	reg.issued = (int64_t)now;
@@ -129,6 +136,25 @@ static int add_copy(struct cli *cli, struct make_group *group, const struct enve
 		   : cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 }
 
+/* What the flags say of the nomination. */
+static int check_nomination(struct cli *cli)
+{
+	const char *reference = cli_value(cli, "reference"), *date = cli_value(cli, "date");
+	struct refusal why = {0};
+	char today[16];
+
+	if (reference == NULL || reference[0] == '\0')
+		return cli_fail(cli, STATUS_USAGE, tr("--reference R: which note verbale nominated it?"));
+	if (text_check(reference, REGISTER_REFERENCE_MAX, false, "--reference", &why) != 0)
+		return cli_fail(cli, STATUS_USAGE, "--reference: %s", why.message);
+	if (date != NULL && !date_valid(date))
+		return cli_fail(cli, STATUS_USAGE, tr("--date takes YYYY-MM-DD"));
+	day_of(time(NULL) + 14 * 3600, today); /* where a day begins first: UTC+14 */
+	if (date != NULL && strcmp(date, today) > 0)
+		return cli_fail(cli, STATUS_USAGE, tr("--date %s: that day is still to come"), date);
+	return 0;
+}
+
 int pocadm_cmd_state_enrol(struct cli *cli)
 {
 	static const char *const names[] = {"S"};
@@ -140,11 +166,9 @@ int pocadm_cmd_state_enrol(struct cli *cli)
 	size_t n = 0;
 	int status = enrolments == NULL ? STATUS_NO_MEMORY : 0;
 
-	if (cli_value(cli, "reference") == NULL)
-		status = cli_fail(cli, STATUS_USAGE, tr("--reference R: which note verbale nominated it?"));
-	else if (cli_has(cli, "date") && !date_valid(cli_value(cli, "date")))
-		status = cli_fail(cli, STATUS_USAGE, tr("--date takes YYYY-MM-DD"));
-	else if (cli->argc > GROUP_MAX / 2 - 1)
+	if (status == 0)
+		status = check_nomination(cli);
+	if (status == 0 && cli->argc > GROUP_MAX / 2 - 1)
 		status = cli_fail(cli, STATUS_USAGE, tr("at most %d states at once"), GROUP_MAX / 2 - 1);
 	if (status == 0)
 		status = link_keys_open(cli, &cli->conf.enrolment, "enrolment", &keys);

@@ -6,7 +6,7 @@
 
 #include "proto/rules/rules.h"
 
-enum { ENTRIES_MAX = 700, REFERENCE_MAX = 200 };
+enum { ENTRIES_MAX = 700 };
 
 static int check_entry(const Poc__Entry *entry, const char *field, struct refusal *why)
 {
@@ -22,7 +22,7 @@ static int check_entry(const Poc__Entry *entry, const char *field, struct refusa
 	if (!date_valid(entry->date))
 		return refuse(why, STATUS_INVALID, path, "must be YYYY-MM-DD");
 	snprintf(path, sizeof path, "%s.reference", field);
-	return text_check(entry->reference, REFERENCE_MAX, false, path, why);
+	return text_check(entry->reference, REGISTER_REFERENCE_MAX, false, path, why);
 }
 
 int register_check(const Poc__Register *reg, struct refusal *why)

@@ -1,4 +1,5 @@
 """Bad input for people: each gives one clear line on stderr and its exit status, and changes nothing."""
+import datetime
 import json
 import os
 import shlex
@@ -282,6 +283,19 @@ class Files(People):
         WORLD.poc("xa-reader", "state", "new", "XA", "--out", out)
         result = WORLD.pocadm("-y", "-q", "state", "enrol", os.path.join(out, "XA.enrol"), "--reference", "x", expect=1)
         self.one_line(result, "XA is enrolled already", program="pocadm")
+
+    def test_nomination(self):
+        """What the flags say is judged before any file or key is looked at, in the flags' words."""
+        today = datetime.datetime.now(datetime.timezone.utc).date()
+        later = (today + datetime.timedelta(days=2)).isoformat()
+        for flags, words in ((["--reference", ""], "--reference R: which note verbale"),
+                             (["--reference", "x" * 201], "--reference: longer than 200"),
+                             (["--reference", "a\nb"], "--reference: "),
+                             (["--reference", "x", "--date", later], f"--date {later}: that day is still to come"),
+                             (["--reference", "x", "-d", "2099-02-30"], "--date takes YYYY-MM-DD")):
+            self.one_line(WORLD.pocadm("state", "enrol", "/none", *flags, expect=2), words, program="pocadm")
+        result = WORLD.pocadm("state", "enrol", WORLD.path("states", "XA.enrol"), "--reference", "x", "--date", today.isoformat())
+        self.one_line(result, "nothing to do", program="pocadm")
 
     def test_half_made_is_taken_away(self):
         """A full disk, wherever it strikes, leaves what was there before, and no more; then the same command goes through."""

@@ -206,6 +206,8 @@ class Exporting(unittest.TestCase):
 
     def test_json_is_what_publish_takes(self):
         records = WORLD.poc("xa-coordinator", "export", "--format", "json").json["records"]
+        self.assertEqual(WORLD.poc("xa-coordinator", "export", "-f", "json", "-", cwd=WORLD.root).json["records"], records)
+        self.assertFalse(os.path.exists(os.path.join(WORLD.root, "-")))
         self.assertEqual([r["place"] for r in records], ["AD", "AE", "XA", "XB"])
         own = next(r for r in records if r["place"] == "XA")
         path = os.path.join(WORLD.root, "own.json")
@@ -251,6 +253,9 @@ class Exporting(unittest.TestCase):
         out = WORLD.poc("xa-reader", "verify", path, "--at", at.strftime("%Y-%m-%dT%H:%M:%SZ"), expect=7).out
         self.assertIn(f"confirmed {confirmed} (10 days ago)", out)
         self.assertRegex(out, r"checkpoint .* of \S+ \((9|10) days old, STALE\)")
+        # what no calendar or clock has is no time
+        for moment in ("2026-02-30T12:00:00Z", "2026-11-31T12:00:00Z", "2026-11-24T12:00:60Z", "2026-11-24T24:00:00Z", "2026-11-24 12:00:00Z"):
+            self.assertIn("--at takes a time like", WORLD.poc("xa-reader", "verify", path, "--at", moment, expect=2).err)
         # before the proof: said first, and exit status 7
         for file in (path, bundle):
             result = WORLD.poc("xa-reader", "verify", file, "--at", "2020-01-01T00:00:00Z", expect=7)
