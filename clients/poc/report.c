@@ -255,7 +255,7 @@ static int count(struct tallies *t, const struct desk *desk, const struct desk_n
 	struct tally *tally = tally_of(t, &place, content);
 	if (tally == NULL)
 		return cli_fail(t->duty->cli, STATUS_NO_MEMORY, tr("out of memory"));
-	if (n->stored <= tally->confirmed)
+	if (n->stored < tally->confirmed) /* of the same second: rather told once too often */
 		return 0;
 	tally->counts[reason]++;
 	tally->last = n->stored > tally->last ? n->stored : tally->last;
