@@ -373,9 +373,9 @@ int poc_cmd_export(struct cli *cli)
 		if (status != 0)
 			cli_refused(cli, &why);
 		else if (cli->json)
-			cli_document(cli, "poc.export/1",
-				     json_pack("{s:s,s:s,s:I}", "file", file, "format", format, "size",
-					       (json_int_t)size));
+			cli_document(
+			    cli, "poc.export/1",
+			    json_pack("{s:s,s:s,s:I}", "file", file, "format", format, "size", (json_int_t)size));
 	} else if (status == 0) {
 		fwrite(bytes, 1, size, stdout);
 	}

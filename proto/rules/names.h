@@ -12,15 +12,7 @@ enum { NAME_MAX_LENGTH = 64, STATE_MAX_LENGTH = 10, UNIT_MAX_LENGTH = 40 };
 
 #define STATE_DIRECTORY "@directory"
 
-enum name_kind {
-	NAME_TRUST = 1,
-	NAME_REGISTER,
-	NAME_KEYS,
-	NAME_USERS,
-	NAME_RECORD,
-	NAME_PINGS,
-	NAME_DOCUMENT
-};
+enum name_kind { NAME_TRUST = 1, NAME_REGISTER, NAME_KEYS, NAME_USERS, NAME_RECORD, NAME_PINGS, NAME_DOCUMENT };
 
 struct name {
 	enum name_kind kind;
@@ -38,7 +30,8 @@ bool name_make(enum name_kind kind, const char *state, const char *unit, struct 
 const char *name_type(enum name_kind kind);   /* application/vnd.pocd.keys.v1+protobuf ... */
 size_t name_payload_max(enum name_kind kind); /* bytes: T, R 16 KiB; K 8; U, S 48; P 16 */
 
-/* The state whose K says who may sign a version of the name: of P @directory, else the name's own.  Empty for T and S. */
+/* The state whose K says who may sign a version of the name: of P @directory, else the name's own.  Empty for T and S.
+ */
 const char *name_authority(const struct name *name);
 
 bool state_code_valid(const char *text);   /* two capital letters */
