@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/proof/merkle.h"
 #include "proto/wire/prescan.h"
 
 #define ORIGIN "pocd.test/2026"
@@ -75,11 +74,41 @@ static void add_line(struct scene *scene, const struct keystore_key *key, const 
 	      "note line");
 }
 
+int scene_read_log(void *ctx, unsigned level, uint64_t index, struct hash *out)
+{
+	const struct scene_log *log = ctx;
+
+	if (level == 0) {
+		check(index < log->n, "a leaf beyond the log");
+		*out = log->leaves[index];
+		return 0;
+	}
+	struct hash left, right;
+	scene_read_log(ctx, level - 1, 2 * index, &left);
+	scene_read_log(ctx, level - 1, 2 * index + 1, &right);
+	*out = merkle_node(&left, &right);
+	return 0;
+}
+
+static void put_into_log(struct scene *scene)
+{
+	struct hash leaves[SCENE_LEAVES];
+	struct scene_log log = {leaves, scene->n_before + 1};
+
+	check(log.n <= SCENE_LEAVES, "too many leaves");
+	if (scene->n_before > 0)
+		memcpy(leaves, scene->before, scene->n_before * sizeof *leaves);
+	leaves[scene->n_before] = merkle_leaf(scene->leaf, LEAF_SIZE);
+	check(merkle_root(scene_read_log, &log, log.n, &scene->root) == 0 &&
+		  merkle_inclusion(scene_read_log, &log, log.n - 1, log.n, &scene->path) == 0,
+	      "log");
+}
+
 void scene_close(struct scene *scene)
 {
 	const char *origin = scene->origin != NULL ? scene->origin : ORIGIN;
 	struct leaf leaf = {.kind = LEAF_STATE, .seq = scene->number, .time_ms = scene->time_ms};
-	struct checkpoint checkpoint = {.size = 1};
+	struct checkpoint checkpoint = {.size = scene->n_before + 1};
 	char text[NOTE_MAX], message[NOTE_MAX + 64];
 
 	scene->tree = prefix_create(scene->entries, scene->n);
@@ -87,7 +116,8 @@ void scene_close(struct scene *scene)
 	prefix_root(scene->tree, &scene->map_root);
 	leaf.value = scene->map_root;
 	leaf_write(&leaf, scene->leaf);
-	checkpoint.root = merkle_leaf(scene->leaf, LEAF_SIZE);
+	put_into_log(scene);
+	checkpoint.root = scene->root;
 	snprintf(checkpoint.origin, sizeof checkpoint.origin, "%s", origin);
 	long size = checkpoint_format(&checkpoint, text, sizeof text);
 	check(size > 0, "checkpoint");
@@ -105,6 +135,7 @@ void scene_close(struct scene *scene)
 	poc__checkpoint__init(&scene->checkpoint);
 	scene->checkpoint.note = (ProtobufCBinaryData){scene->note_size, (uint8_t *)scene->note};
 	scene->checkpoint.leaf = (ProtobufCBinaryData){LEAF_SIZE, scene->leaf};
+	scene->checkpoint.path = (ProtobufCBinaryData){scene->path.length * HASH_SIZE, (uint8_t *)scene->path.hashes};
 }
 
 void scene_finish(struct scene *scene)
@@ -139,7 +170,7 @@ void scene_item(const struct scene *scene, const char *name, struct scene_item *
 
 void scene_envelope(struct scene_item *item, const struct world_item *envelope)
 {
-	check(item->item.n_envelopes < 4, "too many envelopes");
+	check(item->item.n_envelopes < SCENE_ENVELOPES, "too many envelopes");
 	item->envelopes[item->item.n_envelopes++] = (ProtobufCBinaryData){envelope->size, envelope->bytes};
 	item->item.envelopes = item->envelopes;
 	item->item.value = (ProtobufCBinaryData){0};

@@ -4,10 +4,11 @@
 #define TESTS_LIB_SCENE_H
 
 #include "proto/proof/checkpoint.h"
+#include "proto/proof/merkle.h"
 #include "proto/proof/prefix.h"
 #include "tests/lib/world.h"
 
-enum { SCENE_NAMES = 64 };
+enum { SCENE_NAMES = 64, SCENE_LEAVES = 256, SCENE_ENVELOPES = 8 };
 
 struct scene {
 	struct world *world;
@@ -20,6 +21,8 @@ struct scene {
 	const char *auditor_names[4];
 	uint64_t auditor_times[4]; /* seconds */
 	bool spoil_auditor;        /* the last one's signature is wrong */
+	const struct hash *before; /* leaf hashes of the log so far, on top of which the STATE leaf stands */
+	size_t n_before;
 	size_t n;
 	struct prefix_entry entries[SCENE_NAMES];
 	const char *names[SCENE_NAMES];
@@ -27,6 +30,8 @@ struct scene {
 	struct prefix_tree *tree;
 	struct hash map_root;
 	uint8_t leaf[LEAF_SIZE];
+	struct hash root; /* of the log */
+	struct merkle_proof path;
 	char note[NOTE_MAX];
 	size_t note_size;
 	Poc__Checkpoint checkpoint;
@@ -38,13 +43,20 @@ void scene_put_world(struct scene *scene); /* T, S and everything of every state
 void scene_close(struct scene *scene);     /* map, leaf, note */
 void scene_finish(struct scene *scene);
 
+/* merkle_read_fn over a struct scene_log: any log that is an array of leaf hashes. */
+struct scene_log {
+	const struct hash *leaves;
+	size_t n;
+};
+int scene_read_log(void *ctx, unsigned level, uint64_t index, struct hash *out);
+
 /* One item with its map proof; the pointers in it live as long as the scene and what was given. */
 struct scene_item {
 	Poc__Item item;
 	Poc__MapProof map;
 	uint8_t siblings[PREFIX_DEPTH_MAX * HASH_SIZE];
 	struct prefix_entry other;
-	ProtobufCBinaryData envelopes[4];
+	ProtobufCBinaryData envelopes[SCENE_ENVELOPES];
 };
 
 /* The item of a name: found with value, or absent. */

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "proto/wire/frame.h"
-#include "proto/wire/poc.pb-c.h"
 #include "proto/wire/prescan.h"
 
 enum { CONNECTIONS_MAX = 1024 };
@@ -26,6 +25,8 @@ struct tiny_server {
 	pthread_t thread;
 	pthread_mutex_t mutex; /* over the directory: one request at a time */
 	struct directory *directory;
+	tiny_answer_fn answer; /* NULL: the directory answers */
+	void *answer_ctx;
 	atomic_long spoil;
 	atomic_uint spoiled;
 	atomic_bool stopping;
@@ -227,6 +228,19 @@ static bool hello(struct visit *visit, const Poc__Request *request)
 	return send_response(visit, &response);
 }
 
+static bool serve_other(struct visit *visit, const Poc__Request *request)
+{
+	uint8_t *bytes = NULL;
+	size_t size = 0, n;
+
+	if (request->body_case == POC__REQUEST__BODY_HELLO)
+		snprintf(visit->state, sizeof visit->state, "%s", request->hello->state);
+	visit->server->answer(visit->server->answer_ctx, visit->state, request, &bytes, &size);
+	bool good = size > 0 && SSL_write_ex(visit->ssl, bytes, size, &n) == 1;
+	free(bytes);
+	return good;
+}
+
 static bool serve(struct visit *visit, const Poc__Request *request)
 {
 	struct directory *directory = visit->server->directory;
@@ -235,6 +249,8 @@ static bool serve(struct visit *visit, const Poc__Request *request)
 	struct refusal why = {0};
 	int status;
 
+	if (visit->server->answer != NULL)
+		return serve_other(visit, request);
 	if (request->body_case == POC__REQUEST__BODY_HELLO)
 		return hello(visit, request);
 	status = directory_principal(directory, visit->state, &visit->pin, &who);
@@ -303,7 +319,9 @@ static bool welcome(struct visit *visit)
 {
 	uint8_t *spki = NULL;
 
+	pthread_mutex_lock(&visit->server->mutex);
 	visit->ssl = SSL_new(visit->server->ctx);
+	pthread_mutex_unlock(&visit->server->mutex);
 	check(visit->ssl != NULL && SSL_set_fd(visit->ssl, visit->fd) == 1, "memory");
 	if (SSL_accept(visit->ssl) != 1)
 		return false;
@@ -365,21 +383,28 @@ static void listen_somewhere(struct tiny_server *server)
 	snprintf(server->address, sizeof server->address, "127.0.0.1:%u", ntohs(address.sin_port));
 }
 
+static SSL_CTX *make_context(const char *certificate, const struct keystore_key *key)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+	check(ctx != NULL && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
+		  SSL_CTX_use_certificate_file(ctx, certificate, SSL_FILETYPE_PEM) == 1 &&
+		  SSL_CTX_use_PrivateKey(ctx, keystore_pkey(key)) == 1,
+	      "certificate");
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_cert_verify_callback(ctx, accept_any, NULL);
+	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
+	SSL_CTX_set_num_tickets(ctx, 0);
+	return ctx;
+}
+
 struct tiny_server *tiny_server_start(const char *certificate, const struct keystore_key *key,
 				      struct directory *directory)
 {
 	struct tiny_server *server = calloc(1, sizeof *server);
 
 	check(server != NULL, "memory");
-	server->ctx = SSL_CTX_new(TLS_server_method());
-	check(server->ctx != NULL && SSL_CTX_set_min_proto_version(server->ctx, TLS1_3_VERSION) == 1 &&
-		  SSL_CTX_use_certificate_file(server->ctx, certificate, SSL_FILETYPE_PEM) == 1 &&
-		  SSL_CTX_use_PrivateKey(server->ctx, keystore_pkey(key)) == 1,
-	      "certificate");
-	SSL_CTX_set_verify(server->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	SSL_CTX_set_cert_verify_callback(server->ctx, accept_any, NULL);
-	SSL_CTX_set_alpn_select_cb(server->ctx, choose_alpn, NULL);
-	SSL_CTX_set_num_tickets(server->ctx, 0);
+	server->ctx = make_context(certificate, key);
 	server->directory = directory;
 	atomic_store(&server->spoil, -1);
 	pthread_mutex_init(&server->mutex, NULL);
@@ -410,6 +435,22 @@ void tiny_server_exchange(struct tiny_server *server, struct directory *director
 {
 	pthread_mutex_lock(&server->mutex);
 	server->directory = directory;
+	pthread_mutex_unlock(&server->mutex);
+}
+
+void tiny_server_answer(struct tiny_server *server, tiny_answer_fn answer, void *ctx)
+{
+	pthread_mutex_lock(&server->mutex);
+	server->answer = answer;
+	server->answer_ctx = ctx;
+	pthread_mutex_unlock(&server->mutex);
+}
+
+void tiny_server_show(struct tiny_server *server, const char *certificate, const struct keystore_key *key)
+{
+	pthread_mutex_lock(&server->mutex);
+	SSL_CTX_free(server->ctx); /* connections keep theirs */
+	server->ctx = make_context(certificate, key);
 	pthread_mutex_unlock(&server->mutex);
 }
 

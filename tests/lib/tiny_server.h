@@ -5,10 +5,12 @@
 
 #include "pocd/directory/directory.h"
 #include "proto/keys/keystore.h"
+#include "proto/wire/poc.pb-c.h"
 
 struct tiny_server;
 
-/* Listens on a free port of 127.0.0.1 with this certificate file and key.  Aborts on failure. */
+/* Listens on a free port of 127.0.0.1 with this certificate file and key.  directory: NULL if something else answers
+ * (tiny_server_answer).  Aborts on failure. */
 struct tiny_server *tiny_server_start(const char *certificate, const struct keystore_key *key,
 				      struct directory *directory);
 void tiny_server_stop(struct tiny_server *server); /* ends every connection */
@@ -18,6 +20,16 @@ void tiny_server_exchange(struct tiny_server *server, struct directory *director
 
 /* From now on every answer frame's byte at this offset is changed (-1: none). */
 void tiny_server_spoil(struct tiny_server *server, long offset);
+
+/* From now on this answers in place of the directory: it makes the bytes that go out (frames, or what looks like some)
+ * into fresh memory (malloc), for one request at a time.  *size 0: the connection is closed.  state: what the client's
+ * Hello named. */
+typedef void (*tiny_answer_fn)(void *ctx, const char *state, const Poc__Request *request, uint8_t **bytes,
+			       size_t *size);
+void tiny_server_answer(struct tiny_server *server, tiny_answer_fn answer, void *ctx);
+
+/* From the next connection on, the server shows this certificate and key. */
+void tiny_server_show(struct tiny_server *server, const char *certificate, const struct keystore_key *key);
 
 const char *tiny_server_address(const struct tiny_server *server); /* 127.0.0.1:port */
 unsigned tiny_server_spoiled(const struct tiny_server *server);    /* frames changed so far */

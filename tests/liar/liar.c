@@ -1,0 +1,239 @@
+#include "tests/liar/liar.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "proto/keys/keystore_file.h"
+#include "proto/rules/rules.h"
+
+const char *const liar_auditor_names[LIAR_AUDITORS] = {"auditor-xa.example", "auditor-xb.example",
+						       "auditor-xc.example"};
+
+static struct keystore_key *new_key(void)
+{
+	struct keystore_key *key = keystore_ephemeral(KEY_ED25519);
+
+	if (key == NULL)
+		abort();
+	return key;
+}
+
+struct keystore_key *liar_spare(struct liar *liar, struct keystore_key *key)
+{
+	if (liar->n_spares == LIAR_SPARES)
+		abort();
+	return liar->spares[liar->n_spares++] = key;
+}
+
+static ProtobufCBinaryData spki_of(const struct keystore_key *key)
+{
+	const struct public_key *public_key = keystore_public(key);
+
+	return (ProtobufCBinaryData){public_key->spki_size, (uint8_t *)public_key->spki};
+}
+
+struct liar_trust liar_usual_trust(const struct liar *liar)
+{
+	struct liar_trust trust = {.root = liar->world->root, .log = liar->world->log, .quorum = 2};
+
+	memcpy(trust.auditors, liar->auditors, sizeof trust.auditors);
+	return trust;
+}
+
+static void fill_auditors(const struct liar_trust *trust, Poc__Auditor *list, Poc__Auditor **pointers)
+{
+	static char *const states[LIAR_AUDITORS] = {"XA", "XB", "XC"};
+
+	for (size_t i = 0; i < LIAR_AUDITORS; i++) {
+		poc__auditor__init(&list[i]);
+		list[i].name = (char *)liar_auditor_names[i];
+		list[i].spki = spki_of(trust->auditors[i]);
+		list[i].state = states[i];
+		pointers[i] = &list[i];
+	}
+}
+
+void liar_next_trust(struct liar *liar, const struct liar_trust *form, struct keystore_key *const *signers, size_t n)
+{
+	struct world *world = liar->world;
+	Poc__Trust trust = POC__TRUST__INIT;
+	Poc__Head head;
+	Poc__Key root = POC__KEY__INIT, enrolment = POC__KEY__INIT, log = POC__KEY__INIT;
+	Poc__Key *roots[] = {&root}, *enrolments[] = {&enrolment}, *logs[] = {&log};
+	Poc__Auditor auditors[LIAR_AUDITORS], *auditor_pointers[LIAR_AUDITORS];
+	Poc__Replacement replacement = POC__REPLACEMENT__INIT, *replaced[] = {&replacement};
+	char *algorithms[] = {"ecdsa-p256-sha256", "ecdsa-p384-sha384", "ed25519"};
+	struct hash prev = world->trust.value;
+
+	head_fill(&head, &world->directory_id, "T", world->trust.seq + 1, &prev);
+	root.spki = spki_of(form->root);
+	enrolment.spki = spki_of(world->enrolment);
+	log.spki = spki_of(form->log);
+	fill_auditors(form, auditors, auditor_pointers);
+	trust.head = &head;
+	trust.issued = world->now;
+	trust.expires = world->now + (int64_t)730 * 86400;
+	trust.origin = "pocd.test/2026";
+	trust.log_keys = logs;
+	trust.root_keys = roots;
+	trust.enrolment_keys = enrolments;
+	trust.n_log_keys = trust.n_root_keys = trust.n_enrolment_keys = 1;
+	trust.root_threshold = trust.enrolment_threshold = 1;
+	trust.auditors = auditor_pointers;
+	trust.n_auditors = LIAR_AUDITORS;
+	trust.quorum = form->quorum;
+	trust.max_age = 86400;
+	trust.algorithms = algorithms;
+	trust.n_algorithms = 3;
+	trust.least_protocol = 1;
+	trust.replacement_delay = 259200;
+	if (form->replaced != NULL) {
+		replacement.state = (char *)form->replaced;
+		replacement.keys = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)form->keys.bytes};
+		replacement.not_before = form->not_before;
+		trust.replaced = replaced;
+		trust.n_replaced = 1;
+	}
+	world_sign(&trust.base, signers, n, &world->trust);
+}
+
+void liar_put_record(struct book *book, const struct world_state *state)
+{
+	book_put(book, &state->record, state->sections, WORLD_SECTIONS);
+}
+
+void liar_cosign(const struct liar *liar, struct book *book, unsigned first, unsigned n, int64_t time)
+{
+	struct scene *scene = &book->scene;
+
+	scene->n_auditors = n;
+	for (unsigned i = 0; i < n; i++) {
+		scene->auditors[i] = liar->auditors[(first + i) % LIAR_AUDITORS];
+		scene->auditor_names[i] = liar_auditor_names[(first + i) % LIAR_AUDITORS];
+		scene->auditor_times[i] = (uint64_t)time;
+	}
+}
+
+static void put_state(struct liar *liar, const char *code)
+{
+	const struct world_state *state = world_add_state(liar->world, code);
+
+	book_put(&liar->truth, &liar->world->reg, NULL, 0);
+	book_put(&liar->truth, &state->keys, NULL, 0);
+	book_put(&liar->truth, &state->users, NULL, 0);
+	liar_put_record(&liar->truth, state);
+}
+
+/* XC is suspended; XB drops its coordinator's key, and signs its U and R with another. */
+static void put_changes(struct liar *liar)
+{
+	struct world *world = liar->world;
+	struct world_state *xb = world_state(world, "XB");
+
+	world_state(world, "XC")->suspended = true;
+	world_next_register(world, NULL);
+	book_put(&liar->truth, &world->reg, NULL, 0);
+	liar->dropped = liar_spare(liar, xb->coordinator);
+	world_next_keys(world, xb, new_key(), NULL);
+	world_next_users(world, xb, true, NULL);
+	world_next_record(world, xb, false, NULL);
+	book_put(&liar->truth, &xb->keys, NULL, 0);
+	book_put(&liar->truth, &xb->users, NULL, 0);
+	liar_put_record(&liar->truth, xb);
+}
+
+static void make_truth(struct liar *liar)
+{
+	struct world *world = liar->world;
+	struct book *truth = &liar->truth;
+
+	book_init(truth, world);
+	truth->scene.time_ms = (uint64_t)(liar->now - 120) * 1000;
+	book_put(truth, &world->trust, NULL, 0);
+	book_put(truth, &world->reg, NULL, 0);
+	book_put(truth, &world->states[0].keys, NULL, 0);
+	book_put(truth, &world->states[0].users, NULL, 0);
+	book_publish(truth);
+	struct liar_trust trust = liar_usual_trust(liar);
+	liar_next_trust(liar, &trust, &world->root, 1);
+	book_put(truth, &world->trust, NULL, 0);
+	liar_cosign(liar, truth, 0, 2, liar->now - 60);
+	put_state(liar, "XA");
+	put_state(liar, "XB");
+	put_state(liar, "XC");
+	book_publish(truth);
+	put_changes(liar);
+	book_publish(truth);
+	book_keep(truth, &liar->older);
+	world_next_record(world, world_state(world, "XB"), false, NULL);
+	liar_put_record(truth, world_state(world, "XB"));
+	book_publish(truth);
+}
+
+void liar_repent(struct liar *liar)
+{
+	struct book *after = &liar->after;
+
+	if (after->n_entries > 0)
+		return;
+	book_fork(liar->attack->kept ? &liar->lie : &liar->truth, after);
+	for (size_t i = 0; i < liar->truth.n_entries; i++) {
+		const struct book_entry *true_entry = &liar->truth.entries[i];
+		struct book_entry *entry = book_find(after, true_entry->name);
+		if (strcmp(true_entry->name, "T") == 0) /* it never goes back */
+			continue;
+		if (entry != NULL)
+			entry->n = 0;
+		for (size_t k = 0; k < true_entry->n; k++)
+			book_put(after, &true_entry->versions[k], true_entry->sections, true_entry->n_sections);
+	}
+	after->scene.time_ms = (uint64_t)liar->now * 1000;
+	liar_cosign(liar, after, 0, 2, liar->now);
+	book_publish(after);
+}
+
+struct liar *liar_create(const struct attack *attack)
+{
+	struct liar *liar = calloc(1, sizeof *liar);
+
+	if (liar == NULL)
+		abort();
+	liar->attack = attack;
+	liar->now = (int64_t)time(NULL);
+	liar->world = world_create(liar->now - 3600);
+	for (size_t i = 0; i < LIAR_AUDITORS; i++)
+		liar->auditors[i] = new_key();
+	liar->stranger = new_key();
+	make_truth(liar);
+	if (attack->tell == NULL) {
+		book_keep(&liar->truth, &liar->lie);
+		return liar;
+	}
+	book_fork(&liar->truth, &liar->lie);
+	liar->lie.scene.time_ms = (uint64_t)(liar->now - 30) * 1000;
+	attack->tell(liar);
+	if (liar->lie.scene.tree == NULL)
+		book_publish(&liar->lie);
+	return liar;
+}
+
+void liar_destroy(struct liar *liar)
+{
+	if (liar == NULL)
+		return;
+	book_finish(&liar->truth);
+	book_finish(&liar->lie);
+	book_finish(&liar->older);
+	book_finish(&liar->after);
+	book_free_bytes();
+	for (size_t i = 0; i < LIAR_AUDITORS; i++)
+		keystore_close(liar->auditors[i]);
+	keystore_close(liar->stranger);
+	for (size_t i = 0; i < liar->n_spares; i++)
+		keystore_close(liar->spares[i]);
+	world_destroy(liar->world);
+	world_destroy(liar->elsewhere);
+	free(liar);
+}
