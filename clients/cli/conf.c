@@ -32,6 +32,7 @@ static const struct setting rows[] = {
     {"directory", "own_auditor", SETTING_TEXT, AT(own_auditor), ROOM(own_auditor), NULL},
     {"directory", "max_age", SETTING_DURATION, AT(max_age_ms), 0, NULL},
     {"user", "state", SETTING_TEXT, AT(state), ROOM(state), NULL},
+    {"user", "unit", SETTING_TEXT, AT(unit), ROOM(unit), NULL},
     {"user", "cert", SETTING_PATH, AT(cert), 0, NULL},
     {"user", "key", SETTING_PATH, AT(key), 0, NULL},
     {"user", "passphrase_file", SETTING_PATH, AT(passphrase_file), 0, NULL},
@@ -54,6 +55,14 @@ static bool xdg(char out[CONF_PATH_MAX], const char *variable, const char *below
 	else if (home != NULL && home[0] == '/')
 		n = snprintf(out, CONF_PATH_MAX, "%s/%s/%s", home, below_home, rest);
 	return n >= 0 && n < CONF_PATH_MAX;
+}
+
+const char *conf_place(const struct conf *conf)
+{
+	static char place[sizeof conf->state + sizeof conf->unit];
+
+	snprintf(place, sizeof place, "%s%s%s", conf->state, conf->unit[0] != '\0' ? "/" : "", conf->unit);
+	return place;
 }
 
 int conf_default_path(char out[CONF_PATH_MAX])

@@ -17,7 +17,8 @@ struct conf {
 	unsigned quorum;
 	uint64_t max_age_ms;
 	/* [user] */
-	char state[16], cert[CONF_PATH_MAX], key[CONF_PATH_MAX], passphrase_file[CONF_PATH_MAX];
+	char state[16], unit[48]; /* unit: empty for the state itself */
+	char cert[CONF_PATH_MAX], key[CONF_PATH_MAX], passphrase_file[CONF_PATH_MAX];
 	/* [authority], [coordinator], [editor], [enrolment], [root] key = FILE[, FILE] */
 	struct settings_paths authority, coordinator, editor, enrolment, root;
 	struct settings_paths reading; /* [notices] reading_key = FILE[, FILE] */
@@ -28,6 +29,9 @@ struct conf {
 /* Reads `path`, or if NULL /etc/poc/poc.conf and over it $XDG_CONFIG_HOME/poc/poc.conf, as far as they exist.  Relative
  * paths are taken from the file's folder.  0, or a status with *why naming file and line. */
 int conf_read(const char *path, struct conf *out, struct refusal *why);
+
+/* The place whose U lists the user: "FR", or "FR/bretagne"; empty: the configuration names no state.  Of one thread. */
+const char *conf_place(const struct conf *conf);
 
 /* Where conf_read looks by itself for the user's file: the path that setup writes to. */
 int conf_default_path(char out[CONF_PATH_MAX]);

@@ -55,6 +55,7 @@ int link_open(struct cli *cli, bool with_user, struct poc **out)
 	    .server_pin = conf->server_pin[0] != '\0' ? conf->server_pin : NULL,
 	    .directory_id = conf->id,
 	    .user_state = conf->state[0] != '\0' ? conf->state : NULL,
+	    .user_unit = conf->unit[0] != '\0' ? conf->unit : NULL,
 	    .certificate = conf->cert[0] != '\0' ? conf->cert : NULL,
 	    .key = conf->key[0] != '\0' ? conf->key : NULL,
 	    .passphrase = passphrase,

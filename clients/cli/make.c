@@ -6,6 +6,7 @@
 
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
+#include "proto/rules/notice.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
 
@@ -223,20 +224,31 @@ int make_record(struct cli *cli, struct poc *poc, const struct draft *draft, con
 
 /* ---- Users */
 
-int make_users_open(struct cli *cli, struct poc *poc, const char *state, struct make_users *out)
+static int empty_users(struct cli *cli, struct make_users *out)
+{
+	out->users = malloc(sizeof *out->users);
+	if (out->users == NULL)
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	poc__users__init(out->users);
+	return 0;
+}
+
+int make_users_open(struct cli *cli, struct poc *poc, const char *place, bool first, struct make_users *out)
 {
 	struct refusal why = {0};
 	ProtobufCMessage *copy;
 
 	memset(out, 0, sizeof *out);
-	if (!name_make(NAME_USERS, state, NULL, &out->name))
-		return cli_fail(cli, STATUS_USAGE, tr("\"%s\" is not a state's code"), state);
+	if (!desk_users(place, &out->name))
+		return cli_fail(cli, STATUS_USAGE, tr("\"%s\" is neither a state's code nor a unit of one"), place);
 	const char *names[] = {out->name.text};
 	int status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &out->current);
 	if (status != 0)
 		return link_fail(cli, poc, status);
+	if (out->current.envelope == NULL && first && out->name.unit[0] != '\0')
+		return empty_users(cli, out);
 	if (out->current.envelope == NULL)
-		return cli_fail(cli, STATUS_NOT_FOUND, tr("%s has no users"), state);
+		return cli_fail(cli, STATUS_NOT_FOUND, tr("%s has no users"), place);
 	const ProtobufCBinaryData *payload = &out->current.envelope->outer->payload;
 	status = message_decode(&poc__users__descriptor, payload->data, payload->len, NULL, &copy, &why);
 	if (status != 0)
@@ -266,8 +278,10 @@ int make_users_sign(struct cli *cli, struct poc *poc, struct make_users *users, 
 	Poc__Head head, *old_head = users->users->head;
 	const struct envelope *current = users->current.envelope;
 
-	head_fill(&head, client_directory_id(poc), users->name.text, current->seq + 1, &current->value);
-	qsort(users->users->users, users->users->n_users, sizeof(Poc__User *), by_handle);
+	head_fill(&head, client_directory_id(poc), users->name.text, current != NULL ? current->seq + 1 : 1,
+		  current != NULL ? &current->value : NULL);
+	if (users->users->n_users > 0)
+		qsort(users->users->users, users->users->n_users, sizeof(Poc__User *), by_handle);
 	users->users->head = &head;
 	users->users->issued = client_now(poc);
 	int status = envelope_make(&users->users->base, keys->keys, keys->n, &bytes, &size, &why);

@@ -30,13 +30,16 @@ int make_record(struct cli *cli, struct poc *poc, const struct draft *draft, con
 		const struct client_record *current, bool exists, const struct link_keys *keys,
 		struct make_group *group);
 
-/* Users: a copy of the current U that may be changed, and its signing. */
+/* Users: a copy of the current U that may be changed, and its signing.  current.envelope is NULL of a unit that has
+ * none yet. */
 struct make_users {
 	struct name name;
 	struct client_envelope current;
 	Poc__Users *users; /* unpacked copy, owned */
 };
-int make_users_open(struct cli *cli, struct poc *poc, const char *state, struct make_users *out);
+/* place: a state, @directory, or STATE/unit.  first: a unit that has no U yet gets an empty one, else that is
+ * NOT_FOUND, printed. */
+int make_users_open(struct cli *cli, struct poc *poc, const char *place, bool first, struct make_users *out);
 void make_users_close(struct make_users *users);
 /* Signs `users` (entries sorted here) as the next version into the group. */
 int make_users_sign(struct cli *cli, struct poc *poc, struct make_users *users, const struct link_keys *keys,

@@ -17,7 +17,10 @@ static void print_common(FILE *out, const struct person *person)
 	fprintf(out, "server = %s\nid = %s\n", person->servers, person->directory_id);
 	if (person->server_pin[0] != '\0')
 		fprintf(out, "server_pin = %s\n", person->server_pin);
-	fprintf(out, "state = %s\nhandle = %s\n", person->state, person->handle);
+	fprintf(out, "state = %s\n", person->state);
+	if (person->unit[0] != '\0')
+		fprintf(out, "unit = %s\n", person->unit);
+	fprintf(out, "handle = %s\n", person->handle);
 	for (size_t i = 0; i < person->n_roles; i++)
 		fprintf(out, "role = %s\n", role_name(person->roles[i]));
 	for (size_t i = 0; i < person->n_kinds; i++)
@@ -61,6 +64,11 @@ int person_write(struct cli *cli, const struct person *person, const char *path)
 		return cli_refused(cli, &why);
 	made_add(&cli->made, path);
 	return 0;
+}
+
+void person_place(const struct person *person, char out[72])
+{
+	snprintf(out, 72, "%s%s%s", person->state, person->unit[0] != '\0' ? "/" : "", person->unit);
 }
 
 bool person_has_role(const struct person *person, Poc__Role role)
@@ -156,6 +164,8 @@ static int take(void *ctx, const char *section, const char *key, const char *val
 		return copy_text(value, p->server_pin, sizeof p->server_pin, why);
 	if (strcmp(key, "state") == 0)
 		return copy_text(value, p->state, sizeof p->state, why);
+	if (strcmp(key, "unit") == 0)
+		return copy_text(value, p->unit, sizeof p->unit, why);
 	if (strcmp(key, "handle") == 0)
 		return copy_text(value, p->handle, sizeof p->handle, why);
 	if (strcmp(key, "role") == 0)
@@ -205,8 +215,9 @@ int person_load(const char *path, bool request, struct person *out, struct refus
 		return status;
 	if (out->has_reading && (!request || out->reading.algorithm != KEY_P384))
 		return refuse(why, STATUS_INVALID, "", tr("%s: a reading key is a P-384 key"), path);
-	if (hash_from_hex(out->directory_id, &id) != 0 || !state_valid(out->state) || !handle_valid(out->handle) ||
-	    out->n_roles == 0 || request != out->has_key)
+	if (hash_from_hex(out->directory_id, &id) != 0 || !state_valid(out->state) ||
+	    (out->unit[0] != '\0' && !(state_code_valid(out->state) && handle_valid(out->unit))) ||
+	    !handle_valid(out->handle) || out->n_roles == 0 || request != out->has_key)
 		return refuse(why, STATUS_INVALID, "", tr("%s: not a complete %s"), path, reading.section);
 	return 0;
 }
@@ -222,17 +233,20 @@ bool person_same_invitation(const struct person *a, const struct person *b)
 {
 	return strcmp(a->servers, b->servers) == 0 && strcmp(a->directory_id, b->directory_id) == 0 &&
 	       strcmp(a->server_pin, b->server_pin) == 0 && strcmp(a->state, b->state) == 0 &&
-	       strcmp(a->handle, b->handle) == 0 && a->service == b->service && a->not_after == b->not_after &&
-	       a->n_roles == b->n_roles && memcmp(a->roles, b->roles, a->n_roles * sizeof *a->roles) == 0 &&
-	       a->n_kinds == b->n_kinds && memcmp(a->kinds, b->kinds, a->n_kinds * sizeof *a->kinds) == 0;
+	       strcmp(a->unit, b->unit) == 0 && strcmp(a->handle, b->handle) == 0 && a->service == b->service &&
+	       a->not_after == b->not_after && a->n_roles == b->n_roles &&
+	       memcmp(a->roles, b->roles, a->n_roles * sizeof *a->roles) == 0 && a->n_kinds == b->n_kinds &&
+	       memcmp(a->kinds, b->kinds, a->n_kinds * sizeof *a->kinds) == 0;
 }
 
 void person_code(const struct person *person, char out[40])
 {
-	char text[512];
+	char text[512], place[72];
+
+	person_place(person, place);
 	size_t used =
-	    (size_t)snprintf(text, sizeof text, "pocd-request-v1\n%s\n%s\n%s\n%d\n%lld\n", person->directory_id,
-			     person->state, person->handle, person->service, (long long)person->not_after);
+	    (size_t)snprintf(text, sizeof text, "pocd-request-v1\n%s\n%s\n%s\n%d\n%lld\n", person->directory_id, place,
+			     person->handle, person->service, (long long)person->not_after);
 
 	for (size_t i = 0; i < person->n_roles; i++)
 		used += (size_t)snprintf(text + used, sizeof text - used, "r%d\n", (int)person->roles[i]);
@@ -253,11 +267,12 @@ int person_write_conf(struct cli *cli, const struct person *person, const char *
 
 	if (asprintf(&text,
 		     "; made by %s; poc.conf(5) lists all keys\n[directory]\nserver = %s\nid = "
-		     "%s\n%s%s%s\n[user]\nstate = %s\n"
+		     "%s\n%s%s%s\n[user]\nstate = %s\n%s%s%s"
 		     "cert = %s.crt\nkey = %s.key\n\n[state]\ndir = %s.state\n%s",
 		     cli->program, person->servers, person->directory_id,
 		     person->server_pin[0] != '\0' ? "server_pin = " : "", person->server_pin,
-		     person->server_pin[0] != '\0' ? "\n" : "", person->state, key_name, key_name, key_name,
+		     person->server_pin[0] != '\0' ? "\n" : "", person->state, person->unit[0] != '\0' ? "unit = " : "",
+		     person->unit, person->unit[0] != '\0' ? "\n" : "", key_name, key_name, key_name,
 		     extra != NULL ? extra : "") < 0)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	int status = cli_write_file(path, text, strlen(text), 0600, true, &why);

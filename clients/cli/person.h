@@ -11,7 +11,7 @@ enum { PERSON_ROLES_MAX = 8, PERSON_KINDS_MAX = 3 };
 /* What invitation and request say of a user. */
 struct person {
 	char servers[CONF_TEXT_MAX], directory_id[65], server_pin[65];
-	char state[16], handle[48];
+	char state[16], unit[48], handle[48]; /* unit: empty for a user of the state itself */
 	bool service;
 	size_t n_roles, n_kinds;
 	Poc__Role roles[PERSON_ROLES_MAX];
@@ -32,8 +32,11 @@ int person_read(struct cli *cli, const char *path, bool request, struct person *
 /* Whether both say the same of the user; a request's keys are not looked at. */
 bool person_same_invitation(const struct person *a, const struct person *b);
 
-/* Code to read out: binds key, handle, state, roles and directory. */
+/* Code to read out: binds key, handle, place, roles and directory. */
 void person_code(const struct person *person, char out[40]);
+
+/* The place whose U is to list the user: "FR", or "FR/bretagne". */
+void person_place(const struct person *person, char out[72]);
 
 bool person_has_role(const struct person *person, Poc__Role role);
 

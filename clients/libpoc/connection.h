@@ -19,6 +19,7 @@ struct poc {
 	/* options */
 	char *servers, *certificate, *own_auditor;
 	char user_state[STATE_MAX_LENGTH + 1]; /* empty: offline only */
+	char user_place[NAME_MAX_LENGTH + 1];  /* whose U lists us: the state, or STATE/unit */
 	bool have_server_pin;
 	struct hash server_pin;
 	int64_t max_age, fixed_now;
@@ -49,7 +50,7 @@ struct poc {
 	char software[65];
 	char claimed_handle[UNIT_MAX_LENGTH + 1]; /* as the server says */
 	uint64_t own_size;                        /* the head under which the fields below were verified; 0: none */
-	struct envelope *own_users;               /* U of our state; NULL: not shown or absent */
+	struct envelope *own_users;               /* U of our place; NULL: not shown or absent */
 	const Poc__User *own;                     /* our entry in it, or NULL */
 };
 

@@ -10,6 +10,7 @@
 #include "clients/libpoc/session.h"
 #include "clients/libpoc/verdict.h"
 #include "proto/keys/keystore.h"
+#include "proto/rules/notice.h"
 #include "proto/rules/users.h"
 #include "proto/wire/prescan.h"
 
@@ -98,7 +99,7 @@ static const Poc__User *copy_user(struct poc *poc, struct verified_head *head, s
 	struct name name;
 
 	*users = NULL;
-	if (poc->key == NULL || !name_make(NAME_USERS, poc->user_state, NULL, &name) ||
+	if (poc->key == NULL || !desk_users(poc->user_place, &name) ||
 	    verify_saved_envelope(head, &name, &proven, users, NULL) != 0 || *users == NULL)
 		return NULL;
 	return users_find((*users)->payload.users, &keystore_public(poc->key)->id);

@@ -151,7 +151,7 @@ static int keys_of_desk(struct poc *poc, const struct places *places, const stru
 static int own_user(struct poc *poc, enum client_mode mode, struct envelope **users, const Poc__User **user)
 {
 	int status = poc->user_state[0] != '\0' && poc->key != NULL
-			 ? client_users(poc, mode, poc->user_state, users)
+			 ? client_users(poc, mode, poc->user_place, users)
 			 : refuse(&poc->why, STATUS_DENIED, "user", "the configuration names no user");
 
 	if (status != 0)
@@ -161,7 +161,7 @@ static int own_user(struct poc *poc, enum client_mode mode, struct envelope **us
 		return 0;
 	envelope_destroy(*users);
 	*users = NULL;
-	return refuse(&poc->why, STATUS_DENIED, "user", "our key is not listed in U/%s", poc->user_state);
+	return refuse(&poc->why, STATUS_DENIED, "user", "our key is not listed in U/%s", poc->user_place);
 }
 
 int client_users(struct poc *poc, enum client_mode mode, const char *place, struct envelope **out)
@@ -204,15 +204,15 @@ int client_own_desks(struct poc *poc, enum client_mode mode, struct client_desk 
 
 	*n = 0;
 	for (size_t i = 0; i < 3 && status == 0; i++) {
-		if (!user_serves(user, kinds[i]) || !desk_valid(poc->user_state, kinds[i]))
+		if (!user_serves(user, kinds[i]) || !desk_valid(poc->user_place, kinds[i]))
 			continue;
-		snprintf(out[*n].place, sizeof out[*n].place, "%s", poc->user_state);
+		snprintf(out[*n].place, sizeof out[*n].place, "%s", poc->user_place);
 		out[(*n)++].kind = kinds[i];
 	}
 	if (status == 0 && *n == 0)
 		status = refuse(&poc->why, STATUS_DENIED, "user",
 				"%s of %s serves no point of contact: notices are for those who do", user->handle,
-				poc->user_state);
+				poc->user_place);
 	envelope_destroy(users);
 	return status;
 }
@@ -310,12 +310,12 @@ static int gather(struct poc *poc, enum client_mode mode, const struct client_no
 	return status;
 }
 
-/* Our entry is in our own U, which is among those fetched: U/<our state> where we speak for the state itself. */
+/* Our entry is in our own U, which is among those fetched, for it is the sender's. */
 static int take_handle(struct poc *poc, struct sealing *s)
 {
 	for (size_t i = 0; i < s->places.n; i++) {
 		const struct envelope *users = s->places.users[i].envelope;
-		const Poc__User *user = strcmp(s->places.names[i].state, poc->user_state) == 0
+		const Poc__User *user = strcmp(s->places.names[i].text + 2, poc->user_place) == 0
 					    ? users_find(users->payload.users, &keystore_public(poc->key)->id)
 					    : NULL;
 		if (user != NULL) {
@@ -323,7 +323,7 @@ static int take_handle(struct poc *poc, struct sealing *s)
 			return 0;
 		}
 	}
-	return refuse(&poc->why, STATUS_DENIED, "user", "our key is not listed in U/%s", poc->user_state);
+	return refuse(&poc->why, STATUS_DENIED, "user", "our key is not listed in U/%s", poc->user_place);
 }
 
 int client_seal(struct poc *poc, enum client_mode mode, const struct client_notice *notice, struct client_sealed *out)

@@ -23,6 +23,18 @@ static char *copy_text(const char *text, bool *failed)
 	return copy;
 }
 
+/* Whose U lists us. */
+static int take_place(struct poc *poc, const char *unit)
+{
+	const bool of_unit = unit != NULL && unit[0] != '\0';
+
+	if (of_unit && !(state_code_valid(poc->user_state) && handle_valid(unit)))
+		return refuse(&poc->why, STATUS_USAGE, "user.unit", "\"%.60s\" is not a unit of a state", unit);
+	snprintf(poc->user_place, sizeof poc->user_place, "%s%s%s", poc->user_state, of_unit ? "/" : "",
+		 of_unit ? unit : "");
+	return 0;
+}
+
 static int take_options(struct poc *poc, const struct poc_options *o)
 {
 	bool failed = false;
@@ -50,7 +62,7 @@ static int take_options(struct poc *poc, const struct poc_options *o)
 				      o->user_state);
 		snprintf(poc->user_state, sizeof poc->user_state, "%s", o->user_state);
 	}
-	return 0;
+	return take_place(poc, o->user_unit);
 }
 
 static int open_key(struct poc *poc, const struct poc_options *o)
@@ -291,6 +303,8 @@ int poc_facts(struct poc *poc, struct poc_facts *out)
 	    .server = "", .tls_version = "", .tls_group = "", .software = "", .handle = "", .copy_damage = ""};
 	poc->why = (struct refusal){0};
 	out->state = poc->user_state;
+	const char *slash = strchr(poc->user_place, '/');
+	out->unit = slash != NULL ? slash + 1 : "";
 	hash_to_hex(&poc->pins.directory, out->directory_id);
 	if (client_connected(poc))
 		session_facts(poc, out);

@@ -23,6 +23,7 @@ struct poc_options {
 	const char *server_pin;   /* hex SHA-256 of the server's SPKI; NULL: found in U/@directory */
 	const char *directory_id; /* hex, 64 digits: required */
 	const char *user_state;   /* two letters or @directory; NULL: offline use only */
+	const char *user_unit;    /* the unit of that state whose user this is; NULL: the state's own */
 	const char *certificate;  /* PEM files of the user's key */
 	const char *key;
 	const char *passphrase;  /* NULL: none */
@@ -89,6 +90,7 @@ struct poc_facts {
 	const char *tls_group;   /* key exchange, e.g. "x25519" */
 	const char *software;    /* the server's */
 	const char *state;       /* ours */
+	const char *unit;        /* ours; empty: the state's own */
 	const char *handle;      /* as the verified U says; empty: not listed */
 	unsigned roles;          /* bit set of 1 << Role of payload.proto */
 	int64_t not_after;       /* end of our entry in U, seconds; 0: none */

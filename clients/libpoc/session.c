@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "clients/libpoc/advance.h"
+#include "proto/rules/notice.h"
 #include "proto/rules/users.h"
 #include "proto/wire/prescan.h"
 
@@ -325,55 +326,57 @@ int session_keys(struct poc *poc, const struct verified_head *head, const struct
 
 /* ---- Who we are, and who the server is */
 
-/* U of a state from an answer to GetEnvelopes for its K and U; *users NULL if absent or not shown. */
-static int users_of(struct poc *poc, const Poc__Proof *proof, const char *state, struct envelope **users)
+/* U of a place from an answer to GetEnvelopes for it and the K of its state; *users NULL if absent or not shown. */
+static int users_of(struct poc *poc, const Poc__Proof *proof, const struct name *u, struct envelope **users)
 {
-	struct name k, u;
+	struct name k;
 	struct verified_item keys_proven, users_proven;
 	const Poc__Item *keys_item, *users_item, *chain;
 	struct envelope *keys = NULL;
 	bool replaced;
 
 	*users = NULL;
-	if (!name_make(NAME_KEYS, state, NULL, &k) || !name_make(NAME_USERS, state, NULL, &u))
-		return refuse(&poc->why, STATUS_USAGE, "user.state", "\"%.20s\" is not a state", state);
+	if (!name_make(NAME_KEYS, u->state, NULL, &k))
+		return refuse(&poc->why, STATUS_USAGE, "user.state", "\"%.20s\" is not a state", u->state);
 	int status = session_item(poc, proof, k.text, &keys_item, &keys_proven);
 	if (status == 0)
-		status = session_item(poc, proof, u.text, &users_item, &users_proven);
+		status = session_item(poc, proof, u->text, &users_item, &users_proven);
 	if (status != 0 || keys_proven.absent || users_proven.absent || users_item->n_envelopes == 0)
 		return status;
 	status = session_keys(poc, poc->head, &keys_proven, keys_item, &chain, &keys, &replaced);
 	if (status == 0)
 		status =
-		    verify_users(poc->head, keys, &u, &users_proven.value, &users_item->envelopes[0], users, &poc->why);
+		    verify_users(poc->head, keys, u, &users_proven.value, &users_item->envelopes[0], users, &poc->why);
 	envelope_destroy(keys);
 	return status;
 }
 
-static int ask_users(struct poc *poc, const char *state, struct envelope **users)
+static int ask_users(struct poc *poc, const char *place, struct envelope **users)
 {
-	char k[NAME_MAX_LENGTH + 1], u[NAME_MAX_LENGTH + 1];
-	const char *names[] = {k, u};
+	struct name u;
+	char k[NAME_MAX_LENGTH + 1];
+	const char *names[] = {k, u.text};
 	struct question q = {.names = names, .n_names = 2};
 
 	*users = NULL;
-	snprintf(k, sizeof k, "K/%s", state);
-	snprintf(u, sizeof u, "U/%s", state);
+	if (!desk_users(place, &u))
+		return refuse(&poc->why, STATUS_USAGE, "user.state", "\"%.60s\" is not a place", place);
+	snprintf(k, sizeof k, "K/%s", u.state);
 	int status = ask_rounds(poc, &q, 1);
 	if (status == 0)
-		status = users_of(poc, q.proof, state, users);
+		status = users_of(poc, q.proof, &u, users);
 	session_free_answers(&q, 1);
 	return status;
 }
 
-/* Our entry in our state's U, under the session's head. */
+/* Our entry in the U of our place, under the session's head. */
 static int refresh_own(struct poc *poc)
 {
 	struct envelope *users = NULL;
 
 	if (poc->own_size == poc->head->checkpoint.size)
 		return 0;
-	int status = ask_users(poc, poc->user_state, &users);
+	int status = ask_users(poc, poc->user_place, &users);
 	if (status == STATUS_DENIED || status == STATUS_SUSPENDED || status == STATUS_EXPIRED)
 		status = 0; /* whoever is not listed may not read U: then this is what we know */
 	if (status != 0)

@@ -104,7 +104,7 @@ static int list_desks(struct duty *duty, struct client_desk out[DUTY_DESKS], siz
 	if (client_own_desks(duty->poc, CLIENT_OFFLINE, out, n) == 0)
 		return 0;
 	for (*n = 0; *n < DUTY_DESKS; (*n)++) {
-		snprintf(out[*n].place, sizeof out[*n].place, "%s", duty->cli->conf.state);
+		snprintf(out[*n].place, sizeof out[*n].place, "%s", conf_place(&duty->cli->conf));
 		out[*n].kind = (Poc__PocKind)(*n + 1);
 	}
 	return 0;

@@ -223,7 +223,7 @@ int poc_cmd_edit(struct cli *cli)
 		return edit_draft(cli, cli->argv[0]);
 	if (cli->argc > 0)
 		status = place_read(cli, cli->argv[0], &name);
-	else if (!name_make(NAME_RECORD, cli->conf.state, NULL, &name))
+	else if (!name_make(NAME_RECORD, cli->conf.state, cli->conf.unit, &name))
 		status = cli_fail(cli, STATUS_USAGE, tr("which place?"));
 	if (status == 0)
 		status = publish_own_place(cli, &name);

@@ -51,6 +51,7 @@ static const struct flag invite_flags[] = {
     {"role", 'r', "ROLE", "reader, operator, coordinator, alert, mirror (may be given several times)"},
     {"kind", 'k', "KIND", "POC kinds served (may be given several times)"},
     {"service", 0, NULL, "a program, not a person"},
+    {"unit", 0, "NAME", "a user of this unit of the state: its desk's"},
     {"not-after", 0, "DATE", "end of the user's time, YYYY-MM-DD"},
     {"out", 'O', "FILE", "where to (default: HANDLE.invite)"},
     {NULL, 0, NULL, NULL},
@@ -58,13 +59,21 @@ static const struct flag invite_flags[] = {
 
 static const struct flag remove_flags[] = {
     {"myself", 0, NULL, "drop oneself too"},
+    {"unit", 0, "NAME", "users of this unit of the state"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag list_flags[] = {
+    {"unit", 0, "NAME", "of this unit of the own state"},
     {NULL, 0, NULL, NULL},
 };
 
 static const struct flag key_new_flags[] = {
     {"type", 0, "ed25519|p256|p384", "kind of key (default: ed25519)"},
-    {"holder", 0, "desk|archive", "a reading key, which U is to list: published by the coordinator"},
+    {"holder", 0, "desk|archive|editor",
+     "a reading key, or one that signs a unit's record, which U is to list: published by the coordinator"},
     {"kind", 'k', "KIND", "whose notices it reads: technical, diplomatic, coordinator (may be given several times)"},
+    {"unit", 0, "NAME", "a key of this unit of the state"},
     {"not-after", 0, "DATE", "end of the reading key's time, YYYY-MM-DD"},
     {NULL, 0, NULL, NULL},
 };
@@ -88,7 +97,7 @@ static const struct command user_commands[] = {
     {"add", "FILE.request...", "show the check codes, ask, publish", 1, -1, NULL, poc_cmd_user_add, NULL},
     {"remove", "HANDLE...", "drop users: their sessions end within a second", 1, -1, remove_flags, poc_cmd_user_remove,
      NULL},
-    {"list", "[STATE]", "the users of a state, as published", 0, 1, NULL, poc_cmd_user_list, NULL},
+    {"list", "[PLACE]", "the users of a state, or of a unit, as published", 0, 1, list_flags, poc_cmd_user_list, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 

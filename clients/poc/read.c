@@ -661,9 +661,10 @@ static void print_status(const struct poc_facts *f, const struct refusal *why, i
 	else
 		printf(tr("server      %s\n"), no_server_text(why));
 	if (f->handle[0] != '\0')
-		printf(tr("we are      %s/%s:"), f->state, f->handle);
+		printf(tr("we are      %s%s%s/%s:"), f->state, f->unit[0] != '\0' ? "/" : "", f->unit, f->handle);
 	else
-		printf(tr("we are      a user of %s%s"), f->state, f->connected ? tr(", not listed") : "");
+		printf(tr("we are      a user of %s%s%s%s"), f->state, f->unit[0] != '\0' ? "/" : "", f->unit,
+		       f->connected ? tr(", not listed") : "");
 	for (Poc__Role role = 1; role < 16; role++) {
 		if ((f->roles >> role & 1) != 0)
 			printf(" %s", role_name(role));
@@ -696,8 +697,8 @@ static json_t *find_due(struct cli *cli, struct poc *poc, bool connected)
 {
 	struct due_list list = {0};
 
-	if (cli->conf.state[0] == '\0' ||
-	    due_of_state(poc, connected ? CLIENT_ONLINE : CLIENT_OFFLINE, cli->conf.state, due_now(poc), &list) != 0) {
+	if (cli->conf.state[0] == '\0' || due_of_state(poc, connected ? CLIENT_ONLINE : CLIENT_OFFLINE,
+						       conf_place(&cli->conf), due_now(poc), &list) != 0) {
 		due_finish(&list);
 		return json_null();
 	}
@@ -717,10 +718,10 @@ static json_t *find_due(struct cli *cli, struct poc *poc, bool connected)
 static json_t *status_json(const struct poc_facts *f)
 {
 	return json_pack(
-	    "{s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "directory", f->directory_id, "server",
+	    "{s:s,s:o,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "directory", f->directory_id, "server",
 	    f->connected ? json_string(f->server) : json_null(), "tls_version", f->connected ? f->tls_version : "",
-	    "tls_group", f->connected ? f->tls_group : "", "state", f->state, "handle", f->handle, "roles",
-	    roles_json(f->roles), "not_after", cli_time_json(f->not_after), "checkpoint",
+	    "tls_group", f->connected ? f->tls_group : "", "state", f->state, "unit", f->unit, "handle", f->handle,
+	    "roles", roles_json(f->roles), "not_after", cli_time_json(f->not_after), "checkpoint",
 	    f->have_head ? json_pack("{s:s,s:I,s:o,s:i,s:i,s:b,s:I}", "origin", f->origin, "size", (json_int_t)f->size,
 				     "time", cli_time_json(f->time_ms / 1000), "cosigners", (int)f->cosigners, "quorum",
 				     (int)f->quorum, "stale", (int)f->stale, "trust", (json_int_t)f->trust_seq)

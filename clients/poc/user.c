@@ -134,8 +134,8 @@ static bool is_configured(const struct setting_up *s, const struct person *asked
 	struct keystore_key *reading = NULL;
 
 	if (conf_read(s->path, &conf, NULL) != 0 || strcmp(conf.id, asked->directory_id) != 0 ||
-	    strcmp(conf.state, asked->state) != 0 || access(conf.key, R_OK) != 0 ||
-	    keystore_file_public(conf.cert, &own) != 0 || !same_key(&own, &asked->key))
+	    strcmp(conf.state, asked->state) != 0 || strcmp(conf.unit, asked->unit) != 0 ||
+	    access(conf.key, R_OK) != 0 || keystore_file_public(conf.cert, &own) != 0 || !same_key(&own, &asked->key))
 		return false;
 	if (!asked->has_reading)
 		return true;
@@ -245,6 +245,32 @@ static int read_not_after(struct cli *cli, int64_t *out)
 	return 0;
 }
 
+/* --unit, else the unit that the configuration is of; empty: the state itself. */
+static int read_unit(struct cli *cli, char out[48])
+{
+	const char *unit = cli_has(cli, "unit") ? cli_value(cli, "unit") : cli->conf.unit;
+
+	snprintf(out, 48, "%s", unit);
+	if (!cli_has(cli, "unit"))
+		return 0;
+	if (!handle_valid(unit))
+		return cli_fail(cli, STATUS_USAGE, tr("\"%s\" is not a unit's name: [a-z0-9-], 1 to 40 characters"),
+				unit);
+	if (!state_code_valid(cli->conf.state))
+		return cli_fail(cli, STATUS_USAGE, tr("%s has no units"), cli->conf.state);
+	return 0;
+}
+
+/* The place of one's own whose users are meant: "FR", or "FR/bretagne". */
+static int read_own_place(struct cli *cli, char out[72])
+{
+	char unit[48];
+	int status = read_unit(cli, unit);
+
+	snprintf(out, 72, "%s%s%s", cli->conf.state, unit[0] != '\0' ? "/" : "", unit);
+	return status;
+}
+
 /* What the flags say of the user. */
 static int read_invitation(struct cli *cli, struct person *person)
 {
@@ -268,7 +294,8 @@ static int read_invitation(struct cli *cli, struct person *person)
 		person_add_kind(person, "technical"); /* else there would be no notice to act on */
 	if (person->n_roles == 0)
 		return cli_fail(cli, STATUS_USAGE, tr("which role? --role reader, operator, coordinator ..."));
-	return read_not_after(cli, &person->not_after);
+	int status = read_unit(cli, person->unit);
+	return status == 0 ? read_not_after(cli, &person->not_after) : status;
 }
 
 int poc_cmd_user_invite(struct cli *cli)
@@ -299,7 +326,8 @@ int poc_cmd_user_invite(struct cli *cli)
 		return status;
 	if (cli->json)
 		cli_document(cli, "poc.user-invite/1",
-			     json_pack("{s:s,s:s,s:s}", "file", path, "state", person.state, "handle", person.handle));
+			     json_pack("{s:s,s:s,s:s,s:s}", "file", path, "state", person.state, "unit", person.unit,
+				       "handle", person.handle));
 	else
 		cli_note(cli, tr("%s: give it to %s, who runs: poc setup %s"), path, person.handle, path);
 	return 0;
@@ -422,12 +450,13 @@ static void show_rest(const struct person *person, const Poc__User *known, const
 static void show_request(const struct person *person, const Poc__Users *now)
 {
 	const Poc__User *known = users_find_handle(now, person->handle);
-	char code[40], before[NAMES_MAX], after[NAMES_MAX];
+	char code[40], place[72], before[NAMES_MAX], after[NAMES_MAX];
 	bool same_key = known != NULL && known->spki.len == person->key.spki_size &&
 			memcmp(known->spki.data, person->key.spki, person->key.spki_size) == 0;
 
 	person_code(person, code);
-	cli_line("%s/%s%s", person->state, person->handle,
+	person_place(person, place);
+	cli_line("%s/%s%s", place, person->handle,
 		 known == NULL ? ""
 		 : same_key    ? tr(": listed already with this key; now as follows")
 			       : tr(": a new key for a user that is listed"));
@@ -441,8 +470,8 @@ static void show_request(const struct person *person, const Poc__Users *now)
 	/* the one role that gives the state away must not be overread */
 	if (person_has_role(person, POC__ROLE__ROLE_COORDINATOR) &&
 	    !(same_key && user_has_role(known, POC__ROLE__ROLE_COORDINATOR)))
-		cli_line(tr("  ATTENTION   this makes %s/%s a COORDINATOR, who speaks for %s"), person->state,
-			 person->handle, person->state);
+		cli_line(tr("  ATTENTION   this makes %s/%s a COORDINATOR, who speaks for %s"), place, person->handle,
+			 place);
 }
 
 static bool fill_reading_key(Poc__Users *users, const struct person *person)
@@ -454,10 +483,11 @@ static bool fill_reading_key(Poc__Users *users, const struct person *person)
 						   kinds, n, person->not_after);
 }
 
-/* A change of the state's users that is being put together. */
+/* A change of the users of a state, or of a unit, that is being put together. */
 struct changing {
 	struct cli *cli;
 	struct poc *poc;
+	char place[72]; /* whose users: "FR", or "FR/bretagne" */
 	struct make_users users;
 	size_t changes; /* 0: nothing is to be published */
 };
@@ -494,16 +524,30 @@ static int read_request(struct cli *cli, const char *path, struct person *person
 	return status;
 }
 
+/* U as it is; of a unit that has none an empty one. */
+static const Poc__Users *users_before(const struct changing *c)
+{
+	static const Poc__Users none = POC__USERS__INIT;
+
+	return c->users.current.envelope != NULL ? c->users.current.envelope->payload.users : &none;
+}
+
 static int add_request(struct changing *c, const char *path)
 {
 	struct cli *cli = c->cli;
 	Poc__Users *users = c->users.users;
 	struct person person;
+	char place[72];
 	int status = read_request(cli, path, &person);
 
 	if (status != 0)
 		return status;
-	const Poc__Users *current = c->users.current.envelope->payload.users;
+	person_place(&person, place);
+	if (strcmp(place, c->place) != 0) /* one U at a time */
+		return cli_fail(cli, STATUS_USAGE,
+				tr("%s is for %s, those before it for %s: add them one after the other"), path, place,
+				c->place);
+	const Poc__Users *current = users_before(c);
 	for (size_t i = users->n_users; i-- > 0;) {
 		if (strcmp(users->users[i]->handle, person.handle) == 0)
 			drop_user(users, i);
@@ -514,8 +558,7 @@ static int add_request(struct changing *c, const char *path)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	if (same_user(current, users, person.handle)) {
 		if (!cli->json)
-			cli_note(cli, tr("%s/%s is listed already, just so: nothing to do"), person.state,
-				 person.handle);
+			cli_note(cli, tr("%s/%s is listed already, just so: nothing to do"), c->place, person.handle);
 		return 0;
 	}
 	c->changes++;
@@ -529,18 +572,56 @@ static int check_oneself(const struct changing *c, const char *handle)
 {
 	struct cli *cli = c->cli;
 
-	if (cli_has(cli, "myself") || strcmp(poc_handle(c->poc), handle) != 0)
+	if (cli_has(cli, "myself") || strcmp(poc_handle(c->poc), handle) != 0 ||
+	    strcmp(conf_place(&cli->conf), c->place) != 0)
 		return 0;
 	return cli_fail(cli, STATUS_USAGE, tr("%s/%s is you, who could not come back by yourself: --myself means it"),
-			cli->conf.state, handle);
+			c->place, handle);
+}
+
+/* Fingerprints have capital letters, handles none. */
+static bool has_fingerprint(const ProtobufCBinaryData *spki, const char *text)
+{
+	struct hash id = hash_of(spki->data, spki->len);
+	char fingerprint[40];
+
+	public_key_fingerprint(&id, fingerprint);
+	return strcmp(fingerprint, text) == 0;
+}
+
+/* A key that U lists under no handle: a desk's or archive's reading key, an editor's. */
+static bool remove_key(Poc__Users *users, const char *fingerprint)
+{
+	for (size_t i = 0; i < users->n_reading_keys; i++) {
+		Poc__ReadingKey *key = users->reading_keys[i];
+		if (key->holder == POC__HOLDER__HOLDER_USER || !has_fingerprint(&key->spki, fingerprint))
+			continue;
+		message_free(key);
+		memmove(users->reading_keys + i, users->reading_keys + i + 1,
+			(--users->n_reading_keys - i) * sizeof(Poc__ReadingKey *));
+		return true;
+	}
+	for (size_t i = 0; i < users->n_editors; i++) {
+		if (!has_fingerprint(&users->editors[i]->spki, fingerprint))
+			continue;
+		message_free(users->editors[i]);
+		memmove(users->editors + i, users->editors + i + 1, (--users->n_editors - i) * sizeof(Poc__Key *));
+		return true;
+	}
+	return false;
 }
 
 static int remove_handle(struct changing *c, const char *handle)
 {
 	Poc__Users *users = c->users.users;
-	const char *state = c->cli->conf.state;
 	int status = check_oneself(c, handle);
 
+	if (status == 0 && remove_key(users, handle)) {
+		c->changes++;
+		if (!c->cli->json)
+			cli_line(tr("%s: key %s will be dropped"), c->place, handle);
+		return 0;
+	}
 	for (size_t i = 0; i < users->n_users && status == 0; i++) {
 		if (strcmp(users->users[i]->handle, handle) != 0)
 			continue;
@@ -548,10 +629,10 @@ static int remove_handle(struct changing *c, const char *handle)
 		reading_drop(users, handle);
 		c->changes++;
 		if (!c->cli->json)
-			cli_line(tr("%s/%s will be dropped; its sessions end within a second"), state, handle);
+			cli_line(tr("%s/%s will be dropped; its sessions end within a second"), c->place, handle);
 		return 0;
 	}
-	return status != 0 ? status : cli_fail(c->cli, STATUS_NOT_FOUND, tr("%s has no user %s"), state, handle);
+	return status != 0 ? status : cli_fail(c->cli, STATUS_NOT_FOUND, tr("%s has no user %s"), c->place, handle);
 }
 
 static bool has_coordinator(const Poc__Users *users, int64_t now)
@@ -567,33 +648,51 @@ static bool has_coordinator(const Poc__Users *users, int64_t now)
 typedef int (*users_change)(struct changing *c, const char *argument);
 
 /* One change for each argument.  Without a coordinator nobody of the state could publish or let anybody in, so the last
- * one stays, whether it would be dropped or added anew with lesser roles. */
+ * one stays, whether it would be dropped or added anew with lesser roles.  A unit's users are the state's matter. */
 static int apply_changes(struct changing *c, users_change change)
 {
 	struct cli *cli = c->cli;
 	int64_t now = client_now(c->poc);
-	bool had = has_coordinator(c->users.users, now);
+	bool had = c->users.name.unit[0] == '\0' && has_coordinator(c->users.users, now);
 	int status = 0;
 
 	for (int i = 0; i < cli->argc && status == 0; i++)
 		status = change(c, cli->argv[i]);
 	if (status == 0 && had && !has_coordinator(c->users.users, now))
 		status = cli_fail(cli, STATUS_DENIED,
-				  tr("%s would be left without a coordinator: add another one first"), cli->conf.state);
+				  tr("%s would be left without a coordinator: add another one first"), c->place);
 	return status;
 }
 
-static int change_users(struct cli *cli, users_change change, const char *question)
+/* Whoever gives a unit its first users should know that nobody can find it, or write to it, without a record. */
+static void tell_no_record(struct changing *c)
+{
+	struct client_record record = {0};
+	struct name name;
+
+	if (!place_parse(c->place, &name))
+		return;
+	client_lookup(c->poc, CLIENT_ONLINE, &name, NULL, 0, &record);
+	if (record.verified.absent)
+		cli_note(c->cli, tr("%s has no record yet: until poc publish it is not found, and not written to"),
+			 c->place);
+	client_record_finish(&record);
+}
+
+static int change_users(struct cli *cli, const char *place, users_change change, const char *question)
 {
 	struct link_keys keys = {0};
 	struct changing c = {.cli = cli};
 	struct make_group group = {0};
 	int status = link_keys_open(cli, &cli->conf.coordinator, "coordinator", &keys);
 
+	snprintf(c.place, sizeof c.place, "%s", place);
 	if (status == 0)
 		status = link_open(cli, true, &c.poc);
 	if (status == 0)
-		status = make_users_open(cli, c.poc, cli->conf.state, &c.users);
+		status = make_users_open(cli, c.poc, place, change != remove_handle, &c.users);
+	if (status == 0 && c.users.current.envelope == NULL)
+		tell_no_record(&c);
 	if (status == 0)
 		status = apply_changes(&c, change);
 	if (status == 0 && c.changes > 0)
@@ -609,12 +708,26 @@ static int change_users(struct cli *cli, users_change change, const char *questi
 
 int poc_cmd_user_add(struct cli *cli)
 {
-	return change_users(cli, add_request, tr("Do the check codes match what was read out? Sign and publish?"));
+	struct person first;
+	char place[72];
+
+	/* without the key to publish with, nothing is read */
+	int status = cli->conf.coordinator.n > 0
+			 ? read_request(cli, cli->argv[0], &first)
+			 : cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [%s] key"), "coordinator");
+	if (status != 0)
+		return status;
+	person_place(&first, place);
+	return change_users(cli, place, add_request,
+			    tr("Do the check codes match what was read out? Sign and publish?"));
 }
 
 int poc_cmd_user_remove(struct cli *cli)
 {
-	return change_users(cli, remove_handle, tr("Sign and publish?"));
+	char place[72];
+	int status = read_own_place(cli, place);
+
+	return status == 0 ? change_users(cli, place, remove_handle, tr("Sign and publish?")) : status;
 }
 
 static json_t *kinds_json(const Poc__PocKind *kinds, size_t n)
@@ -674,35 +787,63 @@ static void print_user(const Poc__User *user)
 		 user->not_after != 0 ? tr("  until ") : "", user->not_after != 0 ? time_text(user->not_after) : "");
 }
 
-static json_t *users_json(const char *state, const Poc__Users *users)
+static json_t *key_json(const Poc__Key *key)
 {
-	json_t *list = json_array(), *keys = json_array();
+	struct hash id = hash_of(key->spki.data, key->spki.len);
+	char fingerprint[40];
 
+	public_key_fingerprint(&id, fingerprint);
+	return json_pack("{s:s}", "fingerprint", fingerprint);
+}
+
+static void print_editor(const Poc__Key *key)
+{
+	struct hash id = hash_of(key->spki.data, key->spki.len);
+	char fingerprint[40];
+
+	public_key_fingerprint(&id, fingerprint);
+	cli_line(tr("signs the unit's record %32s %s"), "", fingerprint);
+}
+
+static json_t *users_json(const struct name *name, const Poc__Users *users)
+{
+	json_t *list = json_array(), *keys = json_array(), *editors = json_array();
+
+	for (size_t i = 0; i < users->n_editors; i++)
+		json_array_append_new(editors, key_json(users->editors[i]));
 	for (size_t i = 0; i < users->n_users; i++)
 		json_array_append_new(list, user_json(users->users[i]));
 	for (size_t i = 0; i < users->n_reading_keys; i++)
 		json_array_append_new(keys, reading_key_json(users->reading_keys[i]));
-	return json_pack("{s:s,s:o,s:o}", "state", state, "users", list, "reading_keys", keys);
+	return json_pack("{s:s,s:s,s:o,s:o,s:o}", "state", name->state, "unit", name->unit, "users", list,
+			 "reading_keys", keys, "editors", editors);
 }
 
 int poc_cmd_user_list(struct cli *cli)
 {
-	const char *state = cli->argc > 0 ? cli->argv[0] : cli->conf.state;
 	struct poc *poc = NULL;
 	struct make_users users = {0};
 	struct name name;
+	char place[72];
 	int status = 0;
 
-	if (cli->argc > 0 && strcmp(state, STATE_DIRECTORY) != 0 && (status = place_read(cli, state, &name)) == 0)
-		state = name.state;
+	if (cli->argc == 0)
+		status = read_own_place(cli, place);
+	else if (cli_has(cli, "unit"))
+		status = cli_fail(cli, STATUS_USAGE,
+				  tr("--unit is of the own state: of another it is PLACE, e.g. FR/bretagne"));
+	else if (strcmp(cli->argv[0], STATE_DIRECTORY) == 0)
+		snprintf(place, sizeof place, "%s", STATE_DIRECTORY);
+	else if ((status = place_read(cli, cli->argv[0], &name)) == 0)
+		snprintf(place, sizeof place, "%s", place_text(&name));
 	if (status == 0)
 		status = link_open(cli, true, &poc);
 	if (status == 0)
 		status = link_connect_reader(cli, poc);
 	if (status == 0)
-		status = make_users_open(cli, poc, state, &users);
+		status = make_users_open(cli, poc, place, false, &users);
 	if (status == 0 && cli->json) {
-		json_t *document = users_json(state, users.users);
+		json_t *document = users_json(&users.name, users.users);
 		status = link_tell_clock(cli, poc, 0, document);
 		cli_document(cli, "poc.user-list/1", document);
 	} else if (status == 0) {
@@ -710,6 +851,8 @@ int poc_cmd_user_list(struct cli *cli)
 			print_user(users.users->users[i]);
 		for (size_t i = 0; i < users.users->n_reading_keys; i++)
 			print_reading_key(users.users->reading_keys[i]);
+		for (size_t i = 0; i < users.users->n_editors; i++)
+			print_editor(users.users->editors[i]);
 		status = link_tell_clock(cli, poc, 0, NULL);
 	}
 	make_users_close(&users);
@@ -742,7 +885,7 @@ static int read_holder(struct cli *cli, Poc__Holder *holder, struct person *kind
 {
 	if (!holder_parse(cli_value(cli, "holder"), holder) || *holder == POC__HOLDER__HOLDER_USER)
 		return cli_fail(cli, STATUS_USAGE,
-				tr("--holder is desk or archive; a user's own comes with poc setup"));
+				tr("--holder is desk, archive or editor; a user's own comes with poc setup"));
 	for (size_t i = 0; cli_nth(cli, "kind", i) != NULL; i++) {
 		if (!person_add_kind(kinds, cli_nth(cli, "kind", i)))
 			return cli_fail(cli, STATUS_USAGE, tr("unknown kind \"%s\""), cli_nth(cli, "kind", i));
@@ -755,6 +898,27 @@ static int read_holder(struct cli *cli, Poc__Holder *holder, struct person *kind
 	if (cli->conf.coordinator.n == 0)
 		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
 	return 0;
+}
+
+/* An editor signs the record of its unit. */
+static bool append_editor(Poc__Users *users, const struct public_key *key)
+{
+	Poc__Key **list = realloc(users->editors, (users->n_editors + 1) * sizeof *list);
+	Poc__Key *entry = malloc(sizeof *entry);
+	uint8_t *spki = malloc(key->spki_size);
+
+	if (list != NULL)
+		users->editors = list;
+	if (list == NULL || entry == NULL || spki == NULL) {
+		free(entry);
+		free(spki);
+		return false;
+	}
+	poc__key__init(entry);
+	memcpy(spki, key->spki, key->spki_size);
+	entry->spki = (ProtobufCBinaryData){key->spki_size, spki};
+	users->editors[users->n_editors++] = entry;
+	return true;
 }
 
 /* change_users gives the file's name, which is the key's. */
@@ -781,10 +945,15 @@ static int add_reading_key(struct changing *c, const char *path)
 	return 0;
 }
 
+static bool is_editor(const struct cli *cli)
+{
+	return cli_has(cli, "holder") && strcmp(cli_value(cli, "holder"), "editor") == 0;
+}
+
 /* What --type says; a reading key is P-384, and nothing else. */
 static int read_type(struct cli *cli, enum key_algorithm *out)
 {
-	const bool reads = cli_has(cli, "holder");
+	const bool reads = cli_has(cli, "holder") && !is_editor(cli);
 	const char *type = cli_has(cli, "type") ? cli_value(cli, "type") : reads ? "p384" : "ed25519";
 
 	*out = strcmp(type, "ed25519") == 0 ? KEY_ED25519
@@ -793,6 +962,11 @@ static int read_type(struct cli *cli, enum key_algorithm *out)
 					    : KEY_UNKNOWN;
 	if (*out == KEY_UNKNOWN)
 		return cli_fail(cli, STATUS_USAGE, tr("--type is ed25519, p256 or p384"));
+	if (!cli_has(cli, "holder") && cli_has(cli, "unit"))
+		return cli_fail(cli, STATUS_USAGE,
+				tr("--unit is of a key that U lists: --holder desk, archive or editor"));
+	if (is_editor(cli) && cli->conf.unit[0] == '\0' && !cli_has(cli, "unit"))
+		return cli_fail(cli, STATUS_USAGE, tr("an editor is a unit's: --unit NAME"));
 	if (!reads && (cli_has(cli, "kind") || cli_has(cli, "not-after")))
 		return cli_fail(cli, STATUS_USAGE,
 				tr("--kind and --not-after are of a reading key: --holder desk or archive"));
@@ -802,11 +976,33 @@ static int read_type(struct cli *cli, enum key_algorithm *out)
 	return 0;
 }
 
+static int add_editor_key(struct changing *c, const char *path)
+{
+	struct cli *cli = c->cli;
+	struct public_key key;
+	char fingerprint[40];
+	enum key_algorithm algorithm;
+	int status = read_type(cli, &algorithm);
+
+	if (status == 0)
+		status = make_key_file(cli, algorithm, &key);
+	if (status != 0)
+		return status;
+	if (!append_editor(c->users.users, &key))
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	c->changes++;
+	public_key_fingerprint(&key.id, fingerprint);
+	if (!cli->json)
+		cli_line(tr("%s  %s, to be named in [editor] key of those who publish the record of %s"), fingerprint,
+			 path, c->place);
+	return 0;
+}
+
 int poc_cmd_key_new(struct cli *cli)
 {
 	enum key_algorithm algorithm;
 	struct public_key key;
-	char fingerprint[40];
+	char fingerprint[40], place[72];
 	int status = read_type(cli, &algorithm);
 
 	if (status != 0)
@@ -816,7 +1012,10 @@ int poc_cmd_key_new(struct cli *cli)
 		return 0;
 	}
 	if (cli_has(cli, "holder"))
-		return change_users(cli, add_reading_key, tr("Sign and publish?"));
+		return (status = read_own_place(cli, place)) == 0
+			   ? change_users(cli, place, is_editor(cli) ? add_editor_key : add_reading_key,
+					  tr("Sign and publish?"))
+			   : status;
 	status = make_key_file(cli, algorithm, &key);
 	if (status != 0)
 		return status;

@@ -445,8 +445,10 @@ static int confirm_unit(void *ctx, const struct client_record *record)
 	struct units *units = ctx;
 	const struct name *name = &record->verified.name;
 
-	if (strcmp(name->state, units->p->cli->conf.state) != 0 || record->verified.withdrawn ||
-	    record->verified.absent)
+	const struct conf *conf = &units->p->cli->conf;
+
+	if (strcmp(name->state, conf->state) != 0 || record->verified.withdrawn || record->verified.absent ||
+	    (conf->unit[0] != '\0' && strcmp(name->unit, conf->unit) != 0))
 		return 0;
 	return add_confirmation(units->p, name);
 }
@@ -460,7 +462,7 @@ static int confirm_all(struct publishing *p)
 		return link_fail(p->cli, p->poc, status);
 	status = client_walk(p->poc, confirm_unit, &units);
 	if (status == 0 && p->group.n == 0 && !p->cli->json)
-		cli_note(p->cli, tr("%s has no record to confirm"), p->cli->conf.state);
+		cli_note(p->cli, tr("%s has no record to confirm"), conf_place(&p->cli->conf));
 	return status == 0 ? 0 : link_fail(p->cli, p->poc, status);
 }
 
@@ -473,7 +475,7 @@ int poc_cmd_confirm(struct cli *cli)
 	if (status == 0 && cli_has(cli, "all"))
 		status = confirm_all(&p);
 	else if (status == 0 && cli->argc == 0)
-		status = name_make(NAME_RECORD, cli->conf.state, NULL, &name)
+		status = name_make(NAME_RECORD, cli->conf.state, cli->conf.unit, &name)
 			     ? add_confirmation(&p, &name)
 			     : cli_fail(cli, STATUS_USAGE, tr("which place?"));
 	for (int i = 0; i < cli->argc && status == 0; i++) {
@@ -558,7 +560,7 @@ int poc_cmd_withdraw(struct cli *cli)
 
 	if (status == 0 && cli->argc > 0)
 		status = place_read(cli, cli->argv[0], &name);
-	else if (status == 0 && !name_make(NAME_RECORD, cli->conf.state, NULL, &name))
+	else if (status == 0 && !name_make(NAME_RECORD, cli->conf.state, cli->conf.unit, &name))
 		status = cli_fail(cli, STATUS_USAGE, tr("which place?"));
 	if (status == 0)
 		status = add_withdrawal(&p, &name, cli_value(cli, "poc"));
