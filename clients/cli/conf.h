@@ -18,6 +18,7 @@ struct conf {
 	uint64_t max_age_ms;
 	/* [user] */
 	char state[16], cert[CONF_PATH_MAX], key[CONF_PATH_MAX], passphrase_file[CONF_PATH_MAX];
+	char next_cert[CONF_PATH_MAX], next_key[CONF_PATH_MAX]; /* while the key is rotated */
 	/* [authority], [coordinator], [editor], [enrolment], [root] key = FILE[, FILE] */
 	struct settings_paths authority, coordinator, editor, enrolment, root;
 	struct settings_paths reading; /* [notices] reading_key = FILE[, FILE] */

@@ -23,6 +23,8 @@ const struct verified_head *client_head(const struct poc *poc);
 /* The key of [user]: borrowed, for signing; NULL when opened without.  Its id is the pin in U. */
 struct keystore_key;
 struct keystore_key *client_key(const struct poc *poc);
+/* Whether U lists the key that was to take the place of the user's, and no longer that one: client_key is it now. */
+bool client_uses_next(const struct poc *poc);
 const struct hash *client_directory_id(const struct poc *poc);
 const char *client_state_dir(const struct poc *poc); /* of this directory: state_dir/<16 digits of its id> */
 int64_t client_now(const struct poc *poc);           /* seconds */
@@ -100,8 +102,8 @@ struct client_envelope {
 };
 void client_envelopes_finish(struct client_envelope *envelopes, size_t n);
 
-/* The current ones by name, verified under one head: K by its chain from the anchor, U and D under their K, P only as what
- * is current: client_lookup judges who signed it.  n <= 16.  out holds n, in the order of names. */
+/* The current ones by name, verified under one head: K by its chain from the anchor, U and D under their K, P only as
+ * what is current: client_lookup judges who signed it.  n <= 16.  out holds n, in the order of names. */
 int client_envelopes(struct poc *poc, enum client_mode mode, const char *const *names, size_t n,
 		     struct client_envelope *out);
 
