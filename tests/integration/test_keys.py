@@ -113,5 +113,45 @@ class Counterparts(unittest.TestCase):
         WORLD.poc("xa-operator", "-y", "key", "verified", "XZ", expect=5)
 
 
+class Suspension(unittest.TestCase):
+    def test_suspended_and_lifted(self):
+        notice = WORLD.poc("xa-operator", "-o", "json", "notice", "send", "--to", "AE", "--subject", "s", "--text", "t").json["id"]
+        WORLD.poc("ae-operator", "notice", "list")
+        shown = WORLD.pocadm("-n", "state", "suspend", "AE", "--reason", "stolen keys")
+        self.assertIn("AE (United Arab Emirates) will be SUSPENDED at once: stolen keys", shown.out)
+        self.assertEqual(WORLD.poc("xa-reader", "lookup", "AE").status, 0)
+        WORLD.pocadm("state", "suspend", "AE", "--reason", "stolen keys", expect=2)  # asks
+        with WORLD.client("ae-reader") as session:
+            WORLD.pocadm("-y", "state", "suspend", "AE", "--reason", "stolen keys")
+            session.until_closed()
+        looked = WORLD.poc("xa-reader", "-o", "json", "lookup", "AE", expect=7)
+        self.assertEqual(looked.json["verdict"]["status"], "suspended")
+        WORLD.poc("ae-reader", "lookup", "XB", expect=7)
+        WORLD.poc("ae-operator", "notice", "ack", notice, expect=None)
+        steps = WORLD.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]
+        self.assertNotIn("acknowledged", [each["step"] for each in steps])
+        WORLD.poc("xa-operator", "notice", "send", "--to", "AE", "--subject", "s", "--text", "t", expect=7)
+        entry = next(each for each in WORLD.pocadm("-o", "json", "state", "list").json["states"] if each["state"] == "AE")
+        self.assertEqual((entry["suspended"], entry["reason"]), (True, "stolen keys"))
+        again = WORLD.pocadm("-y", "state", "suspend", "AE", "--reason", "other")
+        self.assertIn("nothing to do", again.err)
+
+        self.assertIn("it was for: stolen keys", WORLD.pocadm("-n", "state", "lift", "AE").out)
+        WORLD.pocadm("-y", "state", "lift", "AE")
+        WORLD.poc("xa-reader", "lookup", "AE")
+        WORLD.poc("ae-reader", "lookup", "XB")
+        WORLD.poc("ae-operator", "notice", "flush", expect=None)
+        WORLD.poc("ae-operator", "notice", "ack", notice)
+        self.assertIn("nothing to do", WORLD.pocadm("-y", "state", "lift", "AE").err)
+
+    def test_refused(self):
+        WORLD.pocadm("-y", "state", "suspend", "AE", expect=2)
+        WORLD.pocadm("-y", "state", "suspend", "AE", "--reason", "a\nb", expect=2)
+        WORLD.pocadm("-y", "state", "suspend", "XZ", "--reason", "r", expect=5)
+        WORLD.pocadm("-y", "state", "suspend", "AE/unit", "--reason", "r", expect=2)
+        refused = WORLD.pocadm("-y", "state", "suspend", "@directory", "--reason", "r", expect=4)
+        self.assertIn("nobody could ever lift it", refused.err)
+
+
 if __name__ == "__main__":
     main()
