@@ -102,6 +102,9 @@ static const struct command commands[] = {
     {"remind", "", "tell coordinators what is due: confirmations, users, reading keys, the trust root", 0, 0, NULL,
      pocadm_cmd_remind, NULL},
     {"stats", "", "the server's counters, and what is due", 0, 0, NULL, pocadm_cmd_stats, NULL},
+    {"metrics", "", "the server's counters in the text format of Prometheus", 0, 0, NULL, pocadm_cmd_metrics, NULL},
+    {"reload", "[POCD.CONF]", "check the daemon's configuration, then have it taken, without dropping a connection", 0,
+     1, NULL, pocadm_cmd_reload, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 

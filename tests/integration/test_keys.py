@@ -153,5 +153,46 @@ class Suspension(unittest.TestCase):
         self.assertIn("nobody could ever lift it", refused.err)
 
 
+class Reload(unittest.TestCase):
+    def test_reload(self):
+        since = len(WORLD.log())
+        with WORLD.client("xa-reader") as session:
+            done = WORLD.pocadm("-o", "json", "reload").json
+            self.assertEqual((done["pid"], done["restart_needed"]), (WORLD.daemon.pid, False))
+            self.assertEqual(session.call(wire.GET_HEAD, b"").kind, wire.HEAD_ANSWER)  # nobody is cut off
+        WORLD.wait_log("server.reload ", since)
+        with WORLD.settings(reload=False, log__heartbeat="7m"):
+            self.assertIn("needs a restart", WORLD.pocadm("reload").out)
+
+    def test_a_wrong_configuration_is_not_sent(self):
+        since = len(WORLD.log())
+        with WORLD.settings(reload=False, limits__connections="many"):
+            self.assertIn("limits.connections", WORLD.pocadm("reload", expect=1).err)
+        with WORLD.settings(reload=False, server__key="absent.key"):
+            WORLD.pocadm("reload", expect=1)
+        self.assertNotIn("server.reload", WORLD.log()[since:])
+        WORLD.pocadm("reload", WORLD.path("absent.conf"), expect=5)
+
+    def test_nobody_is_signalled_where_nobody_serves(self):
+        pid = WORLD.daemon.pid
+        WORLD.kill()
+        with open(WORLD.path("data", "pocd.lock"), encoding="ascii") as file:
+            self.assertIn(str(pid), file.read())  # left behind, and not believed
+        self.assertIn("no pocd serves", WORLD.pocadm("reload", expect=5).err)
+        WORLD.start()
+        self.assertEqual(WORLD.pocadm("-o", "json", "reload").json["pid"], WORLD.daemon.pid)
+
+    def test_metrics(self):
+        lines = WORLD.pocadm("metrics").out.splitlines()
+        stats = WORLD.pocadm("-o", "json", "stats").json["counters"]
+        self.assertEqual({line.split()[0] for line in lines if not line.startswith("#")}, {f"pocd_{name}" for name in stats})
+        for comment, value in zip(lines[::2], lines[1::2]):
+            name, number = value.split()
+            self.assertEqual(comment, f"# TYPE {name} untyped")
+            self.assertGreaterEqual(int(number), 0)
+        WORLD.poc("xa-reader", "status")
+        self.assertEqual(WORLD.pocadm("metrics").status, 0)
+
+
 if __name__ == "__main__":
     main()
