@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "pocd/running.h"
 #include "pocd/server.h"
 
 enum { DRAIN_MS = 10000, FAILED_DRAIN_MS = 1000 };
@@ -53,16 +54,18 @@ static int fail(const struct refusal *why)
 	return status_exit(why->code);
 }
 
-static void reload(struct server *server, const char *path)
+static enum running_reload reload(struct server *server, const char *path)
 {
 	struct config config;
 	struct refusal why = {0};
 
-	if (config_read(path, &config, &why) == 0 && server_reload(server, &config, &why) == 0)
-		diag(DIAG_INFO, "server.reload", "config", path, "restart_needed",
-		     server_needs_restart(server, &config) ? "yes" : "no", NULL);
-	else
-		diag(DIAG_ERROR, "server.reload_failed", "error", why.message, "kept", "the settings before", NULL);
+	if (config_read(path, &config, &why) == 0 && server_reload(server, &config, &why) == 0) {
+		const bool partly = server_needs_restart(server, &config);
+		diag(DIAG_INFO, "server.reload", "config", path, "restart_needed", partly ? "yes" : "no", NULL);
+		return partly ? RUNNING_PARTLY : RUNNING_GOOD;
+	}
+	diag(DIAG_ERROR, "server.reload_failed", "error", why.message, "kept", "the settings before", NULL);
+	return RUNNING_REFUSED;
 }
 
 /* sd_watchdog_enabled(3) by hand: half of the time in which systemd wants to hear of us, ms; 0: it does not. */
@@ -93,13 +96,17 @@ static int next_signal(const struct server *server, const sigset_t *signals, uin
 	}
 }
 
-static void wait_for_signals(struct server *server, const char *path, const sigset_t *signals)
+/* store: the data folder, which does not change while the daemon runs; running: as it is noted there. */
+static void wait_for_signals(struct server *server, const char *path, const char *store, struct running *running,
+			     const sigset_t *signals)
 {
 	uint64_t ping_ms = watchdog_ms();
 
 	while (next_signal(server, signals, ping_ms) == SIGHUP) {
 		notify("RELOADING=1");
-		reload(server, path);
+		running->last = reload(server, path);
+		running->reloads++;
+		running_note(store, running);
 		notify("READY=1");
 	}
 }
@@ -107,6 +114,7 @@ static void wait_for_signals(struct server *server, const char *path, const sigs
 static int serve(const char *path, const struct config *config)
 {
 	struct diag_options diagnostics = {config->level, config->json, config->file[0] != '\0' ? config->file : NULL};
+	struct running running = {.pid = getpid()};
 	struct refusal why = {0};
 	struct server *server;
 	sigset_t signals;
@@ -129,11 +137,12 @@ static int serve(const char *path, const struct config *config)
 		server_destroy(server);
 		return fail(&why);
 	}
+	running_note(config->path, &running);
 	diag(DIAG_INFO, "server.ready", "listen", server_address(server), "version", POCD_VERSION, NULL);
 	printf("ready on %s\n", server_address(server));
 	fflush(stdout);
 	notify("READY=1");
-	wait_for_signals(server, path, &signals);
+	wait_for_signals(server, path, config->path, &running, &signals);
 	notify("STOPPING=1");
 	bool failed = server_failed(server);
 	diag(failed ? DIAG_ERROR : DIAG_INFO, failed ? "server.disk_failed" : "server.drain", NULL);

@@ -35,6 +35,8 @@ static const struct setting rows[] = {
     {"user", "unit", SETTING_TEXT, AT(unit), ROOM(unit), NULL},
     {"user", "cert", SETTING_PATH, AT(cert), 0, NULL},
     {"user", "key", SETTING_PATH, AT(key), 0, NULL},
+    {"user", "next_cert", SETTING_PATH, AT(next_cert), 0, NULL},
+    {"user", "next_key", SETTING_PATH, AT(next_key), 0, NULL},
     {"user", "passphrase_file", SETTING_PATH, AT(passphrase_file), 0, NULL},
     {"authority", "key", SETTING_PATHS, AT(authority), CONF_KEYS_MAX, NULL},
     {"coordinator", "key", SETTING_PATHS, AT(coordinator), CONF_KEYS_MAX, NULL},

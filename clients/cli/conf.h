@@ -19,6 +19,7 @@ struct conf {
 	/* [user] */
 	char state[16], unit[48]; /* unit: empty for the state itself */
 	char cert[CONF_PATH_MAX], key[CONF_PATH_MAX], passphrase_file[CONF_PATH_MAX];
+	char next_cert[CONF_PATH_MAX], next_key[CONF_PATH_MAX]; /* while the key is rotated */
 	/* [authority], [coordinator], [editor], [enrolment], [root] key = FILE[, FILE] */
 	struct settings_paths authority, coordinator, editor, enrolment, root;
 	struct settings_paths reading; /* [notices] reading_key = FILE[, FILE] */

@@ -58,6 +58,8 @@ int link_open(struct cli *cli, bool with_user, struct poc **out)
 	    .user_unit = conf->unit[0] != '\0' ? conf->unit : NULL,
 	    .certificate = conf->cert[0] != '\0' ? conf->cert : NULL,
 	    .key = conf->key[0] != '\0' ? conf->key : NULL,
+	    .next_certificate = conf->next_cert[0] != '\0' ? conf->next_cert : NULL,
+	    .next_key = conf->next_key[0] != '\0' ? conf->next_key : NULL,
 	    .passphrase = passphrase,
 	    .state_dir = conf->state_dir,
 	    .quorum = conf->quorum,
@@ -162,6 +164,9 @@ void link_close(struct cli *cli, struct poc *poc)
 			cli_detail(cli, tr("checkpoint of size %llu verified"),
 				   (unsigned long long)head->checkpoint.size);
 		warn_of_end(cli, poc);
+		if (client_uses_next(poc))
+			cli_note(cli,
+				 tr("the user's new key is listed and in use: poc key rotate user ends the change"));
 		sync_in_passing(cli, poc);
 	}
 	poc_close(poc);

@@ -558,6 +558,29 @@ static const char *status_word(const struct poc_verdict *v)
  * new (docs/protocol.md section 16). */
 enum { CHECKPOINT_LATE = 15 * 60 };
 
+static const char *keys_word(const struct poc_verdict *v)
+{
+	static const char *const words[] = {"never", "verified", "changed", "unknown"};
+
+	return words[v->keys];
+}
+
+/* Nothing where nobody ever compared them: that is so of most states. */
+void show_keys(const struct poc_verdict *v)
+{
+	if (v->keys == POC_KEYS_VERIFIED)
+		printf(tr("authority keys: verified on %s with the state itself, and the same now\n"),
+		       time_text(v->keys_verified));
+	else if (v->keys == POC_KEYS_CHANGED)
+		printf(
+		    tr("KEYS CHANGED: the state's authority keys are not those that were verified on %s: compare them "
+		       "again, by telephone (poc key show, poc key verified)\n"),
+		    time_text(v->keys_verified));
+	else if (v->keys == POC_KEYS_UNKNOWN)
+		puts(tr("KEYS: which authority keys were verified with their states cannot be read any more; poc key "
+			"show says why"));
+}
+
 void show_verdict(const struct poc_verdict *v)
 {
 	const int64_t now = v->judged;
@@ -589,6 +612,7 @@ void show_verdict(const struct poc_verdict *v)
 		printf("; %s\n", tr("operator's word only: no auditor"));
 	else
 		printf(tr("; cosigned by %u of %u auditors, %u needed\n"), v->cosigners, v->auditors, v->quorum);
+	show_keys(v);
 	if (v->trust_expired)
 		puts(tr("the trust root has expired: ask the directory's staff for a ceremony"));
 	if (v->withheld == 1)
@@ -597,16 +621,21 @@ void show_verdict(const struct poc_verdict *v)
 		printf(tr("%zu sections are withheld from this reader\n"), v->withheld);
 }
 
+json_t *show_keys_json(const struct poc_verdict *v)
+{
+	return json_pack("{s:s,s:o}", "status", keys_word(v), "verified_at", cli_time_json(v->keys_verified));
+}
+
 json_t *show_verdict_json(const struct poc_verdict *v)
 {
-	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:b,s:b,s:i,s:o,s:I,s:I,s:{s:s,s:I,s:o,s:i,s:b}}", "status",
-			 status_word(v), "freshness", freshness_word(v), "signed_by", v->signed_by, "confirmed_at",
-			 cli_time_json(v->confirmed), "answered_at", cli_time_json(v->answered),
-			 "answered_automatically", (int)v->answered_automatically, "offline", (int)v->offline,
-			 "withheld", (int)v->withheld, "judged_at", cli_time_json(v->judged), "clock_behind",
-			 (json_int_t)v->clock_behind, "clock_ahead", (json_int_t)v->clock_ahead, "checkpoint", "origin",
-			 v->origin, "size", (json_int_t)v->size, "time", cli_time_json(v->time_ms / 1000), "cosigners",
-			 (int)v->cosigners, "stale", (int)v->checkpoint_stale);
+	return json_pack(
+	    "{s:s,s:s,s:s,s:o,s:o,s:b,s:b,s:i,s:o,s:I,s:I,s:o,s:{s:s,s:I,s:o,s:i,s:b}}", "status", status_word(v),
+	    "freshness", freshness_word(v), "signed_by", v->signed_by, "confirmed_at", cli_time_json(v->confirmed),
+	    "answered_at", cli_time_json(v->answered), "answered_automatically", (int)v->answered_automatically,
+	    "offline", (int)v->offline, "withheld", (int)v->withheld, "judged_at", cli_time_json(v->judged),
+	    "clock_behind", (json_int_t)v->clock_behind, "clock_ahead", (json_int_t)v->clock_ahead, "authority_keys",
+	    show_keys_json(v), "checkpoint", "origin", v->origin, "size", (json_int_t)v->size, "time",
+	    cli_time_json(v->time_ms / 1000), "cosigners", (int)v->cosigners, "stale", (int)v->checkpoint_stale);
 }
 
 static void add_remark(json_t *list, const char *poc, const char *channel, const char *code, const char *message)

@@ -26,6 +26,12 @@ void show_verdict(const struct poc_verdict *verdict);
 json_t *show_json(const struct draft *draft, const struct poc_verdict *verdict);
 json_t *show_verdict_json(const struct poc_verdict *verdict);
 
+/* Whether the state's authority keys are those that were compared with it: a line, none where they never were; and the
+ * same in JSON: status (never, verified, changed, unknown)
+ * and verified_at. */
+void show_keys(const struct poc_verdict *verdict);
+json_t *show_keys_json(const struct poc_verdict *verdict);
+
 /* Whether a POC is open: 1, 0, or -1 when it gives no hours. */
 int show_open_now(const struct draft_poc *poc, int64_t now);
 

@@ -23,6 +23,8 @@ const struct verified_head *client_head(const struct poc *poc);
 /* The key of [user]: borrowed, for signing; NULL when opened without.  Its id is the pin in U. */
 struct keystore_key;
 struct keystore_key *client_key(const struct poc *poc);
+/* Whether U lists the key that was to take the place of the user's, and no longer that one: client_key is it now. */
+bool client_uses_next(const struct poc *poc);
 const struct hash *client_directory_id(const struct poc *poc);
 const char *client_state_dir(const struct poc *poc); /* of this directory: state_dir/<16 digits of its id> */
 int64_t client_now(const struct poc *poc);           /* seconds */

@@ -27,6 +27,10 @@ struct poc {
 	struct verify_pins pins;
 	struct keystore_key *key;
 	struct transport_context *context;
+	/* the key that takes its place once U lists it (poc_options); NULL: none, or it has */
+	struct keystore_key *next_key;
+	struct transport_context *next_context;
+	bool uses_next; /* U lists it, and not the other */
 	/* state */
 	char *folder;
 	struct held held;

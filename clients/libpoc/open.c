@@ -71,6 +71,10 @@ static int open_key(struct poc *poc, const struct poc_options *o)
 
 	if (status == 0 && poc->key != NULL && poc->certificate != NULL && poc->user_state[0] != '\0')
 		status = transport_context_create(poc->certificate, poc->key, &poc->context, &poc->why);
+	if (status == 0 && poc->context != NULL && o->next_key != NULL && o->next_certificate != NULL)
+		status = keystore_open(o->next_key, o->passphrase, &poc->next_key, &poc->why);
+	if (status == 0 && poc->next_key != NULL)
+		status = transport_context_create(o->next_certificate, poc->next_key, &poc->next_context, &poc->why);
 	return status;
 }
 
@@ -115,7 +119,9 @@ void poc_close(struct poc *poc)
 		return;
 	connection_close(poc);
 	transport_context_destroy(poc->context);
+	transport_context_destroy(poc->next_context);
 	keystore_close(poc->key);
+	keystore_close(poc->next_key);
 	verified_head_unref(poc->head);
 	verified_head_unref(poc->copy);
 	envelope_destroy(poc->own_users);
@@ -153,6 +159,11 @@ const struct verified_head *client_head(const struct poc *poc)
 struct keystore_key *client_key(const struct poc *poc)
 {
 	return poc->key;
+}
+
+bool client_uses_next(const struct poc *poc)
+{
+	return poc->uses_next;
 }
 
 const struct hash *client_directory_id(const struct poc *poc)

@@ -26,7 +26,11 @@ struct poc_options {
 	const char *user_unit;    /* the unit of that state whose user this is; NULL: the state's own */
 	const char *certificate;  /* PEM files of the user's key */
 	const char *key;
-	const char *passphrase;  /* NULL: none */
+	/* The key that takes the place of the user's once it is listed in U: used when U does not list the other.
+	 * NULL: none. */
+	const char *next_certificate;
+	const char *next_key;
+	const char *passphrase;  /* of both; NULL: none */
 	const char *state_dir;   /* held state and local copy; created 0700 */
 	unsigned quorum;         /* at least so many auditors, beside what T asks */
 	const char *own_auditor; /* name of an auditor that must have signed; NULL: none */
@@ -36,6 +40,10 @@ struct poc_options {
 };
 
 enum poc_status { POC_VALID, POC_WITHDRAWN, POC_SUSPENDED };
+
+/* Whether the authority keys of a state are those that were compared with it out of band (poc key verified).
+ * POC_KEYS_UNKNOWN: what was remembered cannot be read. */
+enum poc_keys { POC_KEYS_NEVER, POC_KEYS_VERIFIED, POC_KEYS_CHANGED, POC_KEYS_UNKNOWN };
 
 /* What verification found, in facts. */
 struct poc_verdict {
@@ -64,6 +72,8 @@ struct poc_verdict {
 	/* Seconds by which this machine's clock is ahead of the server's, more than five minutes, else 0: by the
 	 * server's word alone, so no verdict rests on it. */
 	int64_t clock_ahead;
+	enum poc_keys keys;    /* of lookups; elsewhere POC_KEYS_NEVER */
+	int64_t keys_verified; /* when they were compared, seconds; 0: never */
 };
 
 /* An error in words; valid until the next call. Never NULL. */

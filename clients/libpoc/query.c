@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clients/libpoc/copy.h"
+#include "clients/libpoc/known.h"
 #include "clients/libpoc/saved.h"
 #include "clients/libpoc/session.h"
 #include "clients/libpoc/verdict.h"
@@ -199,8 +200,11 @@ int client_lookup(struct poc *poc, enum client_mode mode, const struct name *nam
 	connection_begin(poc);
 	if (name->kind != NAME_RECORD)
 		return refuse(&poc->why, STATUS_USAGE, "", "\"%s\" is not a place", name->text);
-	return mode == CLIENT_OFFLINE ? copy_lookup(poc, name, out)
-				      : lookup_online(poc, name, sections, n_sections, out);
+	int status =
+	    mode == CLIENT_OFFLINE ? copy_lookup(poc, name, out) : lookup_online(poc, name, sections, n_sections, out);
+	if (out->verified.name.state[0] != '\0')
+		known_judge(poc->folder, name->state, &out->verified.authority, &out->verdict);
+	return status;
 }
 
 /* ---- Saved files */

@@ -429,7 +429,22 @@ static int accept_server(struct poc *poc)
 
 /* ---- Connecting */
 
-static int start(struct poc *poc, const char *server)
+/* Keys of the user are rotated by listing the new one in the place of the old one: whichever the server lists. */
+static void swap_keys(struct poc *poc)
+{
+	struct keystore_key *key = poc->key;
+	struct transport_context *context = poc->context;
+
+	poc->key = poc->next_key;
+	poc->context = poc->next_context;
+	poc->next_key = key;
+	poc->next_context = context;
+	poc->uses_next = !poc->uses_next;
+	poc->own_size = 0;
+	poc->own = NULL;
+}
+
+static int start_as(struct poc *poc, const char *server)
 {
 	int status = connection_open(poc, server);
 	if (status == 0)
@@ -441,6 +456,20 @@ static int start(struct poc *poc, const char *server)
 	if (status != 0)
 		connection_close(poc);
 	return status;
+}
+
+static int start(struct poc *poc, const char *server)
+{
+	int status = start_as(poc, server);
+
+	if (status != 0 || poc->own != NULL || poc->next_key == NULL)
+		return status;
+	swap_keys(poc);
+	status = start_as(poc, server);
+	if (status == 0 && poc->own != NULL)
+		return 0;
+	swap_keys(poc); /* neither is listed: what there is to say is said of the first */
+	return start_as(poc, server);
 }
 
 static size_t split_servers(char *list, const char *servers[SERVERS_MAX])

@@ -287,6 +287,7 @@ static int check_state(const struct verified_head *head, const struct record_fac
 		return refuse(why, STATUS_UNVERIFIED, out->name.text, "the keys are of another state");
 	if (facts->keys == NULL && !out->absent)
 		return refuse(why, STATUS_UNVERIFIED, out->name.text, "a record without keys of %s", state);
+	out->authority = facts->keys != NULL ? keys_authority(facts->keys->payload.keys) : (struct hash){{0}};
 	out->enrolled = entry != NULL;
 	out->replaced = replacement != NULL && facts->keys_replaced;
 	out->suspended = entry != NULL && (entry->suspended || (replacement != NULL && !facts->keys_replaced));

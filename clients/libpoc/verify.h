@@ -58,6 +58,7 @@ struct verified_record {
 	size_t withheld;               /* sections that this reader is not entitled to */
 	char signed_by[80];            /* "coordinator of BR", "editor of FR/bretagne" */
 	struct hash signer;            /* key id */
+	struct hash authority;         /* keys_authority of the state's K; zeros where it has none */
 	int64_t answered;              /* last answered communications check, seconds; 0: none known */
 	bool answered_automatically;   /* by a program: no person's answer is known */
 };

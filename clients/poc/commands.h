@@ -24,6 +24,7 @@ int poc_cmd_user_remove(struct cli *cli);
 int poc_cmd_user_list(struct cli *cli);
 int poc_cmd_key_new(struct cli *cli);
 int poc_cmd_key_show(struct cli *cli);
+int poc_cmd_key_verified(struct cli *cli);
 
 int poc_cmd_state_new(struct cli *cli);
 

@@ -104,6 +104,8 @@ static const struct command user_commands[] = {
 static const struct command key_commands[] = {
     {"new", "FILE", "make a key file", 1, 1, key_new_flags, poc_cmd_key_new, NULL},
     {"show", "[STATE|FILE]", "fingerprints to read aloud", 0, 1, NULL, poc_cmd_key_show, NULL},
+    {"verified", "STATE", "remember that its authority keys were compared with the state itself", 1, 1, NULL,
+     poc_cmd_key_verified, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
@@ -135,7 +137,7 @@ static const struct command commands[] = {
      "tell a state that a channel of its record does not work; or what was told us", 0, 2, report_flags, poc_cmd_report,
      NULL},
     {"user", NULL, "own users: invite, add, remove, list", 0, 0, NULL, NULL, user_commands},
-    {"key", NULL, "keys: new, show", 0, 0, NULL, NULL, key_commands},
+    {"key", NULL, "keys: new, show, verified", 0, 0, NULL, NULL, key_commands},
     {"state", NULL, "a state's authority: new", 0, 0, NULL, NULL, state_commands},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

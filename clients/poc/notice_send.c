@@ -5,6 +5,7 @@
 
 #include "clients/cli/show.h"
 #include "clients/cli/strings.h"
+#include "clients/libpoc/known.h"
 #include "clients/poc/compose.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/receipts.h"
@@ -31,10 +32,12 @@ static void tell_reach(struct duty *duty, const struct client_desk *desk, json_t
 	if (v->record != NULL &&
 	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) == 0) {
 		json_t *one = list != NULL ? show_reach_json(draft, desk->kind, record.verdict.judged) : NULL;
-		if (one != NULL)
+		if (one != NULL) {
+			json_object_set_new(one, "authority_keys", show_keys_json(&record.verdict));
 			json_array_append_new(list, one);
-		else if (list == NULL && !duty->cli->quiet)
-			show_reach(draft, desk->kind, record.verdict.judged);
+		} else if (list == NULL && !duty->cli->quiet && show_reach(draft, desk->kind, record.verdict.judged) &&
+			   record.verdict.keys == POC_KEYS_VERIFIED)
+			show_keys(&record.verdict);
 	}
 	draft_destroy(draft);
 	client_record_finish(&record);
@@ -69,6 +72,33 @@ static void print_sent(struct duty *duty, const struct client_notice *n, int64_t
 		tell_reach(duty, &n->to[i], NULL);
 }
 
+/* Before a notice goes: whose authority keys have changed since somebody here compared them.  Costs nothing where no
+ * keys were ever compared; a lookup that fails is no reason not to send. */
+static void warn_of_keys(struct duty *duty, const struct client_notice *n)
+{
+	struct known known;
+
+	for (size_t i = 0; i < n->n_to; i++) {
+		struct client_record record = {0};
+		struct name name;
+		if (!place_parse(n->to[i].place, &name) ||
+		    known_find(client_state_dir(duty->poc), name.state, &known, NULL) == STATUS_NOT_FOUND)
+			continue;
+		client_lookup(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, &name, NULL, 0, &record);
+		const struct poc_verdict *v = &record.verdict;
+		if (v->keys == POC_KEYS_CHANGED)
+			cli_note(duty->cli,
+				 tr("KEYS CHANGED: %s: its authority keys are not those that were verified on %s: "
+				    "compare them again, by telephone (poc key show %s, poc key verified %s)"),
+				 n->to[i].place, time_text(v->keys_verified), name.state, name.state);
+		else if (v->keys == POC_KEYS_UNKNOWN)
+			cli_note(duty->cli,
+				 tr("which authority keys were verified cannot be read any more; poc key show "
+				    "says why"));
+		client_record_finish(&record);
+	}
+}
+
 /* Sends one.  *json: what came of it, in JSON mode. */
 static int send_one(struct duty *duty, struct client_notice *n, json_t **json)
 {
@@ -77,6 +107,7 @@ static int send_one(struct duty *duty, struct client_notice *n, json_t **json)
 	int status = 0;
 
 	*json = NULL;
+	warn_of_keys(duty, n);
 	if (duty->cli->dry_run) {
 		status = client_seal(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, n, &sealed);
 		client_sealed_finish(&sealed);

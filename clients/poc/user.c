@@ -11,10 +11,13 @@
 #include "clients/cli/person.h"
 #include "clients/cli/place.h"
 #include "clients/cli/reading.h"
+#include "clients/cli/show.h"
 #include "clients/cli/strings.h"
+#include "clients/libpoc/known.h"
 #include "clients/poc/commands.h"
 #include "proto/keys/keystore_file.h"
 #include "proto/keys/keystore_open.h"
+#include "proto/rules/keys.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
 
@@ -1074,6 +1077,33 @@ static int show_file(struct cli *cli, const char *path)
 	return 0;
 }
 
+/* The own keys, as far as the configuration names them. */
+static int show_own(struct cli *cli)
+{
+	const struct conf *conf = &cli->conf;
+	const struct {
+		const char *what;
+		const struct settings_paths *paths;
+	} lists[] = {{"reading", &conf->reading}, {"coordinator", &conf->coordinator}, {"authority", &conf->authority}};
+	json_t *list = json_array();
+	struct public_key key;
+	int status = read_public(cli, conf->key, &key);
+
+	if (status == 0)
+		show_key(cli, list, "user", &(ProtobufCBinaryData){key.spki_size, key.spki});
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+		for (size_t j = 0; j < lists[i].paths->n && status == 0; j++) {
+			status = read_public(cli, lists[i].paths->paths[j], &key);
+			if (status == 0)
+				show_key(cli, list, lists[i].what, &(ProtobufCBinaryData){key.spki_size, key.spki});
+		}
+	}
+	if (status == 0 && cli->json)
+		cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
+	json_decref(list);
+	return status;
+}
+
 static int show_state(struct cli *cli, const char *state)
 {
 	struct poc *poc = NULL;
@@ -1100,7 +1130,13 @@ static int show_state(struct cli *cli, const char *state)
 			show_key(cli, list, "authority", &k->authority[i]->spki);
 		for (size_t i = 0; i < k->n_coordinators; i++)
 			show_key(cli, list, "coordinator", &k->coordinators[i]->spki);
-		json_t *document = json_pack("{s:s,s:O}", "state", state, "keys", list);
+		struct poc_verdict verdict = {0};
+		struct hash authority = keys_authority(k);
+		known_judge(client_state_dir(poc), state, &authority, &verdict);
+		if (!cli->json)
+			show_keys(&verdict);
+		json_t *document = json_pack("{s:s,s:O,s:o}", "state", state, "keys", list, "authority_keys",
+					     show_keys_json(&verdict));
 		status = link_tell_clock(cli, poc, 0, document);
 		if (cli->json)
 			cli_document(cli, "poc.key-show/1", json_incref(document));
@@ -1117,7 +1153,7 @@ int poc_cmd_key_show(struct cli *cli)
 	struct name name;
 
 	if (cli->argc == 0)
-		return cli->conf.key[0] != '\0' ? show_file(cli, cli->conf.key)
+		return cli->conf.key[0] != '\0' ? show_own(cli)
 						: cli_fail(cli, STATUS_USAGE, tr("which key? STATE or FILE"));
 	if (strcmp(cli->argv[0], STATE_DIRECTORY) == 0)
 		return show_state(cli, STATE_DIRECTORY);

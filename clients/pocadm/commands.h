@@ -7,6 +7,8 @@
 int pocadm_cmd_init(struct cli *cli);
 int pocadm_cmd_state_enrol(struct cli *cli);
 int pocadm_cmd_state_list(struct cli *cli);
+int pocadm_cmd_state_suspend(struct cli *cli);
+int pocadm_cmd_state_lift(struct cli *cli);
 int pocadm_cmd_document_publish(struct cli *cli);
 int pocadm_cmd_document_withdraw(struct cli *cli);
 int pocadm_cmd_document_list(struct cli *cli);
@@ -18,6 +20,8 @@ int pocadm_cmd_backup(struct cli *cli);
 int pocadm_cmd_restore(struct cli *cli);
 int pocadm_cmd_remind(struct cli *cli);
 int pocadm_cmd_stats(struct cli *cli);
+int pocadm_cmd_metrics(struct cli *cli);
+int pocadm_cmd_reload(struct cli *cli);
 int pocadm_cmd_ping_start(struct cli *cli);
 int pocadm_cmd_ping_cancel(struct cli *cli);
 int pocadm_cmd_ping_report(struct cli *cli);

@@ -56,9 +56,17 @@ static const struct command ping_commands[] = {
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
+static const struct flag suspend_flags[] = {
+    {"reason", 0, "TEXT", "why: published in the register, where every state can read it"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct command state_commands[] = {
     {"enrol", "CC.enrol... --reference R", "list states in the register", 1, -1, enrol_flags, pocadm_cmd_state_enrol,
      NULL},
+    {"suspend", "STATE --reason TEXT", "refuse its sessions, records, notices and receipts, at once", 1, 1,
+     suspend_flags, pocadm_cmd_state_suspend, NULL},
+    {"lift", "STATE", "end a suspension, at once", 1, 1, NULL, pocadm_cmd_state_lift, NULL},
     {"list", "", "the register of states", 0, 0, NULL, pocadm_cmd_state_list, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
@@ -82,7 +90,7 @@ static const struct command document_commands[] = {
 static const struct command commands[] = {
     {"init", "DIR --origin NAME", "make a directory: keys, trust root, register, pocd.conf", 1, 1, init_flags,
      pocadm_cmd_init, NULL},
-    {"state", NULL, "states: enrol, list", 0, 0, NULL, NULL, state_commands},
+    {"state", NULL, "states: enrol, suspend, lift, list", 0, 0, NULL, NULL, state_commands},
     {"document", NULL, "documents: publish, withdraw, list, show, history", 0, 0, NULL, NULL, document_commands},
     {"ping", NULL, "communications checks: start, report, cancel", 0, 0, NULL, NULL, ping_commands},
     {"import", "FILE", "a list of teams into drafts, one a state", 1, 1, import_flags, pocadm_cmd_import, NULL},
@@ -94,6 +102,9 @@ static const struct command commands[] = {
     {"remind", "", "tell coordinators what is due: confirmations, users, reading keys, the trust root", 0, 0, NULL,
      pocadm_cmd_remind, NULL},
     {"stats", "", "the server's counters, and what is due", 0, 0, NULL, pocadm_cmd_stats, NULL},
+    {"metrics", "", "the server's counters in the text format of Prometheus", 0, 0, NULL, pocadm_cmd_metrics, NULL},
+    {"reload", "[POCD.CONF]", "check the daemon's configuration, then have it taken, without dropping a connection", 0,
+     1, NULL, pocadm_cmd_reload, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 

@@ -219,12 +219,12 @@ int pocadm_cmd_state_list(struct cli *cli)
 	for (size_t i = 0; status == 0 && reg.envelope != NULL && i < reg.envelope->payload.register_->n_entries; i++) {
 		const Poc__Entry *e = reg.envelope->payload.register_->entries[i];
 		if (cli->json)
-			json_array_append_new(list,
-					      json_pack("{s:s,s:s,s:s,s:b}", "state", e->state, "reference",
-							e->reference, "date", e->date, "suspended", (int)e->suspended));
+			json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:b,s:s}", "state", e->state, "reference",
+							      e->reference, "date", e->date, "suspended",
+							      (int)e->suspended, "reason", e->reason));
 		else
-			cli_line("%-10s  %s  %s%s  %s", e->state, e->date, e->suspended ? tr("SUSPENDED ") : "",
-				 e->reference, place_state_name(e->state));
+			cli_line("%-10s  %s  %s%s%s%s  %s", e->state, e->date, e->suspended ? tr("SUSPENDED ") : "",
+				 e->reason, e->reason[0] != '\0' ? "; " : "", e->reference, place_state_name(e->state));
 	}
 	if (status == 0 && cli->json)
 		cli_document(cli, "poc.state-list/1", json_pack("{s:O}", "states", list));

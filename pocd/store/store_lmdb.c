@@ -398,6 +398,12 @@ static int lock_folder(const struct store_lmdb_options *options, struct refusal 
 		close(fd);
 		return -1;
 	}
+	/* whoever held it before may have written there who it was (pocd/running.h) */
+	if (!options->read_only && ftruncate(fd, 0) != 0) {
+		refuse(why, STATUS_IO, "store", "%s: %s", path, strerror(errno));
+		close(fd);
+		return -1;
+	}
 	return fd;
 }
 

@@ -28,3 +28,23 @@ int keys_check(const Poc__Keys *keys, struct refusal *why)
 		free(list);
 	return status;
 }
+
+static int by_hash(const void *a, const void *b)
+{
+	return hash_compare(a, b);
+}
+
+struct hash keys_authority(const Poc__Keys *keys)
+{
+	static const char domain[] = "pocd-authority-v1\n";
+	struct hash ids[KEYS_MAX];
+	const size_t n = keys->n_authority < KEYS_MAX ? keys->n_authority : KEYS_MAX;
+	const uint8_t threshold = (uint8_t)keys->authority_threshold;
+
+	for (size_t i = 0; i < n; i++)
+		ids[i] = hash_of(keys->authority[i]->spki.data, keys->authority[i]->spki.len);
+	qsort(ids, n, sizeof *ids, by_hash);
+	struct hash_part parts[] = {
+	    {domain, sizeof domain - 1}, {&threshold, sizeof threshold}, {ids, n * sizeof *ids}};
+	return hash_parts(parts, 3);
+}

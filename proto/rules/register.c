@@ -22,7 +22,12 @@ static int check_entry(const Poc__Entry *entry, const char *field, struct refusa
 	if (!date_valid(entry->date))
 		return refuse(why, STATUS_INVALID, path, "must be YYYY-MM-DD");
 	snprintf(path, sizeof path, "%s.reference", field);
-	return text_check(entry->reference, REGISTER_REFERENCE_MAX, false, path, why);
+	int status = text_check(entry->reference, REGISTER_REFERENCE_MAX, false, path, why);
+	if (status != 0 || entry->reason[0] == '\0')
+		return status;
+	snprintf(path, sizeof path, "%s.reason", field);
+	return entry->suspended ? text_check(entry->reason, REGISTER_REFERENCE_MAX, false, path, why)
+				: refuse(why, STATUS_INVALID, path, "only of a suspension");
 }
 
 int register_check(const Poc__Register *reg, struct refusal *why)

@@ -34,7 +34,7 @@ _define("Trust",
         "head:Head issued:int64 expires:int64 origin:string log_keys:*Key root_keys:*Key root_threshold:uint32 "
         "enrolment_keys:*Key enrolment_threshold:uint32 auditors:*Auditor quorum:uint32 max_age:uint32 "
         "algorithms:*string least_protocol:uint32 replaced:*Replacement replacement_delay:uint32")
-_define("Entry", "state:string anchor:bytes reference:string date:string suspended:bool")
+_define("Entry", "state:string anchor:bytes reference:string date:string suspended:bool reason:string")
 _define("Register", "head:Head issued:int64 entries:*Entry")
 _define("Keys", "head:Head issued:int64 authority:*Key authority_threshold:uint32 coordinators:*Key emergency:bool")
 _define("User", "handle:string spki:bytes service:bool roles:*Role kinds:*PocKind not_after:int64")

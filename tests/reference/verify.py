@@ -255,6 +255,8 @@ class Envelope:
             demand(valid_state(get(e, "Entry", "state")) and len(get(e, "Entry", "anchor")) == 32 and
                    re.fullmatch(r"\d{4}-\d\d-\d\d", get(e, "Entry", "date"), re.ASCII) and
                    line_text(reference, 200), "a wrong entry in the register")
+            reason = get(e, "Entry", "reason")
+            demand(not reason or (get(e, "Entry", "suspended") and line_text(reason, 200)), "a wrong reason in the register")
 
     def entry(self, state):
         return next((e for e in self.get("entries") if get(e, "Entry", "state") == state), None)
