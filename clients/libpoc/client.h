@@ -100,10 +100,14 @@ struct client_envelope {
 };
 void client_envelopes_finish(struct client_envelope *envelopes, size_t n);
 
-/* The current ones by name, verified under one head: K by its chain from the anchor, U and D under their K, P only as what
- * is current: client_lookup judges who signed it.  n <= 16.  out holds n, in the order of names. */
+/* The current ones by name, verified under one head: K by its chain from the anchor, U and D under their K, P only as
+ * what is current: client_lookup judges who signed it.  n <= 16.  out holds n, in the order of names. */
 int client_envelopes(struct poc *poc, enum client_mode mode, const char *const *names, size_t n,
 		     struct client_envelope *out);
+
+/* A self-contained Proof of T and S, and of K/<state> (NULL: none) with its chain, as the server has them now: what a
+ * ceremony starts from.  *bytes is malloc'ed. */
+int client_prove(struct poc *poc, const char *state, uint8_t **bytes, size_t *size);
 
 /* ---- Writing */
 struct client_write {
