@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Judges the two schemas: no message contains itself (protobuf-c's parser has no limit of its own), none nests deeper than
+"""Judges the schemas: no message contains itself (protobuf-c's parser has no limit of its own), none nests deeper than
 docs/protocol.md says, numbers of fields ascend from 1 without gaps or repetition, and every message, enum and field says in
 a comment what it is."""
 
@@ -8,7 +8,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SCHEMAS = ("proto/rules/payload.proto", "proto/rules/notice.proto", "proto/wire/poc.proto")
+SCHEMAS = ("proto/rules/payload.proto", "proto/rules/notice.proto", "proto/rules/ceremony.proto", "proto/wire/poc.proto")
 DEPTH_MAX = 6
 FIELD = re.compile(r"\t+(?P<repeated>repeated )?(?:(?P<type>[\w.]+) )?(?P<name>\w+) = (?P<number>\d+)(?: \[packed = true\])?;(?P<comment> *//.*)?$")
 SCALARS = {"bytes", "string", "bool", "uint32", "uint64", "int64", "fixed32"}

@@ -107,6 +107,10 @@ void client_envelopes_finish(struct client_envelope *envelopes, size_t n);
 int client_envelopes(struct poc *poc, enum client_mode mode, const char *const *names, size_t n,
 		     struct client_envelope *out);
 
+/* A self-contained Proof of T and S, and of K/<state> (NULL: none) with its chain, as the server has them now: what a
+ * ceremony starts from.  *bytes is malloc'ed. */
+int client_prove(struct poc *poc, const char *state, uint8_t **bytes, size_t *size);
+
 /* ---- Writing */
 struct client_write {
 	const uint8_t *envelope;

@@ -454,3 +454,33 @@ int client_envelopes(struct poc *poc, enum client_mode mode, const char *const *
 		client_envelopes_finish(out, n);
 	return status;
 }
+
+/* ---- Proofs of keys */
+
+int client_prove(struct poc *poc, const char *state, uint8_t **bytes, size_t *size)
+{
+	struct name name;
+	const char *names[] = {name.text};
+	struct question q = {.names = names, .n_names = 1};
+	Poc__Item whole;
+	const Poc__Item *items[] = {&whole};
+	struct envelope *keys = NULL;
+	bool replaced;
+
+	*bytes = NULL;
+	connection_begin(poc);
+	if (state != NULL && !name_make(NAME_KEYS, state, NULL, &name))
+		return refuse(&poc->why, STATUS_USAGE, "", "\"%s\" is not a state", state);
+	int status = session_connect(poc);
+	if (status == 0)
+		status = state != NULL ? session_ask(poc, &q, 1) : session_move(poc);
+	if (status == 0 && state != NULL)
+		status = take_keys(poc, q.proof, &name, &whole, &keys, &replaced);
+	if (status == 0 && state != NULL && keys == NULL)
+		status = refuse(&poc->why, STATUS_NOT_FOUND, "", "%s has no keys", state);
+	if (status == 0)
+		status = saved_encode(poc->head, items, state != NULL, false, bytes, size, &poc->why);
+	session_free_answers(&q, 1);
+	envelope_destroy(keys);
+	return status;
+}

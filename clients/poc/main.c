@@ -1,4 +1,5 @@
 /* poc: the program of national CERTs, operators, coordinators and a state's authority. */
+#include "clients/cli/ceremony_show.h"
 #include "clients/poc/commands.h"
 #include "clients/poc/notice.h"
 
@@ -86,6 +87,33 @@ static const struct flag state_new_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag state_draft_flags[] = {
+    {"state", 0, "CC", "whose keys (default: one's own state's)"},
+    {"authority-add", 0, "FILE", "a further authority key: its public key is enough (may be given several times)"},
+    {"authority-drop", 0, "KEY", "drop one: a fingerprint, its first groups, or a file (several times)"},
+    {"threshold", 0, "K", "how many authority keys must sign"},
+    {"coordinator-add", 0, "FILE", "a further coordinator key (several times)"},
+    {"coordinator-drop", 0, "KEY", "drop one (several times)"},
+    {"emergency", 0, NULL, "it may leave users and records without a valid signature"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag state_sign_flags[] = {
+    {"key", 'k', "FILE", "the key that signs (default: that of [authority])"},
+    {"directory", 0, "FILE", "the directory's description, directory.info, where there is no configuration"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag state_show_flags[] = {
+    {"directory", 0, "FILE", "the directory's description, directory.info, where there is no configuration"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag state_submit_flags[] = {
+    {"key", 'k', "FILE", "the coordinator key that signs anew what a dropped one had signed (default: [coordinator])"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct flag report_flags[] = {
     {"reason", 0, "R", "no-answer, wrong or bounced"},
     {NULL, 0, NULL, NULL},
@@ -111,6 +139,13 @@ static const struct command key_commands[] = {
 
 static const struct command state_commands[] = {
     {"new", "CC --out DIR", "make a state's keys and its enrolment file", 1, 1, state_new_flags, poc_cmd_state_new,
+     NULL},
+    {"draft", "FILE", "propose the state's next keys", 1, 1, state_draft_flags, poc_cmd_state_draft, NULL},
+    {"sign", "FILE [COPY...] --key KEY", "add one signature, without network", 1, -1, state_sign_flags,
+     ceremony_cmd_sign, NULL},
+    {"show", "FILE [COPY...]", "what it changes and who has signed, without network", 1, -1, state_show_flags,
+     ceremony_cmd_show, NULL},
+    {"submit", "FILE [COPY...]", "check everything, then publish", 1, -1, state_submit_flags, poc_cmd_state_submit,
      NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
@@ -138,7 +173,7 @@ static const struct command commands[] = {
      NULL},
     {"user", NULL, "own users: invite, add, remove, list", 0, 0, NULL, NULL, user_commands},
     {"key", NULL, "keys: new, show, verified", 0, 0, NULL, NULL, key_commands},
-    {"state", NULL, "a state's authority: new", 0, 0, NULL, NULL, state_commands},
+    {"state", NULL, "a state's authority: new, draft, sign, show, submit", 0, 0, NULL, NULL, state_commands},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 

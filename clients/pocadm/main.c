@@ -1,4 +1,5 @@
 /* pocadm: the program of the directory's staff. */
+#include "clients/cli/ceremony_show.h"
 #include "clients/pocadm/commands.h"
 
 static const struct flag init_flags[] = {
@@ -61,6 +62,11 @@ static const struct flag suspend_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag replace_flags[] = {
+    {"expires", 0, "SPAN", "how long the new T is to last (default: 730d)"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct command state_commands[] = {
     {"enrol", "CC.enrol... --reference R", "list states in the register", 1, -1, enrol_flags, pocadm_cmd_state_enrol,
      NULL},
@@ -68,6 +74,9 @@ static const struct command state_commands[] = {
      suspend_flags, pocadm_cmd_state_suspend, NULL},
     {"lift", "STATE", "end a suspension, at once", 1, 1, NULL, pocadm_cmd_state_lift, NULL},
     {"list", "", "the register of states", 0, 0, NULL, pocadm_cmd_state_list, NULL},
+    {"replace", "FILE CC.FILE",
+     "draft a T by which the council puts a new authority in the place of one that is lost or stolen", 2, 2,
+     replace_flags, pocadm_cmd_state_replace, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
@@ -87,10 +96,50 @@ static const struct command document_commands[] = {
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
+static const struct flag trust_draft_flags[] = {
+    {"root-add", 0, "FILE", "a further root key: its public key is enough (may be given several times)"},
+    {"root-drop", 0, "KEY", "drop one: a fingerprint, its first groups, or a file (several times)"},
+    {"root-threshold", 0, "K", "how many root keys must sign"},
+    {"enrolment-add", 0, "FILE", "a further enrolment key (several times)"},
+    {"enrolment-drop", 0, "KEY", "drop one (several times)"},
+    {"enrolment-threshold", 0, "K", "how many enrolment keys must sign"},
+    {"log-add", 0, "FILE", "a further log key (several times)"},
+    {"log-drop", 0, "KEY", "drop one (several times)"},
+    {"auditor-add", 0, "NAME,STATE,FILE", "an auditor and its public key (several times)"},
+    {"auditor-drop", 0, "NAME", "drop one (several times)"},
+    {"quorum", 0, "K", "how many auditors must sign a checkpoint; 0: none"},
+    {"max-age", 0, "SPAN", "after which an answer is stale"},
+    {"replacement-delay", 0, "SPAN", "before a replaced authority counts"},
+    {"expires", 0, "SPAN", "how long this T is to last (default: 730d)"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag sign_flags[] = {
+    {"key", 'k', "FILE", "the key that signs (default: that of [root])"},
+    {"directory", 0, "FILE", "the directory's description, directory.info, where there is no configuration"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag show_flags[] = {
+    {"directory", 0, "FILE", "the directory's description, directory.info, where there is no configuration"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct command trust_commands[] = {
+    {"draft", "FILE", "propose the next trust root", 1, 1, trust_draft_flags, pocadm_cmd_trust_draft, NULL},
+    {"sign", "FILE [COPY...] --key KEY", "add one signature, without network", 1, -1, sign_flags, ceremony_cmd_sign,
+     NULL},
+    {"show", "FILE [COPY...]", "what it changes and who has signed, without network", 1, -1, show_flags,
+     ceremony_cmd_show, NULL},
+    {"publish", "FILE [COPY...]", "check everything, then publish", 1, -1, show_flags, pocadm_cmd_trust_publish, NULL},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
 static const struct command commands[] = {
     {"init", "DIR --origin NAME", "make a directory: keys, trust root, register, pocd.conf", 1, 1, init_flags,
      pocadm_cmd_init, NULL},
-    {"state", NULL, "states: enrol, suspend, lift, list", 0, 0, NULL, NULL, state_commands},
+    {"state", NULL, "states: enrol, suspend, lift, list, replace", 0, 0, NULL, NULL, state_commands},
+    {"trust", NULL, "the trust root: draft, sign, show, publish", 0, 0, NULL, NULL, trust_commands},
     {"document", NULL, "documents: publish, withdraw, list, show, history", 0, 0, NULL, NULL, document_commands},
     {"ping", NULL, "communications checks: start, report, cancel", 0, 0, NULL, NULL, ping_commands},
     {"import", "FILE", "a list of teams into drafts, one a state", 1, 1, import_flags, pocadm_cmd_import, NULL},

@@ -62,7 +62,7 @@ static int check_delays(const struct envelope *prev, const struct envelope *next
 	return 0;
 }
 
-int trust_accepts(const struct envelope *prev, const struct envelope *next, struct refusal *why)
+int trust_continues(const struct envelope *prev, const struct envelope *next, struct refusal *why)
 {
 	if (next->name.kind != NAME_TRUST || next->seq != (prev != NULL ? prev->seq + 1 : 1))
 		return refuse(why, STATUS_UNVERIFIED, "head.seq", "T does not follow the one before");
@@ -74,14 +74,23 @@ int trust_accepts(const struct envelope *prev, const struct envelope *next, stru
 			return refuse(why, STATUS_UNVERIFIED, "head.directory_id", "T of another directory");
 		if (strcmp(prev->payload.trust->origin, next->payload.trust->origin) != 0)
 			return refuse(why, STATUS_UNVERIFIED, "origin", "the origin never changes");
-		if (!signed_by_root(prev, next))
-			return refuse(why, STATUS_UNVERIFIED, "signatures", "too few root signatures of T(%llu)",
-				      (unsigned long long)prev->seq);
 	}
+	return check_delays(prev, next, why);
+}
+
+int trust_accepts(const struct envelope *prev, const struct envelope *next, struct refusal *why)
+{
+	int status = trust_continues(prev, next, why);
+
+	if (status != 0)
+		return status;
+	if (prev != NULL && !signed_by_root(prev, next))
+		return refuse(why, STATUS_UNVERIFIED, "signatures", "too few root signatures of T(%llu)",
+			      (unsigned long long)prev->seq);
 	if (!signed_by_root(next, next))
 		return refuse(why, STATUS_UNVERIFIED, "signatures", "too few root signatures of T(%llu)",
 			      (unsigned long long)next->seq);
-	return check_delays(prev, next, why);
+	return 0;
 }
 
 struct hash trust_directory_id(const struct envelope *first)

@@ -14,6 +14,9 @@
  * id, root thresholds of both, replacement delays against issued.  0 or a status with *why. */
 int trust_accepts(const struct envelope *prev, const struct envelope *next, struct refusal *why);
 
+/* The same but for the signatures: what a ceremony looks at before anybody signs. */
+int trust_continues(const struct envelope *prev, const struct envelope *next, struct refusal *why);
+
 /* Directory id: SHA-256 of the payload of T(1). */
 struct hash trust_directory_id(const struct envelope *first);
 

@@ -55,11 +55,11 @@ struct payload_base {
 	Poc__Head *head;
 };
 
-static int check_signatures(const Poc__Envelope *outer, struct refusal *why)
+static int check_signatures(const Poc__Envelope *outer, size_t least, struct refusal *why)
 {
 	char field[40];
 
-	if (outer->n_signatures == 0 || outer->n_signatures > ENVELOPE_SIGNATURES_MAX)
+	if (outer->n_signatures < least || outer->n_signatures > ENVELOPE_SIGNATURES_MAX)
 		return refuse(why, STATUS_INVALID, "signatures", "an envelope has 1 to %d signatures",
 			      ENVELOPE_SIGNATURES_MAX);
 	for (size_t i = 0; i < outer->n_signatures; i++) {
@@ -120,7 +120,7 @@ static int check_payload(const struct envelope *e, struct refusal *why)
 	}
 }
 
-static int parse(struct envelope *e, struct refusal *why)
+static int parse(struct envelope *e, size_t least, struct refusal *why)
 {
 	enum name_kind kind;
 	ProtobufCMessage *message;
@@ -134,7 +134,7 @@ static int parse(struct envelope *e, struct refusal *why)
 	if (e->outer->payload.len == 0 || e->outer->payload.len > name_payload_max(kind))
 		return refuse(why, STATUS_TOO_LARGE, "payload", "payload has %zu bytes, at most %zu are allowed",
 			      e->outer->payload.len, name_payload_max(kind));
-	status = check_signatures(e->outer, why);
+	status = check_signatures(e->outer, least, why);
 	if (status != 0)
 		return status;
 	e->payload_hash = hash_of(e->outer->payload.data, e->outer->payload.len);
@@ -147,7 +147,7 @@ static int parse(struct envelope *e, struct refusal *why)
 	return status != 0 ? status : check_payload(e, why);
 }
 
-int envelope_parse(const uint8_t *bytes, size_t size, struct envelope **out, struct refusal *why)
+static int parse_bytes(const uint8_t *bytes, size_t size, size_t least, struct envelope **out, struct refusal *why)
 {
 	*out = NULL;
 	if (size == 0 || size > ENVELOPE_MAX)
@@ -159,13 +159,23 @@ int envelope_parse(const uint8_t *bytes, size_t size, struct envelope **out, str
 	e->bytes = (const uint8_t *)(e + 1);
 	e->size = size;
 	e->value = hash_of(bytes, size);
-	int status = parse(e, why);
+	int status = parse(e, least, why);
 	if (status != 0) {
 		envelope_destroy(e);
 		return status;
 	}
 	*out = e;
 	return 0;
+}
+
+int envelope_parse(const uint8_t *bytes, size_t size, struct envelope **out, struct refusal *why)
+{
+	return parse_bytes(bytes, size, 1, out, why);
+}
+
+int envelope_parse_proposed(const uint8_t *bytes, size_t size, struct envelope **out, struct refusal *why)
+{
+	return parse_bytes(bytes, size, 0, out, why);
 }
 
 void envelope_destroy(struct envelope *envelope)
@@ -244,13 +254,13 @@ static int sign_into(const struct keystore_key *key, const uint8_t *pae, size_t 
 	return 0;
 }
 
-static int pack_checked(const Poc__Envelope *outer, uint8_t **bytes, size_t *size, struct refusal *why)
+static int pack_checked(const Poc__Envelope *outer, size_t least, uint8_t **bytes, size_t *size, struct refusal *why)
 {
 	struct envelope *parsed;
 
 	if (message_encode(outer, bytes, size) != 0)
 		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
-	int status = envelope_parse(*bytes, *size, &parsed, why);
+	int status = parse_bytes(*bytes, *size, least, &parsed, why);
 	envelope_destroy(parsed);
 	if (status != 0) {
 		free(*bytes);
@@ -259,8 +269,8 @@ static int pack_checked(const Poc__Envelope *outer, uint8_t **bytes, size_t *siz
 	return status;
 }
 
-int envelope_make(const ProtobufCMessage *payload, struct keystore_key *const *keys, size_t n, uint8_t **bytes,
-		  size_t *size, struct refusal *why)
+static int make(const ProtobufCMessage *payload, struct keystore_key *const *keys, size_t n, size_t least,
+		uint8_t **bytes, size_t *size, struct refusal *why)
 {
 	Poc__Signature signatures[ENVELOPE_SIGNATURES_MAX], *pointers[ENVELOPE_SIGNATURES_MAX];
 	uint8_t rooms[ENVELOPE_SIGNATURES_MAX][SIGNATURE_MAX];
@@ -271,7 +281,7 @@ int envelope_make(const ProtobufCMessage *payload, struct keystore_key *const *k
 	int status = 0;
 
 	*bytes = NULL;
-	if (n == 0 || n > ENVELOPE_SIGNATURES_MAX)
+	if (n < least || n > ENVELOPE_SIGNATURES_MAX)
 		return refuse(why, STATUS_INVALID, "signatures", "an envelope has 1 to %d signatures",
 			      ENVELOPE_SIGNATURES_MAX);
 	if (head == NULL || !name_parse(head->name, &name) || descriptor_of(name.kind) != payload->descriptor)
@@ -289,11 +299,22 @@ int envelope_make(const ProtobufCMessage *payload, struct keystore_key *const *k
 		outer.type = (char *)name_type(name.kind);
 		outer.signatures = pointers;
 		outer.n_signatures = n;
-		status = pack_checked(&outer, bytes, size, why);
+		status = pack_checked(&outer, least, bytes, size, why);
 	}
 	free(pae);
 	free(packed);
 	return status;
+}
+
+int envelope_make(const ProtobufCMessage *payload, struct keystore_key *const *keys, size_t n, uint8_t **bytes,
+		  size_t *size, struct refusal *why)
+{
+	return make(payload, keys, n, 1, bytes, size, why);
+}
+
+int envelope_propose(const ProtobufCMessage *payload, uint8_t **bytes, size_t *size, struct refusal *why)
+{
+	return make(payload, NULL, 0, 0, bytes, size, why);
 }
 
 int envelope_add_signature(const uint8_t *bytes, size_t size, const struct keystore_key *key, uint8_t **out,
@@ -305,7 +326,7 @@ int envelope_add_signature(const uint8_t *bytes, size_t size, const struct keyst
 	size_t pae_size;
 
 	*out = NULL;
-	int status = envelope_parse(bytes, size, &old, why);
+	int status = envelope_parse_proposed(bytes, size, &old, why);
 	if (status != 0)
 		return status;
 	Poc__Envelope outer = *old->outer;
@@ -313,10 +334,11 @@ int envelope_add_signature(const uint8_t *bytes, size_t size, const struct keyst
 	status = pae == NULL ? refuse(why, STATUS_NO_MEMORY, "", "out of memory")
 			     : sign_into(key, pae, pae_size, &signature, room, why);
 	if (status == 0) {
-		memcpy(pointers, outer.signatures, outer.n_signatures * sizeof *pointers);
+		if (outer.n_signatures > 0)
+			memcpy(pointers, outer.signatures, outer.n_signatures * sizeof *pointers);
 		pointers[outer.n_signatures++] = &signature;
 		outer.signatures = pointers;
-		status = pack_checked(&outer, out, out_size, why);
+		status = pack_checked(&outer, 1, out, out_size, why);
 	}
 	free(pae);
 	envelope_destroy(old);

@@ -41,6 +41,9 @@ struct envelope {
 int envelope_parse(const uint8_t *bytes, size_t size, struct envelope **out, struct refusal *why);
 void envelope_destroy(struct envelope *envelope); /* NULL allowed */
 
+/* The same for an envelope that collects signatures: it may have none yet.  Nobody but a ceremony takes one. */
+int envelope_parse_proposed(const uint8_t *bytes, size_t size, struct envelope **out, struct refusal *why);
+
 /* A set of trusted keys and how many of them must have signed. */
 struct key_list {
 	const struct public_key *keys;
@@ -65,7 +68,10 @@ uint8_t *envelope_pae(const char *type, const uint8_t *payload, size_t payload_s
 int envelope_make(const ProtobufCMessage *payload, struct keystore_key *const *keys, size_t n, uint8_t **bytes,
 		  size_t *size, struct refusal *why);
 
-/* Adds one signature to envelope bytes (a ceremony's next signer). */
+/* The same without a signature, for a ceremony. */
+int envelope_propose(const ProtobufCMessage *payload, uint8_t **bytes, size_t *size, struct refusal *why);
+
+/* Adds one signature to envelope bytes (a ceremony's next signer), which may have none yet. */
 int envelope_add_signature(const uint8_t *bytes, size_t size, const struct keystore_key *key, uint8_t **out,
 			   size_t *out_size, struct refusal *why);
 
