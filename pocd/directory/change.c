@@ -348,29 +348,38 @@ static const struct envelope *replaced(struct judging *j, const struct envelope 
 	return status == 0 ? outline : NULL;
 }
 
-static bool is_suspended(struct judging *j, const struct envelope *trust, const struct envelope *reg,
-			 const struct envelope *keys, const char *state)
+/* Whether the council's replacement of a state's authority stands in its chain, or comes with this group. */
+static bool replacement_came(struct judging *j, const struct envelope *trust, const Poc__Replacement *replacement,
+			     const struct envelope *keys)
 {
-	const Poc__Entry *entry = register_find(reg->payload.register_, state);
-	const Poc__Replacement *replacement = trust_replacement(trust->payload.trust, state);
-	bool done = false;
+	bool came = false;
 
-	if (entry != NULL && entry->suspended)
-		return true;
-	/* Most directories never see a replacement; only then is the chain of K read. */
-	if (replacement == NULL)
-		return false;
-	for (size_t i = 0; i < j->group->n && !done; i++) {
+	for (size_t i = 0; i < j->group->n && !came; i++) {
 		const struct envelope *e = envelope_of(&j->group->items[i]);
-		done = e->name.kind == NAME_KEYS && strcmp(e->name.state, state) == 0 &&
+		came = e->name.kind == NAME_KEYS && strcmp(e->name.state, replacement->state) == 0 &&
 		       memcmp(e->payload_hash.bytes, replacement->keys.data, HASH_SIZE) == 0;
 	}
-	if (!done && keys != NULL) {
-		int status = replacement_done(j->changer->store, trust, state, keys->seq, &done);
-		if (status != 0 && status != STATUS_NOT_FOUND)
-			j->status = status;
-	}
-	return replacement_bars(trust, state, done, j->now);
+	if (came || keys == NULL)
+		return came;
+	int status = replacement_done(j->changer->store, trust, replacement->state, keys->seq, &came);
+	if (status != 0 && status != STATUS_NOT_FOUND)
+		j->status = status;
+	return came;
+}
+
+/* Most directories never see a replacement; only then is the chain of K read. */
+static void look_at_state(struct judging *j, const struct envelope *next, struct judge_facts *facts)
+{
+	const char *state = name_authority(&next->name);
+
+	if (facts->trust == NULL || facts->reg == NULL || next->name.kind < NAME_KEYS)
+		return;
+	const Poc__Entry *entry = register_find(facts->reg->payload.register_, state);
+	const Poc__Replacement *replacement = trust_replacement(facts->trust->payload.trust, state);
+	bool came = replacement == NULL || replacement_came(j, facts->trust, replacement, facts->keys);
+
+	facts->replacing = !came;
+	facts->suspended = (entry != NULL && entry->suspended) || replacement_bars(facts->trust, state, came, j->now);
 }
 
 /* ---- Sections */
@@ -502,8 +511,7 @@ static int judge_item(struct judging *j, struct candidate *c)
 	if (next->name.kind == NAME_RECORD && next->name.unit[0] != '\0')
 		facts.unit_users = current(j, NAME_USERS, next->name.state, next->name.unit);
 	facts.prev = replaced(j, next, &outline);
-	if (facts.trust != NULL && facts.reg != NULL && next->name.kind >= NAME_USERS)
-		facts.suspended = is_suspended(j, facts.trust, facts.reg, facts.keys, name_authority(&next->name));
+	look_at_state(j, next, &facts);
 	if (j->status != 0)
 		return refuse(j->why, j->status, "", "the current values cannot be read: %s", status_text(j->status));
 	int status = judge(&facts, next, j->why);

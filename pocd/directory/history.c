@@ -90,13 +90,18 @@ static int note_replacement(struct replay *r, const struct envelope *trust, cons
 	return changes_put(&r->replaced, &change);
 }
 
-static bool is_suspended(struct replay *r, const struct judge_facts *facts, const char *state)
+static void look_at_state(struct replay *r, const struct name *name, struct judge_facts *facts)
 {
+	const char *state = name_authority(name);
+
+	if (facts->trust == NULL || facts->reg == NULL || name->kind < NAME_KEYS)
+		return;
 	const Poc__Entry *entry = register_find(facts->reg->payload.register_, state);
 	const Poc__Replacement *replacement = trust_replacement(facts->trust->payload.trust, state);
 
-	return (entry != NULL && entry->suspended) ||
-	       (replacement != NULL && (facts->time < replacement->not_before || !was_replaced(r, state)));
+	facts->replacing = replacement != NULL && !was_replaced(r, state);
+	facts->suspended = (entry != NULL && entry->suspended) || facts->replacing ||
+			   (replacement != NULL && facts->time < replacement->not_before);
 }
 
 static int count_erased(void *ctx, const struct scanned_section *section)
@@ -132,8 +137,7 @@ static int judge_version(struct replay *r, const struct envelope *next, const st
 		if (facts.prev == NULL)
 			facts.prev = &outline;
 	}
-	if (facts.trust != NULL && facts.reg != NULL && name->kind >= NAME_USERS)
-		facts.suspended = is_suspended(r, &facts, name_authority(name));
+	look_at_state(r, name, &facts);
 	return judge(&facts, next, r->why);
 }
 

@@ -1,6 +1,7 @@
 #include "pocd/directory/judge.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/rules/chain.h"
 #include "proto/rules/register.h"
@@ -21,12 +22,25 @@ static int check_place(const struct judge_facts *facts, const struct envelope *n
 	return 0;
 }
 
+/* Whoever stole an authority could put one K after the other before the council's, which then would never follow. */
+static int check_replacing(const struct judge_facts *facts, const struct envelope *next, struct refusal *why)
+{
+	const Poc__Replacement *replacement = trust_replacement(facts->trust->payload.trust, next->name.state);
+
+	if (!facts->replacing || replacement == NULL ||
+	    memcmp(replacement->keys.data, next->payload_hash.bytes, HASH_SIZE) == 0)
+		return 0;
+	return refuse(why, STATUS_SUSPENDED, "head.name",
+		      "the council replaces the authority of %s: until then %s does not change", next->name.state,
+		      next->name.text);
+}
+
 static int check_state(const struct judge_facts *facts, const struct envelope *next, struct refusal *why)
 {
 	if (facts->reg == NULL || register_find(facts->reg->payload.register_, next->name.state) == NULL)
 		return refuse(why, STATUS_UNVERIFIED, "head.name", "%s is not in the register", next->name.state);
 	if (next->name.kind == NAME_KEYS)
-		return 0;
+		return check_replacing(facts, next, why);
 	if (facts->suspended)
 		return refuse(why, STATUS_SUSPENDED, "head.name", "%s is suspended", name_authority(&next->name));
 	if (facts->keys == NULL)

@@ -16,6 +16,8 @@ struct judge_facts {
 					NULL: nothing */
 	int64_t time;                /* seconds: of the leaf */
 	bool suspended;              /* the authority is */
+	bool
+	    replacing; /* T lists a replacement of the authority that has not come yet: no other K may come before it */
 };
 
 /* 0, STATUS_CONFLICT (seq or prev), STATUS_UNVERIFIED, STATUS_SUSPENDED, STATUS_INVALID with *why. */

@@ -80,27 +80,16 @@ static void tell_older_keys(struct liar *liar)
 	entry->n = 1;
 }
 
-static struct hash payload_hash(const struct world_item *item)
-{
-	struct envelope *parsed;
-
-	if (envelope_parse(item->bytes, item->size, &parsed, NULL) != 0)
-		abort();
-	struct hash hash = parsed->payload_hash;
-	envelope_destroy(parsed);
-	return hash;
-}
-
 /* The council replaces the authority of XB: by T, and by a K that counts only after the delay. */
 static void put_replacement(struct liar *liar, int64_t not_before)
 {
-	struct liar_trust trust = liar_usual_trust(liar);
+	struct world_trust trust = liar_usual_trust(liar);
 
 	tell_usurped_keys(liar);
 	trust.replaced = "XB";
-	trust.keys = payload_hash(&xb(liar)->keys);
+	trust.keys = world_payload_hash(&xb(liar)->keys);
 	trust.not_before = not_before;
-	liar_next_trust(liar, &trust, &liar->world->root, 1);
+	world_next_trust(liar->world, &trust, &liar->world->root, 1, NULL);
 	book_put(&liar->lie, &liar->world->trust, NULL, 0);
 }
 
@@ -160,7 +149,7 @@ static void tell_other_anchor(struct liar *liar)
 	state->authority = keystore_ephemeral(KEY_ED25519);
 	state->keys.seq = 0;
 	world_next_keys(liar->world, state, keystore_ephemeral(KEY_ED25519), NULL);
-	state->anchor = payload_hash(&state->keys);
+	state->anchor = world_payload_hash(&state->keys);
 	entry->n = 0;
 	book_put(&liar->lie, &state->keys, NULL, 0);
 	put_register(liar);
@@ -184,15 +173,15 @@ static void tell_state_struck(struct liar *liar)
 
 /* ---- The trust root */
 
-static void put_trust(struct liar *liar, const struct liar_trust *trust, struct keystore_key *signer)
+static void put_trust(struct liar *liar, const struct world_trust *trust, struct keystore_key *signer)
 {
-	liar_next_trust(liar, trust, &signer, 1);
+	world_next_trust(liar->world, trust, &signer, 1, NULL);
 	book_put(&liar->lie, &liar->world->trust, NULL, 0);
 }
 
 static void tell_trust_by_stranger(struct liar *liar)
 {
-	struct liar_trust trust = liar_usual_trust(liar);
+	struct world_trust trust = liar_usual_trust(liar);
 
 	trust.root = liar->stranger;
 	put_trust(liar, &trust, liar->stranger);
@@ -201,7 +190,7 @@ static void tell_trust_by_stranger(struct liar *liar)
 /* Signed by the old root, not by the one that it names. */
 static void tell_trust_half_signed(struct liar *liar)
 {
-	struct liar_trust trust = liar_usual_trust(liar);
+	struct world_trust trust = liar_usual_trust(liar);
 
 	trust.root = liar->stranger;
 	put_trust(liar, &trust, liar->world->root);
@@ -210,7 +199,7 @@ static void tell_trust_half_signed(struct liar *liar)
 /* Thieves of the root keys bring auditors of their own. */
 static void tell_trust_own_auditors(struct liar *liar)
 {
-	struct liar_trust trust = liar_usual_trust(liar);
+	struct world_trust trust = liar_usual_trust(liar);
 
 	for (size_t i = 0; i < LIAR_AUDITORS; i++)
 		trust.auditors[i] = liar->lie.scene.auditors[i] = liar_spare(liar, keystore_ephemeral(KEY_ED25519));
@@ -219,7 +208,7 @@ static void tell_trust_own_auditors(struct liar *liar)
 
 static void tell_dropped_log_key(struct liar *liar)
 {
-	struct liar_trust trust = liar_usual_trust(liar);
+	struct world_trust trust = liar_usual_trust(liar);
 
 	trust.log = liar_spare(liar, keystore_ephemeral(KEY_ED25519));
 	put_trust(liar, &trust, liar->world->root);
@@ -227,7 +216,7 @@ static void tell_dropped_log_key(struct liar *liar)
 
 static void tell_next_trust(struct liar *liar)
 {
-	struct liar_trust trust = liar_usual_trust(liar);
+	struct world_trust trust = liar_usual_trust(liar);
 
 	put_trust(liar, &trust, liar->world->root);
 }

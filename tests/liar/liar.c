@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "proto/keys/keystore_file.h"
-#include "proto/rules/rules.h"
 
 const char *const liar_auditor_names[LIAR_AUDITORS] = {"auditor-xa.example", "auditor-xb.example",
 						       "auditor-xc.example"};
@@ -27,76 +26,15 @@ struct keystore_key *liar_spare(struct liar *liar, struct keystore_key *key)
 	return liar->spares[liar->n_spares++] = key;
 }
 
-static ProtobufCBinaryData spki_of(const struct keystore_key *key)
+struct world_trust liar_usual_trust(const struct liar *liar)
 {
-	const struct public_key *public_key = keystore_public(key);
+	struct world_trust trust = world_usual_trust(liar->world);
 
-	return (ProtobufCBinaryData){public_key->spki_size, (uint8_t *)public_key->spki};
-}
-
-struct liar_trust liar_usual_trust(const struct liar *liar)
-{
-	struct liar_trust trust = {.root = liar->world->root, .log = liar->world->log, .quorum = 2};
-
-	memcpy(trust.auditors, liar->auditors, sizeof trust.auditors);
-	return trust;
-}
-
-static void fill_auditors(const struct liar_trust *trust, Poc__Auditor *list, Poc__Auditor **pointers)
-{
-	static char *const states[LIAR_AUDITORS] = {"XA", "XB", "XC"};
-
-	for (size_t i = 0; i < LIAR_AUDITORS; i++) {
-		poc__auditor__init(&list[i]);
-		list[i].name = (char *)liar_auditor_names[i];
-		list[i].spki = spki_of(trust->auditors[i]);
-		list[i].state = states[i];
-		pointers[i] = &list[i];
-	}
-}
-
-void liar_next_trust(struct liar *liar, const struct liar_trust *form, struct keystore_key *const *signers, size_t n)
-{
-	struct world *world = liar->world;
-	Poc__Trust trust = POC__TRUST__INIT;
-	Poc__Head head;
-	Poc__Key root = POC__KEY__INIT, enrolment = POC__KEY__INIT, log = POC__KEY__INIT;
-	Poc__Key *roots[] = {&root}, *enrolments[] = {&enrolment}, *logs[] = {&log};
-	Poc__Auditor auditors[LIAR_AUDITORS], *auditor_pointers[LIAR_AUDITORS];
-	Poc__Replacement replacement = POC__REPLACEMENT__INIT, *replaced[] = {&replacement};
-	char *algorithms[] = {"ecdsa-p256-sha256", "ecdsa-p384-sha384", "ed25519"};
-	struct hash prev = world->trust.value;
-
-	head_fill(&head, &world->directory_id, "T", world->trust.seq + 1, &prev);
-	root.spki = spki_of(form->root);
-	enrolment.spki = spki_of(world->enrolment);
-	log.spki = spki_of(form->log);
-	fill_auditors(form, auditors, auditor_pointers);
-	trust.head = &head;
-	trust.issued = world->now;
-	trust.expires = world->now + (int64_t)730 * 86400;
-	trust.origin = "pocd.test/2026";
-	trust.log_keys = logs;
-	trust.root_keys = roots;
-	trust.enrolment_keys = enrolments;
-	trust.n_log_keys = trust.n_root_keys = trust.n_enrolment_keys = 1;
-	trust.root_threshold = trust.enrolment_threshold = 1;
-	trust.auditors = auditor_pointers;
+	trust.quorum = 2;
 	trust.n_auditors = LIAR_AUDITORS;
-	trust.quorum = form->quorum;
-	trust.max_age = 86400;
-	trust.algorithms = algorithms;
-	trust.n_algorithms = 3;
-	trust.least_protocol = 1;
-	trust.replacement_delay = 259200;
-	if (form->replaced != NULL) {
-		replacement.state = (char *)form->replaced;
-		replacement.keys = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)form->keys.bytes};
-		replacement.not_before = form->not_before;
-		trust.replaced = replaced;
-		trust.n_replaced = 1;
-	}
-	world_sign(&trust.base, signers, n, &world->trust);
+	memcpy(trust.auditors, liar->auditors, sizeof liar->auditors);
+	memcpy(trust.auditor_names, liar_auditor_names, sizeof liar_auditor_names);
+	return trust;
 }
 
 void liar_put_record(struct book *book, const struct world_state *state)
@@ -156,8 +94,8 @@ static void make_truth(struct liar *liar)
 	book_put(truth, &world->states[0].keys, NULL, 0);
 	book_put(truth, &world->states[0].users, NULL, 0);
 	book_publish(truth);
-	struct liar_trust trust = liar_usual_trust(liar);
-	liar_next_trust(liar, &trust, &world->root, 1);
+	struct world_trust trust = liar_usual_trust(liar);
+	world_next_trust(world, &trust, &world->root, 1, NULL);
 	book_put(truth, &world->trust, NULL, 0);
 	liar_cosign(liar, truth, 0, 2, liar->now - 60);
 	put_state(liar, "XA");

@@ -36,19 +36,7 @@ void liar_destroy(struct liar *liar);
 /* Makes liar->after, if it is not there yet. */
 void liar_repent(struct liar *liar);
 
-/* What stands in T beside the world's keys. */
-struct liar_trust {
-	struct keystore_key *root, *log;
-	struct keystore_key *auditors[LIAR_AUDITORS];
-	unsigned quorum;
-	const char *replaced; /* a state, NULL: none */
-	struct hash keys;     /* payload of the K that is to come */
-	int64_t not_before;
-};
-
-/* The next T, signed by these keys, into world->trust. */
-void liar_next_trust(struct liar *liar, const struct liar_trust *trust, struct keystore_key *const *signers, size_t n);
-struct liar_trust liar_usual_trust(const struct liar *liar);
+struct world_trust liar_usual_trust(const struct liar *liar); /* with the three auditors */
 
 struct keystore_key *liar_spare(struct liar *liar, struct keystore_key *key); /* remembers it for the end */
 

@@ -74,39 +74,76 @@ static void next_head(const struct world *world, Poc__Head *head, const char *na
 	head_fill(head, &world->directory_id, name, item->seq + 1, item->seq > 0 ? prev : NULL);
 }
 
-static void make_trust(struct world *world)
+struct world_trust world_usual_trust(const struct world *world)
+{
+	return (struct world_trust){.root = world->root, .log = world->log};
+}
+
+static void fill_auditors(const struct world_trust *form, Poc__Auditor *list, Poc__Auditor **pointers)
+{
+	for (size_t i = 0; i < form->n_auditors; i++) {
+		poc__auditor__init(&list[i]);
+		list[i].name = (char *)form->auditor_names[i];
+		list[i].spki = key_message(form->auditors[i]).spki;
+		list[i].state = "XA";
+		pointers[i] = &list[i];
+	}
+}
+
+void world_next_trust(struct world *world, const struct world_trust *form, struct keystore_key *const *signers,
+		      size_t n, struct world_item *keep)
 {
 	Poc__Trust trust = POC__TRUST__INIT;
 	Poc__Head head;
-	Poc__Key root = key_message(world->root), enrolment = key_message(world->enrolment),
-		 log = key_message(world->log);
+	Poc__Key root = key_message(form->root), enrolment = key_message(world->enrolment),
+		 log = key_message(form->log);
 	Poc__Key *roots[] = {&root}, *enrolments[] = {&enrolment}, *logs[] = {&log};
+	Poc__Auditor auditors[4], *auditor_pointers[4];
+	Poc__Replacement replacement = POC__REPLACEMENT__INIT, *replaced[] = {&replacement};
 	char *algorithms[] = {"ecdsa-p256-sha256", "ecdsa-p384-sha384", "ed25519"};
-	struct envelope *parsed;
+	struct hash prev = world->trust.value;
 
-	head_fill(&head, NULL, "T", 1, NULL);
+	next_head(world, &head, "T", &world->trust, &prev);
+	if (world->trust.seq == 0)
+		head.directory_id = (ProtobufCBinaryData){0};
+	fill_auditors(form, auditors, auditor_pointers);
 	trust.head = &head;
 	trust.issued = world->now;
 	trust.expires = world->now + (int64_t)730 * 86400;
 	trust.origin = ORIGIN;
 	trust.log_keys = logs;
-	trust.n_log_keys = 1;
 	trust.root_keys = roots;
-	trust.n_root_keys = 1;
-	trust.root_threshold = 1;
 	trust.enrolment_keys = enrolments;
-	trust.n_enrolment_keys = 1;
-	trust.enrolment_threshold = 1;
+	trust.n_log_keys = trust.n_root_keys = trust.n_enrolment_keys = 1;
+	trust.root_threshold = trust.enrolment_threshold = 1;
+	trust.auditors = auditor_pointers;
+	trust.n_auditors = form->n_auditors;
+	trust.quorum = form->quorum;
 	trust.max_age = 86400;
 	trust.algorithms = algorithms;
 	trust.n_algorithms = 3;
 	trust.least_protocol = 1;
 	trust.replacement_delay = 259200;
-	world_sign(&trust.base, &world->root, 1, &world->trust);
-	if (envelope_parse(world->trust.bytes, world->trust.size, &parsed, NULL) != 0)
+	if (form->replaced != NULL) {
+		replacement.state = (char *)form->replaced;
+		replacement.keys = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)form->keys.bytes};
+		replacement.not_before = form->not_before;
+		trust.replaced = replaced;
+		trust.n_replaced = 1;
+	}
+	keep_old(&world->trust, keep);
+	world_sign(&trust.base, signers, n, &world->trust);
+}
+
+struct hash world_payload_hash(const struct world_item *item)
+{
+	struct envelope *parsed;
+
+	if (envelope_parse(item->bytes, item->size, &parsed, NULL) != 0)
 		abort();
-	world->directory_id = parsed->payload_hash;
+	struct hash hash = parsed->payload_hash;
 	envelope_destroy(parsed);
+	return hash;
 }
 
 static int by_code(const void *a, const void *b)
@@ -339,7 +376,6 @@ static struct world_state *add(struct world *world, const char *code)
 	if (world->n_states == sizeof world->states / sizeof world->states[0])
 		abort();
 	struct world_state *state = &world->states[world->n_states++];
-	struct envelope *parsed;
 
 	snprintf(state->code, sizeof state->code, "%s", code);
 	state->authority = new_key(KEY_P256);
@@ -350,10 +386,7 @@ static struct world_state *add(struct world *world, const char *code)
 	state->reading = new_key(KEY_P384);
 	world_next_keys(world, state, NULL, NULL);
 	world_next_users(world, state, true, NULL);
-	if (envelope_parse(state->keys.bytes, state->keys.size, &parsed, NULL) != 0)
-		abort();
-	state->anchor = parsed->payload_hash;
-	envelope_destroy(parsed);
+	state->anchor = world_payload_hash(&state->keys);
 	return state;
 }
 
@@ -365,7 +398,9 @@ struct world *world_create(int64_t now)
 	world->root = new_key(KEY_P256);
 	world->enrolment = new_key(KEY_ED25519);
 	world->log = new_key(KEY_ED25519);
-	make_trust(world);
+	struct world_trust trust = world_usual_trust(world);
+	world_next_trust(world, &trust, &world->root, 1, NULL);
+	world->directory_id = world_payload_hash(&world->trust);
 	add(world, STATE_DIRECTORY);
 	world_next_register(world, NULL);
 	return world;

@@ -54,6 +54,24 @@ void world_next_keys(struct world *world, struct world_state *state, struct keys
 		     struct world_item *keep);
 void world_item_finish(struct world_item *item);
 
+/* What a T says, as far as tests change it.  The rest is as in T(1). */
+struct world_trust {
+	struct keystore_key *root, *log;
+	size_t n_auditors;
+	struct keystore_key *auditors[4];
+	const char *auditor_names[4];
+	unsigned quorum;
+	const char *replaced; /* a state, NULL: none; by the K with this payload, from this time on */
+	struct hash keys;
+	int64_t not_before;
+};
+
+struct world_trust world_usual_trust(const struct world *world); /* the world's keys, no auditors */
+void world_next_trust(struct world *world, const struct world_trust *form, struct keystore_key *const *signers,
+		      size_t n, struct world_item *keep);
+
+struct hash world_payload_hash(const struct world_item *item); /* what an anchor or a replacement is */
+
 /* A record of a unit (R/<cc>/<unit>), seq 1, signed by the coordinator; and any single-channel section. */
 void world_unit_record(struct world *world, struct world_state *state, const char *unit, struct world_item *out,
 		       ProtobufCBinaryData *section);

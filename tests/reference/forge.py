@@ -167,6 +167,7 @@ class Operator:
         self.log_key, self.time_ms = log_key, time_ms
         self.trust, self.chains, self.sections, self.state_kind = [], {}, {}, 2
         self.cosigners = []  # (name, signer, time, keyid4 or None)
+        self.lines = b""  # signature lines from elsewhere
 
     def put(self, envelope, sections=(), name=None):
         """name: of an envelope that no strict decoder can read."""
@@ -194,7 +195,7 @@ class Operator:
         note = text + b"\n" + note_line(origin, 1, self.log_key, text)
         for name, signer, time, hint in self.cosigners:
             note += note_line(name, 4, signer, text, hint, time)
-        return {"note": note, "leaf": leaves[-1], "path": b"".join(log_path(leaves, len(leaves) - 1))}
+        return {"note": note + self.lines, "leaf": leaves[-1], "path": b"".join(log_path(leaves, len(leaves) - 1))}
 
     def saved(self, *names):
         """A saved answer about these names, beside T and S."""
@@ -564,6 +565,9 @@ def operator(saved, log_key, root, authority, coordinator, stranger):
     no_state.state_kind = 1
     add("a checkpoint that does not end on a STATE leaf", "not a STATE leaf", no_state)
 
+    made.extend(trust_roots(trust, root, stranger, world))
+    made.extend(replacements(trust, register, keys, record, sections, log_key, root, stranger))
+
     for label, curve in (("P-256", ec.SECP256R1()), ("P-384", ec.SECP384R1())):
         signer = Signer(ec.generate_private_key(curve))
         its = change(keys, authority, head=next_head(keys), coordinators=[{"spki": signer.spki}])
@@ -605,6 +609,12 @@ def operator(saved, log_key, root, authority, coordinator, stranger):
         its = world().put(audited)
         its.cosigners = [(*auditors[0], now, None), line]
         add(label, "too few auditors", its)
+    before, its = world().put(audited), world().put(audited)
+    before.time_ms -= 1000
+    before.cosigners = [(*auditors[i], now - 1, None) for i in (0, 1)]
+    older = before.checkpoint()["note"]
+    its.lines = older[older.rindex(b"\n\n") + 2:].split(b"\n", 1)[1]
+    add("two auditors' lines from another checkpoint", "is wrong", its)
     its = world().put(audited)
     hint = sha(auditors[2][0].encode(), b"\n\4", auditors[2][1].raw)[:4]
     its.cosigners = [(*auditors[0], now, None), (*auditors[1], now, None), (auditors[2][0], stranger, now, hint)]
@@ -621,6 +631,61 @@ def operator(saved, log_key, root, authority, coordinator, stranger):
             world(record=change(record, coordinator, pocs=pocs), sections=[other, *sections[1:]]))
     for label, other in recodings(record):
         add(f"an envelope with {label}", "Envelope: ", world(record=other, canonical_record=False))
+    return made
+
+
+def trust_roots(trust, root, stranger, world):
+    """Versions of T that some of the root keys signed."""
+    made, others = [], [Signer.fresh() for _ in range(3)]
+
+    def version(before, *signers, **fields):
+        return change(before, *signers, head=head(sha(decode("Envelope", trust)["payload"]), "T",
+                                                  payload_of(before)["head"]["seq"] + 1, sha(before)), **fields)
+
+    def add(label, why, *chain):
+        its = world()
+        for each in chain:
+            its.put(each)
+        made.append((label, why, encode("Proof", its.saved(*(name for name in its.chains if name[0] in "KR")))))
+
+    roots = [{"spki": signer.spki} for signer in others]
+    two_of_three = version(trust, root, *others[:2], root_keys=roots, root_threshold=2)
+    add("control: T(2) with two of three new root keys", None, two_of_three)
+    add("control: T(3) by two of three", None, two_of_three, version(two_of_three, *others[1:]))
+    add("T(3) by one of three", "too few root signatures", two_of_three, version(two_of_three, others[0]))
+    add("T(3) by the root key that T(2) dropped", "too few root signatures", two_of_three,
+        version(two_of_three, root, root_keys=[{"spki": root.spki}], root_threshold=1))
+    add("T(3) by the dropped root key and one of three", "too few root signatures", two_of_three,
+        version(two_of_three, root, others[0]))
+    add("T(2) that its own root keys did not sign", "too few root signatures",
+        version(trust, root, root_keys=[{"spki": stranger.spki}]))
+    add("T(2) with another origin", "does not follow", version(trust, root, origin="elsewhere.test/2026"))
+    add("T(3) on top of T(1)", "follow", version(two_of_three, *others[1:]))
+    add("T(2) that drops the enrolment key that signed S", "too few enrolment signatures",
+        version(trust, root, enrolment_keys=[{"spki": stranger.spki}]))
+    return made
+
+
+def replacements(trust, register, keys, record, sections, log_key, root, stranger):
+    """The council replaces a state's authority by T(2), after the delay or before."""
+    made, delay = [], payload_of(trust)["replacement_delay"]
+    soonest = payload_of(trust)["issued"] + delay
+    state = payload_of(keys)["head"]["name"][2:]
+    council = change(keys, stranger, head=next_head(keys), authority=[{"spki": stranger.spki}],
+                     coordinators=[{"spki": stranger.spki}])
+    directory = sha(decode("Envelope", trust)["payload"])
+
+    def add(label, why, not_before=soonest, time=soonest, value=sha(decode("Envelope", council)["payload"])):
+        its = Operator(log_key, time * 1000).put(trust).put(change(
+            trust, root, head=head(directory, "T", 2, sha(trust)),
+            replaced=[{"state": state, "keys": value, "not_before": not_before}]))
+        its.put(register).put(keys).put(council).put(change(record, stranger), sections)
+        made.append((label, why, encode("Proof", its.saved("K/" + state, payload_of(record)["head"]["name"]))))
+
+    add("control: an authority replaced by the council", None)
+    add("an authority replaced a second before its time", "before its time", time=soonest - 1)
+    add("an authority replaced sooner than the delay allows", "comes too early", not_before=soonest - 1)
+    add("an authority replaced by another K than T says", "too few signatures", value=sha(b"another"))
     return made
 
 

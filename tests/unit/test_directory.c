@@ -493,6 +493,51 @@ static void test_orphans(void **context)
 	keystore_close(old);
 }
 
+/* While the council's replacement is due, whoever stole the authority cannot put another K before it. */
+static void test_replacement_cannot_be_held_up(void **context)
+{
+	struct house *house = *context;
+	struct world *world = house->world;
+	struct world_trust trust = world_usual_trust(world);
+
+	struct world_state *state = world_state(world, "XA");
+	struct world_item before = state->keys, stolen, unused;
+	state->keys.bytes = NULL;
+	world_next_keys(world, state, NULL, NULL); /* K(2) by the authority that was stolen */
+	stolen = state->keys;
+	state->keys = before;
+	struct keystore_key *thief = state->authority, *old = state->coordinator;
+	state->authority = keystore_ephemeral(KEY_ED25519);
+	world_next_keys(world, state, keystore_ephemeral(KEY_ED25519), &unused); /* K(2) by the council's choice */
+	world_item_finish(&unused);
+	trust.replaced = "XA";
+	trust.keys = world_payload_hash(&state->keys);
+	trust.not_before = world->now + 4 * 86400;
+	world_next_trust(world, &trust, &world->root, 1, NULL);
+	struct told told = submit_one(house, &world->trust);
+	expect(&told, 0);
+	told = submit_one(house, &stolen);
+	expect(&told, STATUS_SUSPENDED);
+	told = submit_one(house, &state->keys);
+	expect(&told, STATUS_UNVERIFIED); /* not yet */
+	now_ms = (uint64_t)trust.not_before * 1000;
+	told = submit_one(house, &stolen);
+	expect(&told, STATUS_SUSPENDED);
+	told = submit_one(house, &state->keys);
+	expect(&told, STATUS_ORPHANS); /* U and R come with it */
+	world_next_users(world, state, true, NULL);
+	world_next_record(world, state, false, NULL);
+	struct change_write all[] = {write_of(&state->keys), write_of(&state->users), record_of(state)};
+	told = submit(house, all, 3);
+	expect(&told, 0);
+	world_next_keys(world, state, NULL, NULL); /* and on it goes */
+	told = submit_one(house, &state->keys);
+	expect(&told, 0);
+	world_item_finish(&stolen);
+	keystore_close(thief);
+	keystore_close(old);
+}
+
 static void make_document(struct house *house, const char *title, struct keystore_key *signer, struct world_item *item)
 {
 	Poc__Document document = POC__DOCUMENT__INIT;
@@ -1003,6 +1048,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_sections_rules, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_suspended, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_orphans, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_replacement_cannot_be_held_up, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_documents, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bundle_all_or_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sessions, setup, teardown),
