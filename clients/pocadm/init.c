@@ -34,7 +34,7 @@ struct founding {
 	const char *origin, *listen;
 	const char *server_address; /* what clients connect to */
 	int64_t now;
-	struct key_set root, enrolment, log, authority, coordinator, admin, server;
+	struct key_set root, enrolment, log, authority, coordinator, admin, server, service, reading;
 	struct hash directory;
 	struct change_write writes[4];
 	size_t n_writes;
@@ -169,9 +169,12 @@ static int make_register(struct founding *f, const struct hash *anchor)
 static int make_users(struct founding *f)
 {
 	Poc__Users users = POC__USERS__INIT;
-	Poc__User admin = POC__USER__INIT, server = POC__USER__INIT, *list[] = {&admin, &server};
+	Poc__User admin = POC__USER__INIT, server = POC__USER__INIT, service = POC__USER__INIT;
+	Poc__User *list[] = {&admin, &server, &service};
+	Poc__ReadingKey reading = POC__READING_KEY__INIT, *readers[] = {&reading};
 	Poc__Role admin_roles[] = {POC__ROLE__ROLE_COORDINATOR, POC__ROLE__ROLE_ADMIN},
-		  server_role = POC__ROLE__ROLE_SERVER;
+		  server_role = POC__ROLE__ROLE_SERVER, service_role = POC__ROLE__ROLE_SERVICE;
+	Poc__PocKind kind = POC__POC_KIND__POC_KIND_COORDINATOR;
 	Poc__Head head;
 
 	head_fill(&head, &f->directory, "U/" STATE_DIRECTORY, 1, NULL);
@@ -184,10 +187,23 @@ static int make_users(struct founding *f)
 	server.service = 1;
 	server.roles = &server_role;
 	server.n_roles = 1;
+	/* in whose name reminders and communications checks are sent, by timers */
+	service.handle = (char *)"service";
+	service.spki = f->service.messages[0].spki;
+	service.service = 1;
+	service.roles = &service_role;
+	service.n_roles = 1;
+	reading.spki = f->reading.messages[0].spki;
+	reading.holder = POC__HOLDER__HOLDER_USER;
+	reading.handle = service.handle;
+	reading.kinds = &kind;
+	reading.n_kinds = 1;
 	users.head = &head;
 	users.issued = f->now;
 	users.users = list;
-	users.n_users = 2;
+	users.n_users = 3;
+	users.reading_keys = readers;
+	users.n_reading_keys = 1;
 	return add(f, &users.base, &f->coordinator, 1);
 }
 
@@ -281,11 +297,21 @@ static int write_files(struct founding *f)
 		 f->server_address, id, pin, STATE_DIRECTORY, enrolment);
 	if (status == 0)
 		status = write_text(f, "directory-admin.conf", 0600, text);
+	snprintf(text, sizeof text,
+		 "; a service of the directory's staff: pocadm remind, pocadm ping\n[directory]\nserver = %s\nid = %s\n"
+		 "server_pin = %s\n\n[user]\nstate = %s\ncert = service.crt\nkey = keys/service.key\n\n"
+		 "[notices]\nreading_key = keys/service-reading.key\n\n[state]\ndir = service.state\n",
+		 f->server_address, id, pin, STATE_DIRECTORY);
+	if (status == 0)
+		status = write_text(f, "directory-service.conf", 0600, text);
 	if (status == 0 && (status = path_in(f, path, "server.crt")) == 0 &&
 	    (status = keystore_write_certificate(f->server.keys[0], "pocd", path, &why)) != 0)
 		cli_refused(f->cli, &why);
 	if (status == 0 && (status = path_in(f, path, "admin.crt")) == 0 &&
 	    (status = keystore_write_certificate(f->admin.keys[0], "admin", path, &why)) != 0)
+		cli_refused(f->cli, &why);
+	if (status == 0 && (status = path_in(f, path, "service.crt")) == 0 &&
+	    (status = keystore_write_certificate(f->service.keys[0], "service", path, &why)) != 0)
 		cli_refused(f->cli, &why);
 	return status;
 }
@@ -327,7 +353,7 @@ static int read_options(struct founding *f)
 	f->root.threshold = (unsigned)root_threshold;
 	f->enrolment.n = (size_t)enrolments;
 	f->enrolment.threshold = (unsigned)enrolment_threshold;
-	f->log.n = f->authority.n = f->coordinator.n = f->admin.n = f->server.n = 1;
+	f->log.n = f->authority.n = f->coordinator.n = f->admin.n = f->server.n = f->service.n = f->reading.n = 1;
 	return 0;
 }
 
@@ -361,6 +387,10 @@ static int make_all(struct founding *f)
 		status = make_keys(f, &f->admin, "admin", KEY_ED25519);
 	if (status == 0)
 		status = make_keys(f, &f->server, "server", KEY_ED25519);
+	if (status == 0)
+		status = make_keys(f, &f->service, "service", KEY_ED25519);
+	if (status == 0)
+		status = make_keys(f, &f->reading, "service-reading", KEY_P384);
 	if (status == 0)
 		status = make_batch(f);
 	if (status == 0)
@@ -411,6 +441,8 @@ int pocadm_cmd_init(struct cli *cli)
 	close_keys(&f.coordinator);
 	close_keys(&f.admin);
 	close_keys(&f.server);
+	close_keys(&f.service);
+	close_keys(&f.reading);
 	if (status != 0)
 		return status;
 	hash_to_hex(&f.directory, id);

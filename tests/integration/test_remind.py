@@ -44,6 +44,26 @@ class Remind(unittest.TestCase):
         return {(each["matter"], each["place"], each["what"], each["days"])
                 for each in self.world.poc(user, "-o", "json", "status").json["due"]}
 
+    def test_service_of_init(self):
+        """pocadm init makes a service that reminds and asks; it is no coordinator."""
+        world = self.world
+        self.join("xa-coordinator", "xa-guest", "--role", "operator", "--not-after", date(20))
+        service = ["-c", world.path("directory-service.conf"), "-o", "json", "-y"]
+        sent = run(POCADM, *service, "remind", env=world.env).json
+        self.assertEqual(self.results(sent), [("XA", "user", 30, "sent")])
+        self.assertEqual(sorted(each["result"] for each in run(POCADM, *service, "ping", "start", "XB", env=world.env).json["results"]),
+                         ["asked", "asked"])
+        asked = world.poc("xb-operator", "-o", "json", "notice", "list").json["notices"]
+        self.assertEqual({each["handle"] for each in asked if each["category"] == "communications-check"}, {"service"})
+        self.assertIn("no [coordinator] key", run(POCADM, *service, "ping", "report", "--publish", expect=4, env=world.env).out)
+        # copied as the manual page says, it is whole
+        folder = os.path.join(world.root, "poc")
+        os.makedirs(os.path.join(folder, "keys"))
+        for name in "directory-service.conf", "service.crt", "keys/service.key", "keys/service-reading.key":
+            shutil.copy(world.path(name), os.path.join(folder, name))
+        moved = run(POCADM, "-c", os.path.join(folder, "directory-service.conf"), "-o", "json", "remind", env=world.env).json
+        self.assertEqual(self.results(moved), [("XA", "user", 30, "sent-before")])
+
     def test_once(self):
         world = self.world
         self.join("xa-coordinator", "xa-guest", "--role", "operator", "--not-after", date(20))

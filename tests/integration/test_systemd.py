@@ -110,7 +110,7 @@ class Reminders(UnitFile, unittest.TestCase):
 
     def test_command(self):
         with open(self.SOURCE, encoding="utf-8") as file:
-            self.assertIn("-c /var/lib/poc/remind.conf remind", file.read())
+            self.assertIn("-c /var/lib/poc/directory-service.conf remind", file.read())
 
 
 if __name__ == "__main__":

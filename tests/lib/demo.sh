@@ -282,6 +282,18 @@ run 0 poc -c "$operator" notice send --to XB --kind diplomatic --subject "Openin
     --text "This is an exercise."
 run 0 poc -c "$theirs" handover
 
+# tests have worlds in which nobody has been asked yet
+if [ "${DEMO_CHECK:-yes}" = yes ]; then
+    title "A communications check: who answers, and what lookups say of it from then on"
+    run 0 pocadm -c "$admin" -y ping start XA XB >"$DIR/.out"
+    cat "$DIR/.out"
+    check=$(sed -n 's/^XB  technical   asked  *//p' "$DIR/.out")
+    run 0 poc -c "$theirs" notice ack "$check"
+    sleep 1 # until that is published, which is when it counts
+    run 0 pocadm -c "$admin" -y ping report --publish
+    run 0 poc -c "$reader" lookup XB --kind technical
+fi
+
 title "A verified copy for the day when the network is the incident"
 run 0 poc -c "$reader" -q sync >/dev/null
 run 0 poc -c "$reader" --offline lookup XB --kind diplomatic
