@@ -8,12 +8,13 @@ import threading
 import unittest
 
 import wire
-from harness import ROOT, World, ini_get, main
+from harness import POC, ROOT, World, ini_get, main, run
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "reference"))
 import canonical
 import forge
 
+SERVER = 7  # role, of payload.proto
 WORLD = None
 
 
@@ -39,20 +40,18 @@ def read(path):
         return file.read()
 
 
-def envelope(world, user, place, name):
-    """The current envelope of K or S, from a saved answer."""
-    path = os.path.join(world.root, "saved.proof")
-    world.poc(user, "lookup", place, "--save", path, expect=None)
-    with open(path, "rb") as file:
-        proof = canonical.decode("Proof", file.read())
-    return forge.item(proof, name)["envelopes"][-1]
+def current(world, user, name):
+    """The current envelope of T, S, K, U by its name."""
+    with world.client(user) as client:
+        answer = client.call(wire.GET_ENVELOPES, wire.element(1, name.encode()))
+        return forge.item(canonical.decode("Proof", answer.body), name)["envelopes"][-1]
 
 
 def change_authority(world, state):
     """A new authority in the place of the old one, signed by both, in the name of the state."""
     path = world.path("states", f"{state}-authority.key")
     old, new = forge.Signer.load(path), forge.Signer.fresh()
-    keys = envelope(world, "xa-reader", state, f"K/{state}")
+    keys = current(world, "xa-reader", f"K/{state}")
     submit(world, "xa-reader", forge.change(keys, old, new, head=forge.next_head(keys), authority=[{"spki": new.spki}]))
     with open(path, "wb") as file:
         file.write(new.private.private_bytes(forge.serialization.Encoding.PEM, forge.serialization.PrivateFormat.PKCS8,
@@ -284,6 +283,73 @@ class RotateReading(unittest.TestCase):
                          ("desk-3.key", "desk-2.key, desk.key"))
         desks = [each for each in listed("XA")[1] if each["holder"] == "desk"]
         self.assertEqual(len(desks), before + 2)  # the first one until its end
+
+
+class RotateServer(unittest.TestCase):
+    def servers(self):
+        users = WORLD.poc("directory-admin", "-o", "json", "user", "list", "@directory").json["users"]
+        return {each["handle"] for each in users if "server" in each["roles"]}
+
+    def test_under_load(self):
+        WORLD.variant("xb-reader", "xb-offline", {})
+        WORLD.poc("xb-offline", "sync")
+        pin = WORLD.setting("directory-admin", "directory", "server_pin")
+        self.assertIn("dry run", WORLD.pocadm("-n", "key", "rotate", "tls").err)
+        WORLD.pocadm("key", "rotate", "tls", expect=2)  # asks
+        before = self.servers()
+        with WORLD.client("xa-reader") as session, Load(lookups=(("xb-reader", "XA"), ("xa-reader", "XB"))).running() as load:
+            done = WORLD.pocadm("-y", "-o", "json", "key", "rotate", "tls").json
+            self.assertEqual(session.call(wire.GET_HEAD, b"").kind, wire.HEAD_ANSWER)  # the connection from before stands
+        load.check(self, "xa-operator")
+        self.assertNotEqual(done["server_pin"], pin)
+        self.assertEqual(WORLD.setting("directory-admin", "directory", "server_pin"), done["server_pin"])
+        self.assertEqual(ini_get(WORLD.path("directory.info"), "directory", "server_pin"), done["server_pin"])
+        self.assertEqual((len(self.servers()), self.servers() & before), (1, set()))
+        WORLD.poc("xb-offline", "lookup", "XA")  # it knows the old key only
+        WORLD.variant("xb-reader", "xb-first", {("directory", "server_pin"): pin})  # and so does who never connected
+        WORLD.poc("xb-first", "lookup", "XA")
+        WORLD.stop()
+        WORLD.start()  # the new key is what it starts with
+        WORLD.poc("xa-reader", "lookup", "XB")
+
+    def list_server(self, handle, key):
+        """U/@directory with one more server's key, by the coordinator's hand."""
+        users, coordinator = current(WORLD, "xa-reader", "U/@directory"), forge.Signer.load(WORLD.path("keys", "coordinator.key"))
+        listed_now = forge.payload_of(users)["users"]
+        server = next(each for each in listed_now if SERVER in each["roles"])
+        again = sorted([*listed_now, {**server, "handle": handle, "spki": key.spki}], key=lambda each: each["handle"])
+        submit(WORLD, "xa-reader", forge.change(users, coordinator, head=forge.next_head(users), users=again))
+
+    def test_resumed(self):
+        """Cut off between its steps, it goes on where it was."""
+        conf = WORLD.path("pocd.conf")
+        name = ini_get(conf, "server", "key")
+        base, _, number = name.removesuffix(".key").partition("-")
+        following = f"{base}-{int(number or 1) + 1}"
+        # after the first step: the key is there, and U lists both
+        run(POC, "key", "new", WORLD.path(following + ".key"), env=WORLD.env)
+        run("openssl", "req", "-x509", "-key", WORLD.path(following + ".key"), "-subj", "/CN=pocd", "-days", "9999", "-out",
+            WORLD.path(following + ".crt"))
+        self.list_server("cut-off", forge.Signer.load(WORLD.path(following + ".key")))
+        shown = WORLD.pocadm("-y", "key", "rotate", "tls")
+        self.assertIn("listed already, by a run before", shown.out)
+        self.assertEqual(ini_get(conf, "server", "key"), following + ".key")
+        self.assertEqual(self.servers(), {"cut-off"})
+        # after the second step: U lists the old key still
+        self.list_server("old", forge.Signer.load(WORLD.path(name)))
+        self.assertIn("will be dropped", WORLD.pocadm("-y", "key", "rotate", "tls").out)
+        self.assertEqual(self.servers(), {"cut-off"})
+        WORLD.poc("xa-reader", "lookup", "XB")
+
+    def test_refused(self):
+        WORLD.pocadm("-y", "key", "rotate", "root", expect=2)
+        with WORLD.settings(reload=False, limits__connections="many"):
+            WORLD.pocadm("-y", "key", "rotate", "tls", expect=1)
+        before = self.servers()
+        WORLD.stop()
+        WORLD.pocadm("-y", "key", "rotate", "tls", expect=3)
+        WORLD.start()
+        self.assertEqual(self.servers(), before)
 
 
 class Suspension(unittest.TestCase):
