@@ -44,6 +44,8 @@ static const struct setting rows[] = {
     {"enrolment", "key", SETTING_PATHS, AT(enrolment), CONF_KEYS_MAX, NULL},
     {"root", "key", SETTING_PATHS, AT(root), CONF_KEYS_MAX, NULL},
     {"notices", "reading_key", SETTING_PATHS, AT(reading), CONF_KEYS_MAX, NULL},
+    {"notices", "old_reading_key", SETTING_PATHS, AT(old_reading), CONF_KEYS_MAX, NULL},
+    {"notices", "next_reading_key", SETTING_PATH, AT(next_reading), 0, NULL},
     {"state", "dir", SETTING_PATH, AT(state_dir), 0, NULL},
 };
 
@@ -100,6 +102,8 @@ int conf_read(const char *path, struct conf *out, struct refusal *why)
 	int status = path != NULL ? read_file(path, out, why) : read_usual_files(out, why);
 	if (status != 0)
 		return status;
+	for (size_t i = 0; i < out->old_reading.n && out->reading.n < CONF_KEYS_MAX; i++)
+		strcpy(out->reading.paths[out->reading.n++], out->old_reading.paths[i]);
 	if (out->state_dir[0] == '\0' && !xdg(out->state_dir, "XDG_STATE_HOME", ".local/state", "poc"))
 		return refuse(why, STATUS_USAGE, "", "no place for the held state: set [state] dir");
 	return 0;

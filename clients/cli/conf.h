@@ -22,7 +22,9 @@ struct conf {
 	char next_cert[CONF_PATH_MAX], next_key[CONF_PATH_MAX]; /* while the key is rotated */
 	/* [authority], [coordinator], [editor], [enrolment], [root] key = FILE[, FILE] */
 	struct settings_paths authority, coordinator, editor, enrolment, root;
-	struct settings_paths reading; /* [notices] reading_key = FILE[, FILE] */
+	struct settings_paths reading;     /* [notices] reading_key = FILE[, FILE] */
+	struct settings_paths old_reading; /* likewise old_reading_key; conf_read puts them behind those of reading */
+	char next_reading[CONF_PATH_MAX];  /* which of them U does not list yet, while it is rotated */
 	/* [state] */
 	char state_dir[CONF_PATH_MAX];
 };

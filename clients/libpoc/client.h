@@ -50,6 +50,9 @@ void client_judge_head(const struct poc *poc, struct poc_verdict *out);
 /* When the local copy was last brought up to date, in seconds by the local clock; 0: never.  Reads nothing of it. */
 int64_t client_copy_synced(const struct poc *poc);
 
+/* The pin of the server that the session is with; NULL where there is none. */
+const struct hash *client_server_pin(const struct poc *poc);
+
 /* Whether a session with a server stands. */
 bool client_connected(const struct poc *poc);
 

@@ -220,6 +220,11 @@ void client_progress(struct poc *poc, void (*each)(void *ctx, uint64_t done, uin
 	poc->progress_ctx = ctx;
 }
 
+const struct hash *client_server_pin(const struct poc *poc)
+{
+	return poc->transport != NULL ? transport_pin(poc->transport) : NULL;
+}
+
 bool client_connected(const struct poc *poc)
 {
 	return poc->transport != NULL && poc->accepted;

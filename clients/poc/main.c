@@ -79,6 +79,15 @@ static const struct flag key_new_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag rotate_flags[] = {
+    {"overlap", 0, "SPAN",
+     "how long the old reading key stays listed beside the new one (default: desk 7d, reading 0)"},
+    {"kind", 'k', "KIND", "of several keys of desks, that which reads notices of this kind"},
+    {"request", 0, "FILE",
+     "where the request goes, where another coordinator publishes (default: CONF.rotate.request)"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct flag state_new_flags[] = {
     {"out", 'O', "DIR", "folder for keys, configuration and CC.enrol"},
     {"directory", 0, "FILE", "the directory's description, directory.info, where no configuration exists yet"},
@@ -134,6 +143,8 @@ static const struct command key_commands[] = {
     {"show", "[STATE|FILE]", "fingerprints to read aloud", 0, 1, NULL, poc_cmd_key_show, NULL},
     {"verified", "STATE", "remember that its authority keys were compared with the state itself", 1, 1, NULL,
      poc_cmd_key_verified, NULL},
+    {"rotate", "user|reading|desk", "a new key in the place of the old one, while everybody goes on", 1, 1,
+     rotate_flags, poc_cmd_key_rotate, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
@@ -172,7 +183,7 @@ static const struct command commands[] = {
      "tell a state that a channel of its record does not work; or what was told us", 0, 2, report_flags, poc_cmd_report,
      NULL},
     {"user", NULL, "own users: invite, add, remove, list", 0, 0, NULL, NULL, user_commands},
-    {"key", NULL, "keys: new, show, verified", 0, 0, NULL, NULL, key_commands},
+    {"key", NULL, "keys: new, show, verified, rotate", 0, 0, NULL, NULL, key_commands},
     {"state", NULL, "a state's authority: new, draft, sign, show, submit", 0, 0, NULL, NULL, state_commands},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

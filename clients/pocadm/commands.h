@@ -25,6 +25,7 @@ int pocadm_cmd_remind(struct cli *cli);
 int pocadm_cmd_stats(struct cli *cli);
 int pocadm_cmd_metrics(struct cli *cli);
 int pocadm_cmd_reload(struct cli *cli);
+int pocadm_cmd_key_rotate(struct cli *cli);
 int pocadm_cmd_ping_start(struct cli *cli);
 int pocadm_cmd_ping_cancel(struct cli *cli);
 int pocadm_cmd_ping_report(struct cli *cli);

@@ -135,12 +135,19 @@ static const struct command trust_commands[] = {
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
+static const struct command key_commands[] = {
+    {"rotate", "tls [POCD.CONF]", "a new key for the server, without dropping a connection", 1, 2, NULL,
+     pocadm_cmd_key_rotate, NULL},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
 static const struct command commands[] = {
     {"init", "DIR --origin NAME", "make a directory: keys, trust root, register, pocd.conf", 1, 1, init_flags,
      pocadm_cmd_init, NULL},
     {"state", NULL, "states: enrol, suspend, lift, list, replace", 0, 0, NULL, NULL, state_commands},
     {"trust", NULL, "the trust root: draft, sign, show, publish", 0, 0, NULL, NULL, trust_commands},
     {"document", NULL, "documents: publish, withdraw, list, show, history", 0, 0, NULL, NULL, document_commands},
+    {"key", NULL, "keys of the directory: rotate", 0, 0, NULL, NULL, key_commands},
     {"ping", NULL, "communications checks: start, report, cancel", 0, 0, NULL, NULL, ping_commands},
     {"import", "FILE", "a list of teams into drafts, one a state", 1, 1, import_flags, pocadm_cmd_import, NULL},
     {"check", "DIR|FILE", "recompute everything in a data folder that no daemon holds, or in a backup", 1, 1, NULL,

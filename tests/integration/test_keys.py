@@ -1,16 +1,20 @@
 """Keys of people, states and servers: which were compared with their owners, who is suspended, and how they are rotated while
 everybody goes on."""
+import contextlib
 import os
+import re
 import sys
+import threading
 import unittest
 
 import wire
-from harness import ROOT, World, main
+from harness import POC, ROOT, World, ini_get, main, run
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "reference"))
 import canonical
 import forge
 
+SERVER = 7  # role, of payload.proto
 WORLD = None
 
 
@@ -31,24 +35,86 @@ def submit(world, user, *envelopes):
         assert answer.kind == wire.SUBMIT_ANSWER, answer.text
 
 
-def envelope(world, user, place, name):
-    """The current envelope of K or S, from a saved answer."""
-    path = os.path.join(world.root, "saved.proof")
-    world.poc(user, "lookup", place, "--save", path, expect=None)
-    with open(path, "rb") as file:
-        proof = canonical.decode("Proof", file.read())
-    return forge.item(proof, name)["envelopes"][-1]
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def current(world, user, name):
+    """The current envelope of T, S, K, U by its name."""
+    with world.client(user) as client:
+        answer = client.call(wire.GET_ENVELOPES, wire.element(1, name.encode()))
+        return forge.item(canonical.decode("Proof", answer.body), name)["envelopes"][-1]
 
 
 def change_authority(world, state):
     """A new authority in the place of the old one, signed by both, in the name of the state."""
     path = world.path("states", f"{state}-authority.key")
     old, new = forge.Signer.load(path), forge.Signer.fresh()
-    keys = envelope(world, "xa-reader", state, f"K/{state}")
+    keys = current(world, "xa-reader", f"K/{state}")
     submit(world, "xa-reader", forge.change(keys, old, new, head=forge.next_head(keys), authority=[{"spki": new.spki}]))
     with open(path, "wb") as file:
         file.write(new.private.private_bytes(forge.serialization.Encoding.PEM, forge.serialization.PrivateFormat.PKCS8,
                                              forge.serialization.NoEncryption()))
+
+
+class Load:
+    """Lookups and notices by other processes that go on meanwhile; none may fail."""
+
+    def __init__(self, lookups=(("xb-reader", "XA"),), sender="xb-operator", to="XA"):
+        self.lookups, self.sender, self.to = lookups, sender, to
+        self.done, self.sent, self.faults, self.end = {}, [], [], threading.Event()
+
+    def _look_up(self, user, place):
+        while not self.end.is_set():
+            result = WORLD.poc(user, "-t", "20", "lookup", place, expect=None)
+            if result.status != 0:
+                self.faults.append(str(result))
+            self.done[user] = self.done.get(user, 0) + 1
+
+    def _send(self):
+        while not self.end.is_set():
+            result = WORLD.poc(self.sender, "-t", "20", "-o", "json", "notice", "send", "--to", self.to, "--subject", "load",
+                               "--text", f"number {len(self.sent)}", expect=None)
+            if result.status != 0:
+                self.faults.append(str(result))
+            else:
+                self.sent.append(result.json["id"])
+
+    def check(self, case, reader):
+        """Nothing failed, and who received the notices reads each of them."""
+        case.assertEqual(self.faults, [])
+        listed = {each["id"] for each in WORLD.poc(reader, "-o", "json", "notice", "list", "--all").json["notices"]}
+        case.assertLessEqual(set(self.sent), listed)
+        for number, each in enumerate(self.sent):
+            case.assertIn(f"number {number}", WORLD.poc(reader, "notice", "show", each).out)
+
+    @contextlib.contextmanager
+    def running(self):
+        threads = [threading.Thread(target=self._look_up, args=pair) for pair in self.lookups]
+        threads.append(threading.Thread(target=self._send))
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+            before, sent = dict(self.done), len(self.sent)  # and it goes on afterwards
+            while not self.faults and (len(self.sent) < sent + 2 or any(self.done.get(user, 0) < before.get(user, 0) + 2
+                                                                        for user, _ in self.lookups)):
+                self.end.wait(0.05)
+        finally:
+            self.end.set()
+            for thread in threads:
+                thread.join()
+
+
+def own_fingerprint(user):
+    return WORLD.poc(user, "-o", "json", "key", "show").json["keys"][0]["fingerprint"]
+
+
+def listed(state):
+    """Fingerprints of a state's users by handle, and the entries of reading keys."""
+    document = WORLD.poc("xb-reader", "-o", "json", "user", "list", state).json
+    return {each["handle"]: each["fingerprint"] for each in document["users"]}, document["reading_keys"]
 
 
 class Counterparts(unittest.TestCase):
@@ -111,6 +177,179 @@ class Counterparts(unittest.TestCase):
     def test_units_have_none(self):
         WORLD.poc("xa-operator", "-y", "key", "verified", "XB/north", expect=2)
         WORLD.poc("xa-operator", "-y", "key", "verified", "XZ", expect=5)
+
+
+class RotateUser(unittest.TestCase):
+    def offline_client(self, name):
+        WORLD.variant("xb-reader", name, {})
+        WORLD.poc(name, "sync")
+        return name
+
+    def test_by_a_coordinator(self):
+        conf, before = WORLD.conf("xa-coordinator"), own_fingerprint("xa-coordinator")
+        offline = self.offline_client("xb-away")
+        self.assertIn("dry run", WORLD.poc("xa-coordinator", "-n", "key", "rotate", "user").err)
+        with open(conf, encoding="utf-8") as file:
+            text = file.read()
+        self.assertNotIn("next_key", text)
+        with Load(lookups=(("xb-reader", "XA"), ("xa-coordinator", "XB"))).running() as load:
+            WORLD.poc("xa-coordinator", "key", "rotate", "user", expect=2)  # nobody said yes: both keys stand in the configuration,
+            self.assertIn("next_key", read(conf))
+            self.assertEqual(listed("XA")[0]["coordinator"], before)  # and the old one in U
+            WORLD.poc("xa-coordinator", "-y", "key", "rotate", "user")  # goes on where that was
+        load.check(self, "xa-operator")
+        after = own_fingerprint("xa-coordinator")
+        self.assertNotEqual(after, before)
+        self.assertEqual(listed("XA")[0]["coordinator"], after)
+        self.assertNotIn("next_key", read(conf))
+        self.assertEqual(os.stat(conf).st_mode & 0o777, 0o600)
+        for line in text.splitlines():  # all else stays as it was
+            if not re.match(r"(cert|key) = ", line):
+                self.assertIn(line, read(conf))
+        WORLD.poc(offline, "lookup", "XA")
+        WORLD.poc("xa-coordinator", "-y", "confirm", "XA")
+        self.assertIn("OFFLINE", WORLD.poc("xa-coordinator", "--offline", "lookup", "XB").out)  # the copy came along
+        WORLD.poc("xa-coordinator", "-y", "key", "rotate", "user")  # once more, another name
+        self.assertIn("-3.key", ini_get(conf, "user", "key"))
+
+    def test_by_request(self):
+        conf, before = WORLD.conf("xa-operator"), own_fingerprint("xa-operator")
+        request = WORLD.path("users", "xa-operator.rotate.request")
+        with Load(lookups=(("xb-reader", "XA"), ("xa-operator", "XB"))).running() as load:
+            first = WORLD.poc("xa-operator", "-o", "json", "key", "rotate", "user").json
+            again = WORLD.poc("xa-operator", "-o", "json", "key", "rotate", "user").json  # still waits
+            self.assertEqual(first, again)
+            self.assertEqual((first["step"], first["request"]), ("requested", request))
+            self.assertEqual(listed("XA")[0]["operator"], before)
+            shown = WORLD.poc("xa-coordinator", "-y", "user", "add", request)
+            self.assertIn(first["check_code"], shown.out)
+        note = WORLD.poc("xa-operator", "lookup", "XB")
+        self.assertIn("poc key rotate user ends the change", note.err)
+        load.check(self, "xa-operator")
+        self.assertEqual(WORLD.poc("xa-operator", "-o", "json", "key", "rotate", "user").json["step"], "ended")
+        self.assertEqual(own_fingerprint("xa-operator"), first["fingerprint"])
+        self.assertEqual(listed("XA")[0]["operator"], first["fingerprint"])
+        self.assertNotIn("next_key", read(conf))
+        WORLD.poc("xa-operator", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t")
+
+    def test_refused(self):
+        WORLD.poc("xa-operator", "key", "rotate", "coordinator", expect=2)
+        WORLD.poc("xa-operator", "key", "rotate", "user", "--overlap", "1d", expect=2)
+        WORLD.poc("xa-operator", "key", "rotate", "desk", expect=4)
+        WORLD.variant("xb-operator", "xb-waits", {("directory", "server"): "127.0.0.1:1"})
+        text = read(WORLD.conf("xb-waits"))
+        WORLD.poc("xb-waits", "key", "rotate", "user", expect=3)
+        self.assertEqual(read(WORLD.conf("xb-waits")), text)  # nothing was begun
+
+
+class RotateReading(unittest.TestCase):
+    def test_own_by_request(self):
+        with Load().running() as load:
+            old = WORLD.poc("xb-operator", "-o", "json", "notice", "send", "--to", "XA", "--subject", "old", "--text", "to the old key").json
+            asked = WORLD.poc("xa-operator", "-o", "json", "key", "rotate", "reading").json
+            WORLD.poc("xa-coordinator", "-y", "user", "add", asked["request"])
+        load.check(self, "xa-operator")
+        keys = [each["fingerprint"] for each in listed("XA")[1] if each["handle"] == "operator"]
+        self.assertEqual(keys, [asked["fingerprint"]])
+        self.assertEqual(WORLD.poc("xa-operator", "-o", "json", "key", "rotate", "reading").json["step"], "ended")
+        self.assertNotIn("next_reading_key", read(WORLD.conf("xa-operator")))
+        self.assertIn("to the old key", WORLD.poc("xa-operator", "notice", "show", old["id"]).out)
+
+    def test_own_by_a_coordinator(self):
+        before = [each["fingerprint"] for each in listed("XA")[1] if each["handle"] == "coordinator"]
+        WORLD.poc("xa-coordinator", "key", "rotate", "reading", expect=2)  # asks
+        self.assertIn("next_reading_key", read(WORLD.conf("xa-coordinator")))
+        WORLD.poc("xa-coordinator", "-y", "key", "rotate", "reading", "--overlap", "1d")
+        entries = [each for each in listed("XA")[1] if each["handle"] == "coordinator"]
+        self.assertEqual(len(entries), 2)
+        self.assertEqual([each["fingerprint"] for each in entries if each["not_after"] != "-" and each["fingerprint"] in before], before)
+
+    def test_desk(self):
+        path, before = WORLD.path("users", "desk.key"), len([each for each in listed("XA")[1] if each["holder"] == "desk"])
+        WORLD.poc("xa-coordinator", "-y", "key", "new", path, "--holder", "desk", "--kind", "technical")
+        conf = WORLD.conf(WORLD.variant("xa-coordinator", "xa-desk", {("notices", "reading_key"): "desk.key"}))
+        with Load().running() as load:
+            WORLD.poc("xa-desk", "-y", "key", "rotate", "desk")
+        load.check(self, "xa-operator")
+        desks = [each for each in listed("XA")[1] if each["holder"] == "desk"]
+        self.assertEqual(len(desks), before + 2)  # side by side, until all have the new one
+        names = (ini_get(conf, "notices", "reading_key"), ini_get(conf, "notices", "old_reading_key"))
+        self.assertEqual(names, ("desk-2.key", "desk.key"))
+        # whoever reads with the desk's keys reads all, whichever was current then
+        colleague = WORLD.variant("xa-operator", "xa-colleague", {("notices", "reading_key"): names[0], ("notices", "old_reading_key"): names[1]})
+        load.check(self, colleague)
+        WORLD.poc("xa-desk", "-y", "key", "rotate", "desk", "--overlap", "0")
+        self.assertEqual((ini_get(conf, "notices", "reading_key"), ini_get(conf, "notices", "old_reading_key")),
+                         ("desk-3.key", "desk-2.key, desk.key"))
+        desks = [each for each in listed("XA")[1] if each["holder"] == "desk"]
+        self.assertEqual(len(desks), before + 2)  # the first one until its end
+
+
+class RotateServer(unittest.TestCase):
+    def servers(self):
+        users = WORLD.poc("directory-admin", "-o", "json", "user", "list", "@directory").json["users"]
+        return {each["handle"] for each in users if "server" in each["roles"]}
+
+    def test_under_load(self):
+        WORLD.variant("xb-reader", "xb-offline", {})
+        WORLD.poc("xb-offline", "sync")
+        pin = WORLD.setting("directory-admin", "directory", "server_pin")
+        self.assertIn("dry run", WORLD.pocadm("-n", "key", "rotate", "tls").err)
+        WORLD.pocadm("key", "rotate", "tls", expect=2)  # asks
+        before = self.servers()
+        with WORLD.client("xa-reader") as session, Load(lookups=(("xb-reader", "XA"), ("xa-reader", "XB"))).running() as load:
+            done = WORLD.pocadm("-y", "-o", "json", "key", "rotate", "tls").json
+            self.assertEqual(session.call(wire.GET_HEAD, b"").kind, wire.HEAD_ANSWER)  # the connection from before stands
+        load.check(self, "xa-operator")
+        self.assertNotEqual(done["server_pin"], pin)
+        self.assertEqual(WORLD.setting("directory-admin", "directory", "server_pin"), done["server_pin"])
+        self.assertEqual(ini_get(WORLD.path("directory.info"), "directory", "server_pin"), done["server_pin"])
+        self.assertEqual((len(self.servers()), self.servers() & before), (1, set()))
+        WORLD.poc("xb-offline", "lookup", "XA")  # it knows the old key only
+        WORLD.variant("xb-reader", "xb-first", {("directory", "server_pin"): pin})  # and so does who never connected
+        WORLD.poc("xb-first", "lookup", "XA")
+        WORLD.stop()
+        WORLD.start()  # the new key is what it starts with
+        WORLD.poc("xa-reader", "lookup", "XB")
+
+    def list_server(self, handle, key):
+        """U/@directory with one more server's key, by the coordinator's hand."""
+        users, coordinator = current(WORLD, "xa-reader", "U/@directory"), forge.Signer.load(WORLD.path("keys", "coordinator.key"))
+        listed_now = forge.payload_of(users)["users"]
+        server = next(each for each in listed_now if SERVER in each["roles"])
+        again = sorted([*listed_now, {**server, "handle": handle, "spki": key.spki}], key=lambda each: each["handle"])
+        submit(WORLD, "xa-reader", forge.change(users, coordinator, head=forge.next_head(users), users=again))
+
+    def test_resumed(self):
+        """Cut off between its steps, it goes on where it was."""
+        conf = WORLD.path("pocd.conf")
+        name = ini_get(conf, "server", "key")
+        base, _, number = name.removesuffix(".key").partition("-")
+        following = f"{base}-{int(number or 1) + 1}"
+        # after the first step: the key is there, and U lists both
+        run(POC, "key", "new", WORLD.path(following + ".key"), env=WORLD.env)
+        run("openssl", "req", "-x509", "-key", WORLD.path(following + ".key"), "-subj", "/CN=pocd", "-days", "9999", "-out",
+            WORLD.path(following + ".crt"))
+        self.list_server("cut-off", forge.Signer.load(WORLD.path(following + ".key")))
+        shown = WORLD.pocadm("-y", "key", "rotate", "tls")
+        self.assertIn("listed already, by a run before", shown.out)
+        self.assertEqual(ini_get(conf, "server", "key"), following + ".key")
+        self.assertEqual(self.servers(), {"cut-off"})
+        # after the second step: U lists the old key still
+        self.list_server("old", forge.Signer.load(WORLD.path(name)))
+        self.assertIn("will be dropped", WORLD.pocadm("-y", "key", "rotate", "tls").out)
+        self.assertEqual(self.servers(), {"cut-off"})
+        WORLD.poc("xa-reader", "lookup", "XB")
+
+    def test_refused(self):
+        WORLD.pocadm("-y", "key", "rotate", "root", expect=2)
+        with WORLD.settings(reload=False, limits__connections="many"):
+            WORLD.pocadm("-y", "key", "rotate", "tls", expect=1)
+        before = self.servers()
+        WORLD.stop()
+        WORLD.pocadm("-y", "key", "rotate", "tls", expect=3)
+        WORLD.start()
+        self.assertEqual(self.servers(), before)
 
 
 class Suspension(unittest.TestCase):
