@@ -88,7 +88,7 @@ class World:
         self.root = tempfile.mkdtemp(prefix="pocd-test-")
         self.dir = os.path.join(self.root, "world")
         self.keep, self.port, self.daemon = keep, free_port(), None
-        self.env = {**os.environ, "POCD_BUILD": BUILD, "NO_COLOR": "1", "HOME": self.root, "TZ": "UTC", "LC_ALL": "C.UTF-8",
+        self.env = {**os.environ, "POCD_BUILD": BUILD, "POCD_DEMO_NO_ROTATION": "yes", "NO_COLOR": "1", "HOME": self.root, "TZ": "UTC", "LC_ALL": "C.UTF-8",
                     "XDG_STATE_HOME": os.path.join(self.root, "xdg")}
         list_file = os.path.join(self.root, "teams.csv")
         with open(list_file, "w", encoding="utf-8") as out:
