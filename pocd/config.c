@@ -113,19 +113,10 @@ int config_read(const char *path, struct config *out, struct refusal *why)
 	return 0;
 }
 
-static bool same_files(const struct settings_paths *a, const struct settings_paths *b)
-{
-	for (size_t i = 0; i < a->n && i < b->n; i++) {
-		if (strcmp(a->paths[i], b->paths[i]) != 0)
-			return false;
-	}
-	return a->n == b->n;
-}
-
 bool config_needs_restart(const struct config *a, const struct config *b)
 {
 	bool same = strcmp(a->listen, b->listen) == 0 && a->threads == b->threads && strcmp(a->path, b->path) == 0 &&
-		    a->map_size == b->map_size && a->quota == b->quota && same_files(&a->log_keys, &b->log_keys) &&
+		    a->map_size == b->map_size && a->quota == b->quota &&
 		    a->checkpoint_interval_ms == b->checkpoint_interval_ms && a->heartbeat_ms == b->heartbeat_ms &&
 		    a->retention_ms == b->retention_ms && a->notices_per_hour == b->notices_per_hour &&
 		    a->backlog == b->backlog && a->answer_cache == b->answer_cache;

@@ -499,6 +499,30 @@ static void apply_limits(void *arg)
 	free(change);
 }
 
+/* Log keys from their files, all or none. */
+static int load_log_keys(const struct config *config, struct keystore_key *keys[CONFIG_LOG_KEYS_MAX], size_t *n,
+			 struct refusal *why)
+{
+	int status = 0;
+
+	for (*n = 0; *n < config->log_keys.n && status == 0; *n += status == 0)
+		status = keystore_open(config->log_keys.paths[*n], NULL, &keys[*n], why);
+	return status;
+}
+
+static int reload_log_keys(struct server *server, const struct config *config, struct refusal *why)
+{
+	struct keystore_key *keys[CONFIG_LOG_KEYS_MAX];
+	size_t n;
+	int status = load_log_keys(config, keys, &n, why);
+
+	if (status == 0)
+		status = directory_offer_log_keys(server->directory, keys, n, why);
+	while (status != 0 && n > 0)
+		keystore_close(keys[--n]);
+	return status;
+}
+
 int server_reload(struct server *server, const struct config *config, struct refusal *why)
 {
 	struct diag_options diagnostics = {config->level, config->json, config->file[0] != '\0' ? config->file : NULL};
@@ -506,9 +530,12 @@ int server_reload(struct server *server, const struct config *config, struct ref
 
 	if (tls == NULL)
 		return STATUS_INVALID;
-	if (diag_configure(&diagnostics) != 0) {
+	int status = reload_log_keys(server, config, why);
+	if (status == 0 && diag_configure(&diagnostics) != 0)
+		status = refuse(why, STATUS_IO, "diagnostics.file", "%s: cannot be opened", config->file);
+	if (status != 0) {
 		SSL_CTX_free(tls);
-		return refuse(why, STATUS_IO, "diagnostics.file", "%s: cannot be opened", config->file);
+		return status;
 	}
 	pthread_mutex_lock(&server->lock);
 	SSL_CTX *old = server->tls;

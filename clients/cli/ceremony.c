@@ -119,18 +119,26 @@ unsigned ceremony_missing(const struct ceremony *ceremony, bool waived)
 
 /* ---- Reading */
 
+static bool same_entry(const Poc__Entry *a, const Poc__Entry *b)
+{
+	uint8_t *x = NULL, *y = NULL;
+	size_t x_size = 0, y_size = 0;
+	const bool same = message_encode(a, &x, &x_size) == 0 && message_encode(b, &y, &y_size) == 0 &&
+			  x_size == y_size && memcmp(x, y, x_size) == 0;
+
+	free(x);
+	free(y);
+	return same;
+}
+
 /* S goes with a T only to be signed anew: that it says the same needs no trust in whoever drafted it. */
 static int check_same_register(const struct envelope *old, const struct envelope *new, struct refusal *why)
 {
 	const Poc__Register *a = old->payload.register_, *b = new->payload.register_;
 	bool same = a->n_entries == b->n_entries;
 
-	for (size_t i = 0; i < a->n_entries && same; i++) {
-		const Poc__Entry *x = a->entries[i], *y = b->entries[i];
-		same = strcmp(x->state, y->state) == 0 && memcmp(x->anchor.data, y->anchor.data, HASH_SIZE) == 0 &&
-		       strcmp(x->reference, y->reference) == 0 && strcmp(x->date, y->date) == 0 &&
-		       x->suspended == y->suspended;
-	}
+	for (size_t i = 0; i < a->n_entries && same; i++)
+		same = same_entry(a->entries[i], b->entries[i]);
 	return same ? 0 : refuse(why, STATUS_INVALID, "S", "the proposed S is not the current one signed anew");
 }
 

@@ -591,6 +591,8 @@ void show_verdict(const struct poc_verdict *v)
 	printf(tr("signed by the %s"), v->signed_by);
 	if (v->status == POC_SUSPENDED)
 		printf("; %s", tr("the state is SUSPENDED"));
+	if (v->replaced)
+		printf("; %s", tr("the state's authority was replaced by the council"));
 	if (v->status == POC_WITHDRAWN)
 		printf("; %s", tr("WITHDRAWN by its state"));
 	/* the directory lets a signer's clock be ahead by some minutes */

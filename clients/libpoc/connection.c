@@ -96,7 +96,12 @@ static int greet(struct poc *poc)
 	}
 	if (status != 0 && poc->why.field[0] != '\0') { /* of our greeting: nothing that the caller has written */
 		const struct refusal said = poc->why;
-		refuse(&poc->why, said.code, "", "%s: %s", transport_server(poc->transport), said.message);
+		refuse(&poc->why, said.code, "", "%s: %s%s", transport_server(poc->transport), said.message,
+		       said.code == STATUS_DIRECTORY
+			   ? ". If the council had to found it anew: get its directory.info from one member of the "
+			     "council, "
+			     "compare its id by voice with another, put its id, server and server_pin into [directory]"
+			   : "");
 	}
 	message_free(answer);
 	return status;

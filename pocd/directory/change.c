@@ -16,6 +16,7 @@ enum { VERSIONS_KEPT = 512 };
 struct changer {
 	struct ledger *ledger;
 	struct store *store;
+	struct signers *signers;
 	uint64_t (*now_ms)(void *ctx);
 	void *now_ctx;
 	/* versions of T, S, K, U that no snapshot holds yet, or no longer */
@@ -23,12 +24,14 @@ struct changer {
 	struct holder **versions;
 };
 
-struct changer *changer_create(struct ledger *ledger, struct store *store, uint64_t (*now_ms)(void *ctx), void *now_ctx)
+struct changer *changer_create(struct ledger *ledger, struct store *store, struct signers *signers,
+			       uint64_t (*now_ms)(void *ctx), void *now_ctx)
 {
 	struct changer *changer = calloc(1, sizeof *changer);
 
 	if (changer != NULL)
-		*changer = (struct changer){.ledger = ledger, .store = store, .now_ms = now_ms, .now_ctx = now_ctx};
+		*changer = (struct changer){
+		    .ledger = ledger, .store = store, .signers = signers, .now_ms = now_ms, .now_ctx = now_ctx};
 	return changer;
 }
 
@@ -498,6 +501,35 @@ static int check_times(struct judging *j, const struct candidate *c)
 	return 0;
 }
 
+/* A T that lists none of the log keys at hand would end all publication here. */
+static int check_log_keys(struct judging *j, const struct envelope *trust)
+{
+	return signers_serve(j->changer->signers, trust->payload.trust)
+		   ? 0
+		   : refuse(j->why, STATUS_INVALID, "log_keys",
+			    "this server has none of the log keys that this T lists: give it one first ([log] key, "
+			    "reload)");
+}
+
+/* While the council replaces a state's keys, whoever holds the old ones must not get ahead of the new. */
+static int check_replacement(struct judging *j, const struct judge_facts *facts, const struct envelope *next)
+{
+	const Poc__Replacement *r =
+	    facts->trust != NULL ? trust_replacement(facts->trust->payload.trust, next->name.state) : NULL;
+	bool done = false;
+
+	if (r == NULL || facts->keys == NULL || memcmp(r->keys.data, next->payload_hash.bytes, HASH_SIZE) == 0)
+		return 0;
+	if (memcmp(r->keys.data, facts->keys->payload_hash.bytes, HASH_SIZE) == 0)
+		return 0;
+	int status = replacement_done(j->changer->store, facts->trust, next->name.state, facts->keys->seq, &done);
+	if (status != 0 && status != STATUS_NOT_FOUND)
+		return refuse(j->why, status, "", "the current values cannot be read: %s", status_text(status));
+	return done ? 0
+		    : refuse(j->why, STATUS_SUSPENDED, "head.name", "the council replaces the keys of %s by others",
+			     next->name.state);
+}
+
 static int judge_item(struct judging *j, struct candidate *c)
 {
 	const struct envelope *next = envelope_of(c);
@@ -515,6 +547,10 @@ static int judge_item(struct judging *j, struct candidate *c)
 	if (j->status != 0)
 		return refuse(j->why, j->status, "", "the current values cannot be read: %s", status_text(j->status));
 	int status = judge(&facts, next, j->why);
+	if (status == 0 && next->name.kind == NAME_TRUST)
+		status = check_log_keys(j, next);
+	if (status == 0 && next->name.kind == NAME_KEYS)
+		status = check_replacement(j, &facts, next);
 	if (status != 0 || next->name.kind != NAME_RECORD)
 		return status;
 	status = check_times(j, c);

@@ -20,20 +20,12 @@ static int attach(void *ctx, struct ledger *ledger, const struct snapshot *prev,
 	return holders_attach(ledger, directory->options.store, directory->options.answer_cache, prev, next);
 }
 
-/* Every log key that signs here must be one that T lists: else clients would refuse each checkpoint. */
-static int check_log_keys(const struct directory_options *options, const Poc__Trust *trust, struct refusal *why)
+/* One of the log keys at least must be one that T lists: else clients would refuse each checkpoint. */
+static int check_log_keys(struct keystore_key *const *keys, size_t n, const Poc__Trust *trust, struct refusal *why)
 {
-	for (size_t i = 0; i < options->n_log_keys; i++) {
-		const struct public_key *key = keystore_public(options->log_keys[i]);
-		bool listed = false;
-		for (size_t k = 0; k < trust->n_log_keys && !listed; k++)
-			listed = trust->log_keys[k]->spki.len == key->spki_size &&
-				 memcmp(trust->log_keys[k]->spki.data, key->spki, key->spki_size) == 0;
-		if (!listed)
-			return refuse(why, STATUS_INVALID, "log.key",
-				      "the log key is not one that the trust root lists");
-	}
-	return 0;
+	return n == 0 || signers_listed(keys, n, trust)
+		   ? 0
+		   : refuse(why, STATUS_INVALID, "log.key", "the log key is not one that the trust root lists");
 }
 
 static int open_ledger(struct directory *directory, const struct envelope *trust, struct refusal *why)
@@ -46,7 +38,8 @@ static int open_ledger(struct directory *directory, const struct envelope *trust
 					.now_ctx = directory->options.now_ctx,
 					.attach = attach,
 					.attach_ctx = directory};
-	int status = check_log_keys(&directory->options, trust->payload.trust, why);
+	int status =
+	    check_log_keys(directory->options.log_keys, directory->options.n_log_keys, trust->payload.trust, why);
 
 	return status != 0 ? status : ledger_open(&ledger, &directory->ledger, why);
 }
@@ -56,6 +49,7 @@ static int make_writer(struct directory *directory, struct refusal *why)
 	const struct directory_options *o = &directory->options;
 	struct writer_options writer = {.ledger = directory->ledger,
 					.store = o->store,
+					.signers = directory->signers,
 					.interval_ms = o->interval_ms,
 					.heartbeat_ms = o->heartbeat_ms,
 					.now_ms = o->now_ms,
@@ -87,7 +81,9 @@ static int open_with(const struct directory_options *options, const struct envel
 	directory->id = trust_directory_id(trust);
 	if (trust->seq > 1)
 		directory->id = trust->directory_id;
-	int status = open_ledger(directory, trust, why);
+	directory->signers = signers_create(options->log_keys, options->n_log_keys);
+	int status = directory->signers != NULL ? open_ledger(directory, trust, why)
+						: refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 	if (status == 0)
 		status = make_writer(directory, why);
 	if (status != 0) {
@@ -137,7 +133,9 @@ int directory_open(const struct directory_options *options, struct directory **o
 	envelope_destroy(trust);
 	/* What was committed before a crash is published before anything is served. */
 	if (status == 0 && options->n_log_keys > 0 && ledger_unpublished((*out)->ledger)) {
-		status = ledger_publish((*out)->ledger, why);
+		status = signers_choose((*out)->signers, (*out)->ledger);
+		status = status != 0 ? refuse(why, status, "", "the trust root cannot be read")
+				     : ledger_publish((*out)->ledger, why);
 		if (status != 0) {
 			directory_close(*out);
 			*out = NULL;
@@ -153,6 +151,7 @@ void directory_close(struct directory *directory)
 	writer_destroy(directory->writer);
 	quota_destroy(directory->quota);
 	ledger_close(directory->ledger);
+	signers_destroy(directory->signers);
 	free(directory);
 }
 
@@ -164,6 +163,20 @@ struct ledger *directory_ledger(struct directory *directory)
 const struct hash *directory_id(const struct directory *directory)
 {
 	return &directory->id;
+}
+
+int directory_offer_log_keys(struct directory *directory, struct keystore_key *const *keys, size_t n,
+			     struct refusal *why)
+{
+	struct snapshot *snapshot = ledger_snapshot(directory->ledger);
+	int status = snapshot == NULL
+			 ? refuse(why, STATUS_BUSY, "", "nothing is published yet")
+			 : check_log_keys(keys, n, holders_of(snapshot)->trust->envelope->payload.trust, why);
+
+	snapshot_unref(snapshot);
+	if (status == 0)
+		signers_offer(directory->signers, keys, n);
+	return status;
 }
 
 /* ---- Creating */

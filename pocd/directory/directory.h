@@ -15,7 +15,7 @@ struct directory;
 
 struct directory_options {
 	struct store *store;                  /* borrowed */
-	struct keystore_key *const *log_keys; /* borrowed */
+	struct keystore_key *const *log_keys; /* borrowed; those that T lists sign */
 	size_t n_log_keys;
 	uint64_t interval_ms; /* checkpoint interval */
 	uint64_t heartbeat_ms;
@@ -38,13 +38,18 @@ struct directory_options {
 	void *grown_ctx;
 };
 
-/* Opens the directory of a store that pocadm init made.  Refuses one without T (STATUS_NOT_FOUND) and log keys that T
- * does not list. Does not start the writer thread. */
+/* Opens the directory of a store that pocadm init made.  Refuses one without T (STATUS_NOT_FOUND) and log keys of
+ * which T lists none. Does not start the writer thread. */
 int directory_open(const struct directory_options *options, struct directory **out, struct refusal *why);
 void directory_close(struct directory *directory); /* stops the writer after what was submitted; NULL allowed */
 
 struct ledger *directory_ledger(struct directory *directory);
 const struct hash *directory_id(const struct directory *directory);
+
+/* Any thread: other log keys, from the next publication on.  0: they are the directory's from then on.  INVALID: the
+ * published T lists none of them; they stay the caller's. */
+int directory_offer_log_keys(struct directory *directory, struct keystore_key *const *keys, size_t n,
+			     struct refusal *why);
 
 /* ---- Sessions */
 struct principal {

@@ -11,6 +11,7 @@ struct directory {
 	struct hash id;
 	struct ledger *ledger;
 	struct writer *writer;
+	struct signers *signers;
 	struct quota *quota;
 	atomic_ullong lookups, cache_hits;
 };

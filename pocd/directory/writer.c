@@ -396,8 +396,10 @@ static void settle_unproven(struct writer *writer, uint64_t checkpoint_size)
 static int publish(struct writer *writer)
 {
 	struct refusal why = {0};
-	int status = ledger_publish(writer->options.ledger, &why);
+	int status = signers_choose(writer->options.signers, writer->options.ledger);
 
+	status = status != 0 ? refuse(&why, status, "", "the trust root cannot be read: %s", status_text(status))
+			     : ledger_publish(writer->options.ledger, &why);
 	if (status != 0) {
 		/* The changes are durable: that much can be said.  Their proof comes with a later publication. */
 		note_trouble(writer, status, "publish.failed", &why);
@@ -689,7 +691,7 @@ static int make_parts(struct writer *writer)
 				      .grown = o->grown,
 				      .grown_ctx = o->grown_ctx};
 
-	writer->changer = changer_create(o->ledger, o->store, o->now_ms, o->now_ctx);
+	writer->changer = changer_create(o->ledger, o->store, o->signers, o->now_ms, o->now_ctx);
 	return writer->changer != NULL ? inbox_create(&inbox, &writer->inbox) : STATUS_NO_MEMORY;
 }
 

@@ -4,16 +4,18 @@
 #define POCD_DIRECTORY_WRITER_H
 
 #include "pocd/directory/inbox.h"
+#include "pocd/directory/signers.h"
 #include "pocd/directory/write.h"
 #include "pocd/ledger/ledger.h"
 
 struct writer;
 
 struct writer_options {
-	struct ledger *ledger; /* borrowed */
-	struct store *store;   /* borrowed */
-	uint64_t interval_ms;  /* between publications while there is something to publish */
-	uint64_t heartbeat_ms; /* while there is nothing */
+	struct ledger *ledger;   /* borrowed */
+	struct store *store;     /* borrowed */
+	struct signers *signers; /* borrowed */
+	uint64_t interval_ms;    /* between publications while there is something to publish */
+	uint64_t heartbeat_ms;   /* while there is nothing */
 	uint64_t (*now_ms)(void *ctx);
 	void *now_ctx;
 	void (*published)(void *ctx); /* a new snapshot was swapped in; NULL allowed */

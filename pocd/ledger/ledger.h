@@ -51,6 +51,9 @@ struct ledger_put {
 	uint64_t time_ms;
 };
 
+/* Other log keys (borrowed) from the next publication on.  The thread that publishes only. */
+void ledger_set_log_keys(struct ledger *ledger, struct keystore_key *const *keys, size_t n);
+
 /* A group of puts (of many writers) becomes one store batch.  Stage adds puts that belong together, all or nothing;
  * their rules have been checked against the current values that ledger_current gives, staged ones included. */
 int ledger_stage(struct ledger *ledger, struct ledger_put *puts, size_t n, struct refusal *why);

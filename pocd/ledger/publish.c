@@ -188,6 +188,12 @@ static int sign(struct ledger *ledger, const struct checkpoint *checkpoint, char
 	return 0;
 }
 
+void ledger_set_log_keys(struct ledger *ledger, struct keystore_key *const *keys, size_t n)
+{
+	ledger->options.log_keys = keys;
+	ledger->options.n_log_keys = n;
+}
+
 struct draft {
 	struct tlog tlog;
 	struct store_batch *batch;

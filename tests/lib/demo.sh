@@ -282,8 +282,8 @@ run 0 poc -c "$operator" notice send --to XB --kind diplomatic --subject "Openin
     --text "This is an exercise."
 run 0 poc -c "$theirs" handover
 
-# tests have worlds in which nobody has been asked yet
-if [ "${DEMO_CHECK:-yes}" = yes ]; then
+# worlds of tests are as the founders left them: nobody has been asked, no key rotated
+if [ "${DEMO_LATER:-yes}" = yes ]; then
     title "A communications check: who answers, and what lookups say of it from then on"
     run 0 pocadm -c "$admin" -y ping start XA XB >"$DIR/.out"
     cat "$DIR/.out"
@@ -292,6 +292,33 @@ if [ "${DEMO_CHECK:-yes}" = yes ]; then
     sleep 1 # until that is published, which is when it counts
     run 0 pocadm -c "$admin" -y ping report --publish
     run 0 poc -c "$reader" lookup XB --kind technical
+
+    title "A log key is rotated: the daemon gets the new one, the council lists both, then drops the old; nobody notices"
+    run 0 poc key new "$DIR/keys/log-2.key"
+    run 0 sed -i 's|^key = keys/log.key|key = keys/log.key, keys/log-2.key|' "$DIR/pocd.conf"
+    run 0 kill -HUP $pid
+    run 0 pocadm -c "$admin" -y trust draft "$DIR/trust-2" --log-add "$DIR/keys/log-2.key"
+    run 0 pocadm -y -q trust sign "$DIR/trust-2" --key "$DIR/keys/root.key" --directory "$DIR/directory.info"
+    run 0 pocadm -c "$admin" -y -q trust publish "$DIR/trust-2"
+    run 0 pocadm -c "$admin" -y -q trust draft "$DIR/trust-3" --log-drop "$DIR/keys/log.key"
+    run 0 pocadm -y -q trust sign "$DIR/trust-3" --key "$DIR/keys/root.key" --directory "$DIR/directory.info"
+    run 0 pocadm -c "$admin" -y -q trust publish "$DIR/trust-3"
+    run 0 sed -i 's|^key = keys/log.key, keys/log-2.key|key = keys/log-2.key|' "$DIR/pocd.conf"
+    run 0 kill -HUP $pid
+
+    title "A coordinator key is rotated: the authority signs offline; all that the old key had signed goes along, signed anew"
+    run 0 poc key new "$DIR/states/XB-signing-2.key"
+    run 0 poc -c "$DIR/users/xb-coordinator.conf" -y state draft "$DIR/XB.keys" --coordinator-add "$DIR/states/XB-signing-2.key" \
+        --coordinator-drop "$DIR/states/XB-signing.key"
+    run 0 poc -y -q state sign "$DIR/XB.keys" --key "$DIR/states/XB-authority.key" --directory "$DIR/directory.info"
+    run 0 poc -c "$DIR/users/xb-coordinator.conf" -y -q state submit "$DIR/XB.keys" --key "$DIR/states/XB-signing-2.key"
+    run 0 sed -i 's|XB-signing.key|XB-signing-2.key|' "$DIR/users/xb-coordinator.conf" "$DIR/states/XB-coordinator.conf"
+
+    title "An operator's own key is rotated: a request, the coordinator's word, and the old one is gone"
+    run 0 poc -c "$theirs" -y key rotate user --request "$DIR/xb-operator.request"
+    run 0 poc -c "$DIR/users/xb-coordinator.conf" -y user add "$DIR/xb-operator.request"
+    run 0 poc -c "$theirs" -y key rotate user
+    run 0 poc -c "$theirs" notice list
 fi
 
 title "A verified copy for the day when the network is the incident"

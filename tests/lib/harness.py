@@ -95,7 +95,7 @@ class World:
             out.write(teams)
         try:
             self.demo = run(os.path.join(ROOT, "tests/lib/demo.sh"), "--dir", self.dir, "--teams", list_file, "--port", self.port,
-                            "--no-wait", timeout=120 + 3 * len(teams.splitlines()), env={**self.env, "DEMO_CHECK": "no"})
+                            "--no-wait", timeout=120 + 3 * len(teams.splitlines()), env={**self.env, "DEMO_LATER": "no"})
             # from here on the daemon is a child of the test: it can be waited for
             run(os.path.join(ROOT, "tests/lib/demo.sh"), "--dir", self.dir, "--stop", env=self.env)
             self.start()

@@ -1,0 +1,365 @@
+"""Each key of the directory is rotated by the public commands, with lookups and notices going on throughout in other processes:
+no lookup fails and no notice is lost; and a client that was away all the time catches up by itself."""
+import json
+import os
+import shutil
+import threading
+import time
+import unittest
+
+from harness import POC, POCADM, SLOW, World, ini_set, main, run
+
+OFFLINE = "/nonexistent"  # a home without configuration and state
+
+
+class Load:
+    """Lookups and notices from processes of their own while something is done: with Load(world) as load: ..."""
+
+    def __init__(self, world):
+        self.world, self.stopped, self.failures, self.lookups, self.sent = world, threading.Event(), [], 0, []
+
+    def _lookups(self):
+        while not self.stopped.is_set():
+            result = self.world.poc("xa-reader", "lookup", "XB", expect=None)
+            self.lookups += 1
+            if result.status != 0:
+                self.failures.append(str(result))
+
+    def _notices(self):
+        while not self.stopped.is_set():
+            result = self.world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", f"load {len(self.sent)}",
+                                    "--text", "while keys rotate", expect=None)
+            if result.status != 0:
+                self.failures.append(str(result))
+                continue
+            self.sent.append(result.json["id"])
+
+    def __enter__(self):
+        self.threads = [threading.Thread(target=each) for each in (self._lookups, self._notices)]
+        for thread in self.threads:
+            thread.start()
+        self.await_more()
+        return self
+
+    def await_more(self):
+        """Until two lookups and two notices more are through."""
+        lookups, sent, end = self.lookups + 2, len(self.sent) + 2, time.monotonic() + 30 * SLOW
+        while (self.lookups < lookups or len(self.sent) < sent) and not self.failures and time.monotonic() < end:
+            time.sleep(0.02)
+
+    def __exit__(self, kind, value, trace):
+        if kind is None:
+            self.await_more()
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join()
+
+
+class Rotation(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.dir = cls.world.path("ceremony")
+        os.mkdir(cls.dir)
+        cls.offline = {**cls.world.env, "HOME": OFFLINE, "XDG_STATE_HOME": OFFLINE}
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.world.close()
+
+    def setUp(self):
+        self.file = os.path.join(self.dir, self._testMethodName)
+
+    def key(self, name, kind="p384"):
+        """A new key; returns its file, and that of its public half."""
+        path = os.path.join(self.dir, name + ".key")
+        run(POC, "key", "new", path, "--type", kind, env=self.world.env)
+        run("openssl", "pkey", "-in", path, "-pubout", "-out", path[:-4] + ".pub")
+        return path, path[:-4] + ".pub"
+
+    def sign(self, program, group, file, key, *copies, expect=0):
+        """On a machine without configuration, state and network."""
+        return run(program, "-y", group, "sign", file, *copies, "--key", key, "--directory", self.world.path("directory.info"),
+                   env=self.offline, expect=expect)
+
+    def away(self, name, user="xb-reader"):
+        """A client that has seen the present, and then nothing until it is asked again."""
+        name = self.world.variant(user, name, {})
+        self.world.poc(name, "lookup", "XA")
+        return name
+
+    def trust(self, *flags, keys, load=None):
+        """One whole ceremony of T."""
+        if os.path.exists(self.file):
+            os.unlink(self.file)
+        self.world.pocadm("-y", "trust", "draft", self.file, *flags)
+        for key in keys:
+            self.sign(POCADM, "trust", self.file, key)
+        if load:
+            load.await_more()
+        return self.world.pocadm("-y", "trust", "publish", self.file)
+
+    def check(self, load):
+        """No lookup failed; every notice that was sent is there at its recipient."""
+        self.assertEqual(load.failures, [])
+        self.assertGreater(load.lookups, 3)
+        self.assertGreater(len(load.sent), 3)
+        there = {notice["id"] for notice in self.world.poc("xb-operator", "-o", "json", "notice", "list", "--all").json["notices"]}
+        self.assertLessEqual(set(load.sent), there)
+
+    def check_store(self):
+        """A whole replay of the database, by the rules of each time."""
+        backup = self.file + ".backup"
+        self.world.pocadm("backup", "-d", self.world.path("data"), backup)
+        os.unlink(backup)
+
+    def test_root(self):
+        world = self.world
+        away = self.away("root-away")
+        old, (new_2, public_2), (new_3, public_3) = world.path("keys/root.key"), self.key("root-2"), self.key("root-3")
+        with Load(world) as load:
+            world.pocadm("-y", "trust", "draft", self.file, "--root-add", public_2, "--root-add", public_3, "--root-drop", old,
+                         "--root-threshold", "2")
+            text = world.pocadm("trust", "show", self.file).out
+            self.assertIn("root keys that must sign: 2 of 2, was 1 of 1", text)
+            self.assertEqual((text.count("  in    root key"), text.count("  out   root key")), (2, 1))
+            self.assertIn("3 signatures are missing", text)
+            copy = self.file + ".copy"
+            shutil.copy(self.file, copy)
+            self.sign(POCADM, "trust", self.file, old)
+            self.sign(POCADM, "trust", copy, new_2)  # two at a time, each with a copy
+            refused = world.pocadm("-y", "trust", "publish", self.file, copy, expect=6).err
+            self.assertIn("1 signature is missing: 1 by root keys of T version", refused)
+            self.sign(POCADM, "trust", self.file, new_3, copy)
+            self.assertIn("complete", world.pocadm("trust", "show", self.file).out)
+            for _ in range(2):
+                self.assertIn("dry run: nothing was sent", world.pocadm("--dry-run", "trust", "publish", self.file).err)
+            world.pocadm("-y", "trust", "publish", self.file)
+        self.check(load)
+        self.assertIn("nothing to do", world.pocadm("-y", "trust", "publish", self.file).err)
+        # the old key counts no more
+        self.world.pocadm("-y", "trust", "draft", self.file + "-2")
+        self.assertIn("not one that is asked", self.sign(POCADM, "trust", self.file + "-2", old, expect=4).err)
+        world.poc(away, "lookup", "XA")
+        # and back, for the tests that follow
+        self.trust("--root-add", old, "--root-drop", new_2, "--root-drop", new_3, "--root-threshold", "1", keys=(old, new_2, new_3))
+        world.poc(away, "lookup", "XA")
+        self.check_store()
+
+    def test_log(self):
+        """Old and new listed together, the daemon has both, the old one dropped: nobody notices."""
+        world, root = self.world, self.world.path("keys/root.key")
+        away, overlap = self.away("log-away"), self.away("log-overlap")
+        old, (new, public) = world.path("keys/log.key"), self.key("log-2", "ed25519")
+        conf = world.path("pocd.conf")
+        with Load(world) as load:
+            # the daemon must have a key before T may name nothing else
+            self.world.pocadm("-y", "trust", "draft", self.file, "--log-add", public, "--log-drop", old)
+            self.sign(POCADM, "trust", self.file, root)
+            refused = world.pocadm("-y", "trust", "publish", self.file, expect=None)
+            self.assertNotEqual(refused.status, 0)
+            self.assertIn("none of the log keys", refused.err)
+            os.unlink(self.file)
+            ini_set(conf, {("log", "key"): f"{old}, {new}"})
+            world.reload()
+            world.wait_log("log.keys sign=1 wait=1", seconds=30)
+            self.trust("--log-add", public, keys=(root,), load=load)
+            world.wait_log("log.keys sign=2 wait=0", seconds=30)
+            world.poc(overlap, "lookup", "XA")
+            self.trust("--log-drop", old, keys=(root,), load=load)
+            load.await_more()
+            ini_set(conf, {("log", "key"): new})
+            world.reload()
+        self.check(load)
+        for client in (away, overlap):
+            world.poc(client, "lookup", "XA")
+        # a configuration whose keys T does not list is refused, and what was there goes on
+        ini_set(conf, {("log", "key"): old})
+        world.reload("server.reload_failed")
+        ini_set(conf, {("log", "key"): new})
+        world.reload()
+        world.stop()
+        world.start()
+        world.poc(away, "lookup", "XA")
+        self.check_store()
+
+    def test_enrolment(self):
+        """S goes along, signed by the new keys; nothing of it changes."""
+        world, root = self.world, self.world.path("keys/root.key")
+        away = self.away("enrolment-away")
+        (new, public), states = self.key("enrolment-2"), world.pocadm("state", "list").out
+        with Load(world) as load:
+            world.pocadm("-y", "trust", "draft", self.file, "--enrolment-add", public, "--enrolment-drop", world.path("keys/enrolment.key"))
+            self.sign(POCADM, "trust", self.file, root)
+            self.assertIn("1 signature is missing: 1 by enrolment keys", world.pocadm("-y", "trust", "publish", self.file, expect=6).err)
+            self.sign(POCADM, "trust", self.file, new)
+            world.pocadm("-y", "trust", "publish", self.file)
+        self.check(load)
+        self.assertEqual(world.pocadm("state", "list").out, states)
+        world.poc(away, "lookup", "XA")
+        ini_set(world.conf("directory-admin"), {("enrolment", "key"): new})
+        run(POC, "state", "new", "XQ", "--out", self.file + ".XQ", "--directory", world.path("directory.info"), env=world.env)
+        world.pocadm("-y", "state", "enrol", self.file + ".XQ/XQ.enrol", "--reference", "after the rotation")
+
+    def test_authority(self):
+        world, old = self.world, self.world.path("states/XB-authority.key")
+        away = self.away("authority-away", "xa-reader")
+        keys = [self.key(f"xb-authority-{i}") for i in (2, 3)]
+        with Load(world) as load:
+            world.poc("xb-coordinator", "-y", "state", "draft", self.file, "--authority-add", keys[0][1], "--authority-add", keys[1][1],
+                      "--authority-drop", old, "--threshold", "2")
+            self.sign(POC, "state", self.file, keys[0][0])
+            self.sign(POC, "state", self.file, keys[1][0])
+            self.assertIn("1 by authority keys of K version 1", world.poc("xb-coordinator", "-y", "state", "submit", self.file, expect=6).err)
+            self.sign(POC, "state", self.file, old)
+            world.poc("xb-coordinator", "-y", "state", "submit", self.file)
+        self.check(load)
+        world.poc(away, "lookup", "XB")
+
+    def test_coordinator(self):
+        """The old key goes in one bundle with all that it had signed, units included."""
+        world, authority = self.world, self.world.path("states/AD-authority.key")
+        away = self.away("coordinator-away", "xa-reader")
+        new, public = self.key("ad-coordinator", "ed25519")
+        record = {"schema": "poc.record/1", "place": "AD/bank", "pocs": world.record("ad-coordinator", "AD")["pocs"]}
+        for poc in record["pocs"]:
+            for section in poc["sections"]:
+                section.pop("digest", None)
+        unit = self.file + ".json"
+        with open(unit, "w", encoding="utf-8") as out:
+            json.dump(record, out)
+        world.poc("ad-coordinator", "-y", "publish", unit)
+        confirmed = world.poc("xa-reader", "-o", "json", "lookup", "AD").json["verdict"]["confirmed_at"]
+        with Load(world) as load:
+            world.poc("ad-coordinator", "-y", "state", "draft", self.file, "--coordinator-add", public, "--coordinator-drop",
+                      world.path("states/AD-signing.key"))
+            self.sign(POC, "state", self.file, authority)
+            refused = world.poc("ad-coordinator", "-y", "state", "submit", self.file, expect=1).err
+            self.assertIn("U/AD, R/AD, R/AD/bank", refused)
+            self.assertIn("U/AD, R/AD, R/AD/bank", world.poc("ad-coordinator", "--dry-run", "state", "submit", self.file, "--key", new).out)
+            world.poc("ad-coordinator", "-y", "state", "submit", self.file, "--key", new)
+        self.check(load)
+        # the old key signs nothing more; the new one does; who confirmed when is as it was
+        self.assertEqual(world.poc("xa-reader", "-o", "json", "lookup", "AD").json["verdict"]["confirmed_at"], confirmed)
+        world.poc("ad-coordinator", "-y", "confirm", expect=6)
+        ini_set(world.conf("ad-coordinator"), {("coordinator", "key"): new})
+        world.poc("ad-coordinator", "-y", "confirm")
+        world.poc(away, "lookup", "AD")
+        world.poc(away, "lookup", "AD/bank")
+
+    def test_staff(self):
+        """The directory's own coordinator key: documents and results of checks come along."""
+        world = self.world
+        new, public = self.key("staff", "ed25519")
+        text = self.file + ".txt"
+        with open(text, "w", encoding="utf-8") as out:
+            out.write("An announcement.\n")
+        world.pocadm("-y", "document", "publish", "news", text, "--kind", "announcement", "--title", "News")
+        admin = world.conf("directory-admin")
+        world.poc_file(admin, "-y", "state", "draft", self.file, "--coordinator-add", public, "--coordinator-drop",
+                       world.path("keys/coordinator.key"))
+        self.sign(POC, "state", self.file, world.path("keys/authority.key"))
+        out = world.poc_file(admin, "-y", "state", "submit", self.file, "--key", new).out
+        self.assertIn("U/@directory, D/news", out)
+        ini_set(admin, {("coordinator", "key"): new})
+        self.assertIn("An announcement.", world.pocadm("document", "show", "news").out)
+
+    def test_refused_before_anything_is_written(self):
+        world, root = self.world, self.world.path("keys/root.key")
+
+        def draft(*flags, expect):
+            result = world.pocadm("-y", "trust", "draft", self.file, *flags, expect=expect)
+            self.assertFalse(os.path.exists(self.file))
+            return result.err
+
+        self.assertIn("threshold of 2 cannot be met", draft("--root-threshold", "2", expect=1))
+        self.assertIn("quorum", draft("--quorum", "3", expect=1))
+        self.assertIn("no such key", draft("--root-drop", "AAAA-BBBB", expect=5))
+        self.assertIn("listed already", draft("--root-add", root, expect=2))
+        # drafted before another became current
+        world.pocadm("-y", "trust", "draft", self.file)
+        other = self.file + "-other"
+        world.pocadm("-y", "trust", "draft", other, "--max-age", "23h")
+        for file in (self.file, other):
+            self.sign(POCADM, "trust", file, root)
+        world.pocadm("-y", "trust", "publish", other)
+        self.assertIn("draft anew", world.pocadm("-y", "trust", "publish", self.file, expect=1).err)
+        # expired while it was signed
+        os.unlink(self.file)
+        world.pocadm("-y", "trust", "draft", self.file, "--expires", "1s")
+        time.sleep(1.1)
+        self.assertIn("expired", self.sign(POCADM, "trust", self.file, root, expect=1).err)
+        # one changed byte
+        with open(other, "r+b") as file:
+            file.seek(200)
+            byte = file.read(1)[0]
+            file.seek(200)
+            file.write(bytes([byte ^ 1]))
+        self.assertIn(other, self.sign(POCADM, "trust", other, root, expect=6).err)
+
+    def test_stolen_root(self):
+        """A root threshold is gone: nothing repairs that from inside, and the refusal says what to do."""
+        world = self.world
+        other = World()
+        try:
+            self.assertNotEqual(other.setting("xa-reader", "directory", "id"), world.setting("xa-reader", "directory", "id"))
+            lost = world.variant("xa-reader", "repin", {("directory", "server"): f"127.0.0.1:{other.port}",
+                                                        ("directory", "server_pin"): other.setting("xa-reader", "directory", "server_pin")})
+            result = world.poc(lost, "lookup", "XB", expect=None)
+            self.assertNotEqual(result.status, 0)
+            self.assertIn("put its id, server and server_pin into [directory]", result.err)
+            # and so it is done: another id is another directory, nothing is carried over
+            ini_set(world.conf("repin"), {("directory", "id"): other.setting("xa-reader", "directory", "id")})
+            shutil.copy(other.key_files("xa-reader")[0], world.path("repin.crt"))
+            shutil.copy(other.key_files("xa-reader")[1], world.path("repin.key"))
+            ini_set(world.conf("repin"), {("user", "cert"): world.path("repin.crt"), ("user", "key"): world.path("repin.key")})
+            world.poc(lost, "lookup", "XB")
+        finally:
+            other.close()
+
+
+class Replacement(unittest.TestCase):
+    """The authority of a state is stolen, coordinator key and all users' keys are not: the council puts a new one in its place."""
+
+    def test_replacement(self):
+        with World() as world:
+            folder = world.path("ceremony")
+            os.mkdir(folder)
+            offline = {**world.env, "HOME": OFFLINE, "XDG_STATE_HOME": OFFLINE}
+            info, root = world.path("directory.info"), world.path("keys/root.key")
+            stolen, new = world.path("states/XB-authority.key"), os.path.join(folder, "new.key")
+            keys, trust, thief = (os.path.join(folder, name) for name in ("XB.keys", "trust", "thief"))
+            run(POC, "key", "new", new, "--type", "p384", env=world.env)
+            # a short delay, by a T of its own
+            world.pocadm("-y", "trust", "draft", trust, "--replacement-delay", "4s")
+            run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
+            world.pocadm("-y", "trust", "publish", trust)
+            os.unlink(trust)
+            # the state's people draft and sign; the council names their K
+            world.poc("xb-coordinator", "-y", "state", "draft", keys, "--authority-add", new, "--authority-drop", stolen)
+            self.assertIn("1 signature is missing: 1 by authority keys of K version 2", world.pocadm("-y", "state", "replace", trust, keys, expect=6).err)
+            done = run(POC, "-y", "state", "sign", keys, "--key", new, "--directory", info, env=offline)
+            self.assertIn("only if the council names its code", done.out)
+            code = world.poc("xb-coordinator", "-o", "json", "state", "show", keys).json["proposals"][0]["code"]
+            world.poc("xb-coordinator", "-y", "state", "draft", thief)  # what the thief has in hand
+            run(POC, "-y", "state", "sign", thief, "--key", stolen, "--directory", info, env=offline)
+            self.assertIn(code, world.pocadm("-y", "state", "replace", trust, keys).out)
+            run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
+            published = time.monotonic()
+            world.pocadm("-y", "trust", "publish", trust)
+            # visible at once: suspended; neither the thief nor the new K gets ahead
+            self.assertIn("SUSPENDED", world.poc("xa-reader", "lookup", "XB", expect=7).out)
+            admin = world.conf("directory-admin")
+            self.assertIn("replaces the keys", world.poc_file(admin, "-y", "state", "submit", thief, expect=None).err)
+            if time.monotonic() - published < 2:
+                early = world.poc_file(admin, "-y", "state", "submit", keys, expect=4)
+                self.assertIn("counts from", early.err)
+            time.sleep(max(0.0, published + 5.5 - time.monotonic()))
+            world.poc_file(admin, "-y", "state", "submit", keys)
+            out = world.poc("xa-reader", "lookup", "XB").out
+            self.assertIn("replaced by the council", out)
+            world.poc("xb-coordinator", "-y", "confirm")
+
+
+if __name__ == "__main__":
+    main()
