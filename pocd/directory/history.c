@@ -169,6 +169,8 @@ int history_check(struct store *store, struct history_report *report, struct ref
 	status = check_all(&r, &n);
 	if (status == 0)
 		status = check_end(&r);
+	const struct envelope *trust = replay_version(&r.replay, NAME_TRUST, NULL, NULL);
+	r.report.quorum = trust != NULL ? trust->payload.trust->quorum : 0;
 	store_view_end(r.view);
 	replay_finish(&r.replay);
 	if (report != NULL)
