@@ -92,6 +92,7 @@ struct writer {
 	int trouble;                                      /* status of the last commit or publication, for the log */
 	bool failed;                                      /* the disk has failed */
 	uint64_t waits_since;                             /* monotonic ms: below quorum; 0: not */
+	uint64_t unheard_since;                           /* monotonic ms: nothing may be signed yet; 0: it may */
 	bool alarmed;                                     /* the log says so */
 	bool cosigned;                                    /* note has lines that are not stored yet */
 	uint64_t note_number;                             /* publication that note is of */
@@ -495,10 +496,16 @@ static int publish(struct writer *writer)
 	if (status != 0) {
 		/* The changes are durable: that much can be said.  Their proof comes with a later publication. */
 		note_trouble(writer, status, "publish.failed", &why);
-		writer->retry_at = clock_monotonic_ms() + RETRY_MS;
-		settle_unproven(writer, 0);
+		uint64_t now = clock_monotonic_ms();
+		writer->retry_at = now + RETRY_MS;
+		if (writer->unheard_since == 0)
+			writer->unheard_since = now;
+		/* auditors that are to be heard after a start come within seconds */
+		if (status != STATUS_BUSY || now >= writer->unheard_since + PROVEN_MS)
+			settle_unproven(writer, 0);
 		return status;
 	}
+	writer->unheard_since = 0;
 	writer->published_at = clock_monotonic_ms();
 	metric_add(METRIC_PUBLICATIONS, 1);
 	uint64_t size = proven_size(writer);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "pocd/ledger/ledger_internal.h"
+#include "pocd/store/schema.h"
 
 enum { APPENDED_MAX = 256 * 1024 * 1024 };
 
@@ -186,6 +187,14 @@ static int make_tip(struct ledger *ledger, const struct snapshot *state)
 	return status;
 }
 
+static int put_followed(struct ledger *ledger, uint64_t size)
+{
+	uint8_t value[8];
+
+	schema_put_u64(value, size);
+	return store_batch_put(ledger->batch, TABLE_META, META_FOLLOWED, sizeof META_FOLLOWED - 1, value, sizeof value);
+}
+
 int ledger_append_commit(struct ledger *ledger, struct refusal *why)
 {
 	struct snapshot *state = ledger->state;
@@ -194,6 +203,8 @@ int ledger_append_commit(struct ledger *ledger, struct refusal *why)
 		return refuse(why, STATUS_FAILED, "", "what is appended does not end with a checkpoint");
 	ledger->state = NULL;
 	int status = ledger_put_served(ledger, ledger->batch, false);
+	if (status == 0)
+		status = put_followed(ledger, state->checkpoint.size);
 	uint64_t before = ledger->publications;
 	ledger->publications = state->number; /* ledger_commit writes it */
 	if (status == 0)

@@ -19,6 +19,7 @@ struct check {
 	struct tlog_reader tiles;
 	struct refusal *why;
 	uint64_t size, publications; /* as META says */
+	uint64_t followed;           /* likewise: leaves without events */
 	struct hash root;
 	struct hash peaks[64];
 	struct changes names; /* by map key; name is kept in a chunk of its own */
@@ -32,9 +33,25 @@ struct check {
 #define wrong(check, field, format, number)                                                                            \
 	refuse((check)->why, STATUS_DAMAGED, (field), format, (unsigned long long)(number))
 
+/* 0 if it is not there. */
+static int read_number(const struct check *check, const char *name, uint64_t *out)
+{
+	struct store_value value;
+	int status = store_get(check->view, TABLE_META, name, strlen(name), &value);
+
+	*out = 0;
+	if (status == STATUS_NOT_FOUND)
+		return 0;
+	if (status != 0 || value.size != 8)
+		return STATUS_DAMAGED;
+	*out = schema_get_u64(value.bytes);
+	return *out > 0 ? 0 : STATUS_DAMAGED;
+}
+
 static int read_meta(struct check *check)
 {
 	struct store_value meta;
+	uint64_t served;
 	int status = store_get(check->view, TABLE_META, META_LOG, sizeof META_LOG - 1, &meta);
 
 	if (status == STATUS_NOT_FOUND)
@@ -44,6 +61,12 @@ static int read_meta(struct check *check)
 	check->size = schema_get_u64(meta.bytes);
 	check->publications = schema_get_u64(meta.bytes + 8);
 	memcpy(check->root.bytes, meta.bytes + 16, HASH_SIZE);
+	status = read_number(check, META_FOLLOWED, &check->followed);
+	if (status != 0 || check->followed > check->size)
+		return refuse(check->why, STATUS_DAMAGED, "meta", "how much was taken over is damaged");
+	status = read_number(check, META_SERVED, &served);
+	if (status != 0 || served > check->publications)
+		return refuse(check->why, STATUS_DAMAGED, "meta", "the number of the served publication is damaged");
 	return 0;
 }
 
@@ -310,7 +333,7 @@ static int check_leaf(struct check *check, uint64_t index)
 		status = check_state(check, index, &leaf, bytes);
 		return status != 0 ? status : check_evidence(check, &leaf);
 	default:
-		return check_anchor(check, index, &leaf);
+		return index < check->followed ? 0 : check_anchor(check, index, &leaf);
 	}
 }
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 import wire
-from harness import POCD, ROOT, SLOW, free_port
+from harness import POCD, ROOT, SLOW, free_port, ini_set
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "reference"))
 import forge  # noqa: E402  pylint: disable=wrong-import-position
@@ -88,6 +88,10 @@ file = pocd.log
         self.daemon.stderr.close()
         self.daemon = None
         return status
+
+    def cut_off(self, off=True):
+        """From the next start on it asks where nobody listens; or the world's server again."""
+        ini_set(self.path("pocd.conf"), {("follow", "server"): f"127.0.0.1:{free_port() if off else self.world.port}"})
 
     def log(self):
         with open(self.path("pocd.log"), encoding="utf-8", errors="replace") as file:
