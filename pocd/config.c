@@ -8,6 +8,7 @@
 #include "pocd/net/tls.h"
 #include "proto/keys/keystore.h"
 #include "proto/keys/keystore_open.h"
+#include "proto/rules/names.h"
 
 static int parse_listen(const char *value, void *member, size_t room, struct refusal *why)
 {
@@ -38,6 +39,28 @@ static int parse_format(const char *value, void *member, size_t room, struct ref
 	return json || strcmp(value, "text") == 0 ? 0 : refuse(why, STATUS_INVALID, "", "must be text or json");
 }
 
+static int parse_hash(const char *value, void *member, size_t room, struct refusal *why)
+{
+	(void)room;
+	return hash_from_hex(value, member) == 0 ? 0 : refuse(why, STATUS_INVALID, "", "must be 64 hexadecimal digits");
+}
+
+static int parse_pin(const char *value, void *member, size_t room, struct refusal *why)
+{
+	struct config *config = (struct config *)((char *)member - offsetof(struct config, follow_pin));
+
+	config->follow_pinned = true;
+	return parse_hash(value, member, room, why);
+}
+
+static int parse_state(const char *value, void *member, size_t room, struct refusal *why)
+{
+	if (!state_valid(value) || strlen(value) >= room)
+		return refuse(why, STATUS_INVALID, "", "must be two capital letters, or @directory");
+	strcpy(member, value);
+	return 0;
+}
+
 #define AT(member) offsetof(struct config, member)
 #define ROOM(member) sizeof(((struct config *)0)->member)
 
@@ -52,6 +75,11 @@ static const struct setting rows[] = {
     {"log", "key", SETTING_PATHS, AT(log_keys), CONFIG_LOG_KEYS_MAX, NULL},
     {"log", "checkpoint_interval", SETTING_DURATION, AT(checkpoint_interval_ms), 0, NULL},
     {"log", "heartbeat", SETTING_DURATION, AT(heartbeat_ms), 1000, NULL},
+    {"follow", "server", SETTING_TEXT, AT(follow_server), ROOM(follow_server), NULL},
+    {"follow", "server_pin", SETTING_OTHER, AT(follow_pin), 0, parse_pin},
+    {"follow", "id", SETTING_OTHER, AT(follow_id), 0, parse_hash},
+    {"follow", "state", SETTING_OTHER, AT(follow_state), ROOM(follow_state), parse_state},
+    {"follow", "key", SETTING_PATH, AT(follow_key), 0, NULL},
     {"notices", "retention", SETTING_DURATION, AT(retention_ms), 3600000, NULL},
     {"notices", "per_hour", SETTING_NUMBER, AT(notices_per_hour), 0, NULL},
     {"notices", "backlog", SETTING_SIZE, AT(backlog), 0, NULL},
@@ -93,6 +121,19 @@ static void set_defaults(struct config *config)
 	config->level = DIAG_INFO;
 }
 
+/* Either it signs a log of its own, or it follows another's. */
+static int check_follow(const char *path, const struct config *config, struct refusal *why)
+{
+	if (config->follow_server[0] == '\0')
+		return config->log_keys.n > 0 ? 0 : refuse(why, STATUS_INVALID, "", "%s: [log] needs key", path);
+	if (config->log_keys.n > 0)
+		return refuse(why, STATUS_INVALID, "", "%s: [follow] and [log] key: a follower signs no log of its own",
+			      path);
+	if (hash_compare(&config->follow_id, &hash_zero) == 0 || config->follow_state[0] == '\0')
+		return refuse(why, STATUS_INVALID, "", "%s: [follow] needs id and state", path);
+	return 0;
+}
+
 int config_read(const char *path, struct config *out, struct refusal *why)
 {
 	set_defaults(out);
@@ -104,8 +145,9 @@ int config_read(const char *path, struct config *out, struct refusal *why)
 		return refuse(why, STATUS_INVALID, "", "%s: [server] needs cert and key", path);
 	if (out->path[0] == '\0')
 		return refuse(why, STATUS_INVALID, "", "%s: [store] needs path", path);
-	if (out->log_keys.n == 0)
-		return refuse(why, STATUS_INVALID, "", "%s: [log] needs key", path);
+	status = check_follow(path, out, why);
+	if (status != 0)
+		return status;
 	if (out->threads > CONFIG_THREADS_MAX)
 		return refuse(why, STATUS_INVALID, "", "%s: at most %d threads", path, CONFIG_THREADS_MAX);
 	if (out->conn.queue_max <= out->conn.queue_pause)
@@ -118,8 +160,11 @@ bool config_needs_restart(const struct config *a, const struct config *b)
 	bool same = strcmp(a->listen, b->listen) == 0 && a->threads == b->threads && strcmp(a->path, b->path) == 0 &&
 		    a->map_size == b->map_size && a->quota == b->quota &&
 		    a->checkpoint_interval_ms == b->checkpoint_interval_ms && a->heartbeat_ms == b->heartbeat_ms &&
-		    a->retention_ms == b->retention_ms && a->notices_per_hour == b->notices_per_hour &&
-		    a->backlog == b->backlog && a->answer_cache == b->answer_cache;
+		    strcmp(a->follow_server, b->follow_server) == 0 && strcmp(a->follow_state, b->follow_state) == 0 &&
+		    strcmp(a->follow_key, b->follow_key) == 0 && hash_compare(&a->follow_pin, &b->follow_pin) == 0 &&
+		    hash_compare(&a->follow_id, &b->follow_id) == 0 && a->retention_ms == b->retention_ms &&
+		    a->notices_per_hour == b->notices_per_hour && a->backlog == b->backlog &&
+		    a->answer_cache == b->answer_cache;
 
 	return !same;
 }
@@ -139,6 +184,12 @@ int config_check(const struct config *config, struct refusal *why)
 		return STATUS_INVALID;
 	for (size_t i = 0; i < config->log_keys.n; i++) {
 		status = keystore_open(config->log_keys.paths[i], NULL, &key, why);
+		if (status != 0)
+			return status;
+		keystore_close(key);
+	}
+	if (config->follow_key[0] != '\0') {
+		status = keystore_open(config->follow_key, NULL, &key, why);
 		if (status != 0)
 			return status;
 		keystore_close(key);

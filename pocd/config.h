@@ -5,6 +5,7 @@
 #include "pocd/base/diag.h"
 #include "pocd/base/settings.h"
 #include "pocd/net/conn.h"
+#include "proto/proof/hash.h"
 #include "proto/wire/status.h"
 
 enum { CONFIG_LOG_KEYS_MAX = 4, CONFIG_THREADS_MAX = 64 };
@@ -20,6 +21,12 @@ struct config {
 	/* [log] */
 	struct settings_paths log_keys; /* old and new while one replaces the other */
 	uint64_t checkpoint_interval_ms, heartbeat_ms;
+	/* [follow] */
+	char follow_server[128]; /* empty: this is the directory itself */
+	bool follow_pinned;
+	struct hash follow_pin, follow_id;
+	char follow_state[16];              /* whose U lists our key */
+	char follow_key[SETTINGS_PATH_MAX]; /* the auditor's; empty: a mirror */
 	/* [notices] */
 	uint64_t retention_ms, notices_per_hour, backlog;
 	/* [limits] */

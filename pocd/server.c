@@ -9,6 +9,7 @@
 
 #include "pocd/base/clock.h"
 #include "pocd/base/metrics.h"
+#include "pocd/follow.h"
 #include "pocd/handlers/session.h"
 #include "pocd/net/listener.h"
 #include "pocd/net/tls.h"
@@ -29,7 +30,9 @@ struct server {
 	struct config config;
 	struct store *store;
 	struct keystore_key *log_keys[CONFIG_LOG_KEYS_MAX];
+	struct keystore_key *key, *auditor; /* of a follower: TLS key, auditor's */
 	struct directory *directory;
+	struct follow *follow; /* NULL: this is the directory itself */
 	struct limit *limit;
 	struct listener *listener;
 	unsigned n_loops;
@@ -227,10 +230,32 @@ static void on_tick(struct loop *net_loop)
 
 static const struct conn_ops conn_ops = {on_opened, on_frame, on_malformed, on_closed, on_tick};
 
-/* On the writer's thread. */
+/* On the loop's thread. */
+static void tell_followers(void *arg)
+{
+	struct server_loop *loop = arg;
+
+	for (struct peer *peer = loop->watchers, *next; peer != NULL; peer = next) {
+		next = peer->next_watcher;
+		struct conn *conn = peer->conn;
+		conn_ref(conn);
+		session_published(&peer->session);
+		conn_flush(conn);
+		conn_unref(conn);
+	}
+}
+
+/* On the writer's thread, or a follower's. */
 static void on_published(void *ctx)
 {
-	atomic_fetch_add(&((struct server *)ctx)->epoch, 1);
+	struct server *server = ctx;
+
+	atomic_fetch_add(&server->epoch, 1);
+	for (unsigned i = 0; i < server->n_loops; i++) {
+		struct server_loop *loop = &server->loops[i];
+		if (atomic_load(&loop->n_watchers) > 0) /* lost for want of memory: the next one tells of it too */
+			(void)mailbox_post(loop_mailbox(loop->loop), tell_followers, loop);
+	}
 }
 
 /* On the writer's thread.  The main thread waits for signals. */
@@ -327,12 +352,50 @@ static void look_at_clock(struct directory *directory)
 	snapshot_unref(snapshot);
 }
 
-static int open_directory(struct server *server, struct refusal *why)
+static bool follows(const struct config *config)
+{
+	return config->follow_server[0] != '\0';
+}
+
+static int make_follow(struct server *server, struct refusal *why)
+{
+	const struct config *config = &server->config;
+	int status = keystore_open(config->key, NULL, &server->key, why);
+
+	if (status == 0 && config->follow_key[0] != '\0')
+		status = keystore_open(config->follow_key, NULL, &server->auditor, why);
+	if (status != 0)
+		return status;
+	struct follow_options options = {.directory = server->directory,
+					 .store = server->store,
+					 .server = config->follow_server,
+					 .server_pin = config->follow_pinned ? &config->follow_pin : NULL,
+					 .state = config->follow_state,
+					 .certificate = config->cert,
+					 .key = server->key,
+					 .auditor = server->auditor,
+					 .moved = on_published,
+					 .moved_ctx = server};
+	return follow_create(&options, &server->follow, why);
+}
+
+/* A follower's folder is made at its first start. */
+static int open_store(struct server *server, struct refusal *why)
 {
 	const struct config *config = &server->config;
 	struct store_lmdb_options store = {
 	    .path = config->path, .map_size = config->map_size, .quota = config->quota, .max_readers = 1024};
-	int status = store_lmdb_open(&store, &server->store, why);
+	char file[SETTINGS_PATH_MAX + 10];
+
+	snprintf(file, sizeof file, "%s/data.mdb", config->path);
+	store.create = follows(config) && access(file, F_OK) != 0;
+	return store_lmdb_open(&store, &server->store, why);
+}
+
+static int open_directory(struct server *server, struct refusal *why)
+{
+	const struct config *config = &server->config;
+	int status = open_store(server, why);
 
 	for (size_t i = 0; status == 0 && i < config->log_keys.n; i++)
 		status = keystore_open(config->log_keys.paths[i], NULL, &server->log_keys[i], why);
@@ -355,10 +418,14 @@ static int open_directory(struct server *server, struct refusal *why)
 	    .backlog_bytes = config->backlog,
 	    .grown = on_grown,
 	    .grown_ctx = server,
+	    .follows = follows(config) ? &config->follow_id : NULL,
+	    .state = config->follow_state,
 	};
 	status = directory_open(&options, &server->directory, why);
 	if (status == 0)
 		look_at_clock(server->directory);
+	if (status == 0 && follows(config))
+		status = make_follow(server, why);
 	return status;
 }
 
@@ -444,6 +511,7 @@ void server_destroy(struct server *server)
 	for (unsigned i = 0; i < server->n_loops && server->loops != NULL; i++)
 		loop_stop(server->loops[i].loop);
 	listener_destroy(server->listener);
+	follow_destroy(server->follow);
 	directory_close(
 	    server->directory); /* its last answers are posted to the mailboxes, which loop_destroy empties */
 	for (unsigned i = 0; i < server->n_loops && server->loops != NULL; i++)
@@ -451,6 +519,8 @@ void server_destroy(struct server *server)
 	store_close(server->store);
 	for (size_t i = 0; i < CONFIG_LOG_KEYS_MAX; i++)
 		keystore_close(server->log_keys[i]);
+	keystore_close(server->key);
+	keystore_close(server->auditor);
 	limit_destroy(server->limit);
 	SSL_CTX_free(server->tls);
 	free(server->loops);
@@ -461,10 +531,11 @@ void server_destroy(struct server *server)
 
 int server_start(struct server *server, struct refusal *why)
 {
-	int status = directory_start(server->directory);
+	int status = server->follow != NULL ? follow_start(server->follow) : directory_start(server->directory);
 
 	if (status != 0)
-		return refuse(why, status, "", "the writer cannot start");
+		return refuse(why, status, "",
+			      server->follow != NULL ? "the follower cannot start" : "the writer cannot start");
 	for (unsigned i = 0; i < server->n_loops; i++) {
 		if (loop_start(server->loops[i].loop) != 0)
 			return refuse(why, STATUS_NO_MEMORY, "", "a thread cannot start");

@@ -26,7 +26,7 @@ FLOORS = {
     "clients/pocadm": ["clients/cli", "clients/libpoc", "pocd", "pocd/directory", "pocd/ledger", "pocd/store", "pocd/base",
                        "proto/rules", "proto/keys", "proto/proof", "proto/wire"],
     # the top of the daemon: joins both towers
-    "pocd": ["pocd/handlers", "pocd/net", "pocd/directory", "pocd/ledger", "pocd/store", "pocd/base", "proto/rules",
+    "pocd": ["clients/libpoc", "pocd/handlers", "pocd/net", "pocd/directory", "pocd/ledger", "pocd/store", "pocd/base", "proto/rules",
              "proto/keys", "proto/proof", "proto/wire"],
 }
 
@@ -38,7 +38,7 @@ LIBRARIES = {
     r"ini\.h": ["pocd/base/ini.c"],
     r"jansson\.h": ["clients/"],
     r"utf8proc\.h": ["proto/", "clients/cli/"],
-    r"proto/wire/poc\.pb-c\.h": ["pocd/handlers/", "clients/libpoc/", "pocd/directory/"],
+    r"proto/wire/poc\.pb-c\.h": ["pocd/handlers/", "clients/libpoc/", "pocd/directory/", "pocd/follow"],
 }
 
 

@@ -421,10 +421,19 @@ static int accept_server(struct poc *poc)
 	envelope_destroy(users);
 	if (poc->accepted)
 		return 0;
+	status = ask_users(poc, poc->user_state, &users); /* our own state's mirror */
+	if (status == STATUS_DENIED || status == STATUS_SUSPENDED || status == STATUS_EXPIRED)
+		status = 0; /* we are not listed ourselves */
+	if (status != 0)
+		return status;
+	poc->accepted = has_role_here(poc, users, POC__ROLE__ROLE_MIRROR);
+	envelope_destroy(users);
+	if (poc->accepted)
+		return 0;
 	hash_to_hex(transport_pin(poc->transport), pin);
 	return refuse(&poc->why, STATUS_TLS, "",
-		      "%s shows the key %s, which is neither the pinned one nor in U/@directory",
-		      transport_server(poc->transport), pin);
+		      "%s shows the key %s, which is neither the pinned one nor in U/@directory, nor a mirror's of %s",
+		      transport_server(poc->transport), pin, poc->user_state);
 }
 
 /* ---- Connecting */

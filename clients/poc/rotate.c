@@ -81,13 +81,13 @@ static int open_all(struct rotating *r)
 	if (status == 0 && cli->offline)
 		status = cli_fail(cli, STATUS_USAGE, tr("rotate asks a server: it does not go with --offline"));
 	if (status == 0)
-		status = make_users_open(cli, r->poc, cli->conf.state, &r->users);
+		status = make_users_open(cli, r->poc, conf_place(&cli->conf), false, &r->users);
 	if (status != 0)
 		return status;
 	r->user = *keystore_public(client_key(r->poc));
 	r->own = users_find(r->users.current.envelope->payload.users, &r->user.id);
 	return r->own != NULL ? 0
-			      : cli_fail(cli, STATUS_DENIED, tr("U/%s does not list the key of %s"), cli->conf.state,
+			      : cli_fail(cli, STATUS_DENIED, tr("U/%s does not list the key of %s"), conf_place(&cli->conf),
 					 cli->conf.path);
 }
 
@@ -236,11 +236,10 @@ static int write_request(struct rotating *r, const struct public_key *user, cons
 		cli_document(cli, cli->schema,
 			     json_pack("{s:s,s:s,s:s,s:s}", "step", "requested", "fingerprint", fingerprint(&r->fresh),
 				       "request", path, "check_code", code));
-	else
-		cli_line(
-		    tr("give this request to your coordinator, who runs poc user add: %s\nand read out the check code: "
-		       "%s"),
-		    path, code);
+	else {
+		cli_line(tr("give this request to your coordinator, who runs poc user add: %s"), path);
+		cli_line(tr("and read out the check code: %s"), code);
+	}
 	return 0;
 }
 
@@ -299,7 +298,7 @@ static int begin_user(struct rotating *r)
 	snprintf(next_cert, sizeof next_cert, "%s.crt", stem);
 	if (cli->dry_run) {
 		cli_note(cli, tr("dry run: %s would be made, and take the place of %s in U/%s and in %s"), next_key,
-			 key, cli->conf.state, cli->conf.path);
+			 key, conf_place(&cli->conf), cli->conf.path);
 		return 0;
 	}
 	status = make_key(r, stem, KEY_ED25519, true);
@@ -357,7 +356,7 @@ static int publish_user(struct rotating *r)
 	if (!r->cli->json && !r->cli->quiet)
 		cli_line(
 		    tr("%s/%s: the new key %s takes the place of the old one; sessions with that end within a second"),
-		    r->cli->conf.state, r->own->handle, fingerprint(&r->fresh));
+		    conf_place(&r->cli->conf), r->own->handle, fingerprint(&r->fresh));
 	return publish(r);
 }
 
@@ -480,7 +479,7 @@ static int find_old(struct rotating *r, Poc__Holder holder, Poc__ReadingKey **ou
 			     ? tr("no key of a desk in U/%s is among the reading keys of this configuration; poc key "
 				  "new --holder desk makes one")
 			     : tr("no key of this user in U/%s is among the reading keys of this configuration"),
-			 r->cli->conf.state);
+			 conf_place(&r->cli->conf));
 }
 
 /* Both in U: the new one without end, the old one for the overlap, or not at all. */
@@ -554,7 +553,7 @@ static int begin_reading(struct rotating *r, size_t place)
 		return cli_fail(cli, STATUS_INVALID, tr("%s: no name for the new key"), name);
 	if (cli->dry_run) {
 		cli_note(cli, tr("dry run: %s.key would take the place of %s in U/%s; %s would read with both"), stem,
-			 name, cli->conf.state, cli->conf.path);
+			 name, conf_place(&cli->conf), cli->conf.path);
 		return 0;
 	}
 	int status = make_key(r, stem, KEY_P384, false);

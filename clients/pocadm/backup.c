@@ -49,10 +49,30 @@ int pocadm_cmd_backup(struct cli *cli)
 	return 0;
 }
 
+/* Auditors would notice that they have seen more, and nothing would be signed.  Where there are none a person has to
+ * know. */
+static int ask_newest(struct cli *cli)
+{
+	struct offline_report report = {0};
+	struct refusal why = {0};
+	char question[400];
+
+	if (backup_check(cli->argv[0], &report, &why) != 0)
+		return cli_refused(cli, &why);
+	if (report.history.quorum > 0)
+		return 0;
+	snprintf(question, sizeof question,
+		 tr("No auditor watches this directory. Is its checkpoint of size %llu, %s, the newest that was ever "
+		    "published? If not, it will be a fork that clients refuse. Restore it?"),
+		 (unsigned long long)report.size, time_text((long long)(report.time_ms / 1000)));
+	return cli_confirm(cli, question);
+}
+
 int pocadm_cmd_restore(struct cli *cli)
 {
 	struct offline_report report = {0};
 	struct refusal why = {0};
+	int status;
 
 	if (cli->dry_run) {
 		if (backup_check(cli->argv[0], &report, &why) != 0)
@@ -60,6 +80,8 @@ int pocadm_cmd_restore(struct cli *cli)
 		cli_note(cli, tr("dry run: the backup is good; %s was not written"), cli->argv[1]);
 		return 0;
 	}
+	if (!cli->yes && (status = ask_newest(cli)) != 0)
+		return status;
 	if (backup_restore(cli->argv[0], cli->argv[1], &report, &why) != 0)
 		return cli_refused(cli, &why);
 	check_print(cli, &report);

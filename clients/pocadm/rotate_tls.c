@@ -311,7 +311,7 @@ static void update_pins(struct rotating *r)
 static int drop_old(struct rotating *r)
 {
 	make_users_close(&r->users); /* another may have changed it meanwhile */
-	int status = make_users_open(r->cli, r->poc, STATE_DIRECTORY, &r->users);
+	int status = make_users_open(r->cli, r->poc, STATE_DIRECTORY, false, &r->users);
 
 	if (status != 0)
 		return status;
@@ -399,7 +399,7 @@ int pocadm_cmd_key_rotate(struct cli *cli)
 	if (status == 0)
 		status = link_open(cli, true, &r.poc);
 	if (status == 0)
-		status = make_users_open(cli, r.poc, STATE_DIRECTORY, &r.users);
+		status = make_users_open(cli, r.poc, STATE_DIRECTORY, false, &r.users);
 	if (status == 0)
 		status = rotate(&r);
 	if (status == 0)

@@ -25,7 +25,9 @@
 	X(POSTS_REFUSED, "posts_refused")                                                                              \
 	X(POSTS_OVER_QUOTA, "posts_over_quota")                                                                        \
 	X(WATCHERS, "watchers")                                                                                        \
-	X(EVENTS_SENT, "events_sent")
+	X(EVENTS_SENT, "events_sent")                                                                                  \
+	X(COSIGNATURES, "cosignatures_given")                                                                          \
+	X(FOLLOW_REFUSED, "follow_refused")
 
 enum metric {
 #define METRIC_ENUM(sym, name) METRIC_##sym,

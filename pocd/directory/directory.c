@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pocd/directory/directory_internal.h"
+#include "pocd/directory/quorum.h"
 #include "proto/rules/chain.h"
 #include "proto/rules/record.h"
 #include "proto/rules/trust.h"
@@ -31,15 +32,17 @@ static int check_log_keys(struct keystore_key *const *keys, size_t n, const Poc_
 static int open_ledger(struct directory *directory, const struct envelope *trust, struct refusal *why)
 {
 	struct ledger_options ledger = {.store = directory->options.store,
-					.origin = trust->payload.trust->origin,
+					.origin = trust != NULL ? trust->payload.trust->origin : "",
 					.log_keys = directory->options.log_keys,
 					.n_log_keys = directory->options.n_log_keys,
 					.now_ms = directory->options.now_ms,
 					.now_ctx = directory->options.now_ctx,
 					.attach = attach,
-					.attach_ctx = directory};
-	int status =
-	    check_log_keys(directory->options.log_keys, directory->options.n_log_keys, trust->payload.trust, why);
+					.attach_ctx = directory,
+					.cosigned = quorum_serves};
+	int status = trust != NULL ? check_log_keys(directory->options.log_keys, directory->options.n_log_keys,
+						    trust->payload.trust, why)
+				   : 0;
 
 	return status != 0 ? status : ledger_open(&ledger, &directory->ledger, why);
 }
@@ -61,7 +64,8 @@ static int make_writer(struct directory *directory, struct refusal *why)
 					.retention_ms = o->retention_ms,
 					.backlog_bytes = o->backlog_bytes,
 					.grown = o->grown,
-					.grown_ctx = o->grown_ctx};
+					.grown_ctx = o->grown_ctx,
+					.auditors = directory->auditors};
 
 	directory->quota = writer.quota = quota_create(o->notices_per_hour);
 	int status = directory->quota != NULL ? writer_create(&writer, &directory->writer) : STATUS_NO_MEMORY;
@@ -78,12 +82,17 @@ static int open_with(const struct directory_options *options, const struct envel
 	directory->options = *options;
 	if (options->retention_ms == 0)
 		directory->options.retention_ms = (uint64_t)RETENTION_DAYS * 86400 * 1000;
-	directory->id = trust_directory_id(trust);
-	if (trust->seq > 1)
-		directory->id = trust->directory_id;
+	if (trust == NULL)
+		directory->id = *options->follows;
+	else
+		directory->id = trust->seq > 1 ? trust->directory_id : trust_directory_id(trust);
+	directory->auditors = auditors_create();
 	directory->signers = signers_create(options->log_keys, options->n_log_keys);
-	int status = directory->signers != NULL ? open_ledger(directory, trust, why)
-						: refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	int status = directory->auditors != NULL && directory->signers != NULL
+			 ? open_ledger(directory, trust, why)
+			 : refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	if (status == 0 && options->follows != NULL && hash_compare(options->follows, &directory->id) != 0)
+		status = refuse(why, STATUS_DIRECTORY, "follow.id", "the folder holds another directory");
 	if (status == 0)
 		status = make_writer(directory, why);
 	if (status != 0) {
@@ -122,17 +131,29 @@ static int read_trust(struct store *store, struct envelope **out, struct refusal
 	return status;
 }
 
+static bool may_sign(struct directory *directory)
+{
+	struct snapshot *tip = ledger_tip(directory->ledger);
+	int status = auditors_allow(directory->auditors, tip, NULL);
+
+	snapshot_unref(tip);
+	return status == 0;
+}
+
 int directory_open(const struct directory_options *options, struct directory **out, struct refusal *why)
 {
 	struct envelope *trust = NULL;
 
 	*out = NULL;
 	int status = read_trust(options->store, &trust, why);
+	if (status == STATUS_NOT_FOUND && options->follows != NULL)
+		status = 0; /* a copy that begins with nothing */
 	if (status == 0)
 		status = open_with(options, trust, out, why);
 	envelope_destroy(trust);
-	/* What was committed before a crash is published before anything is served. */
-	if (status == 0 && options->n_log_keys > 0 && ledger_unpublished((*out)->ledger)) {
+	/* What was committed before a crash is published before anything is served; where auditors must be heard before
+	 * anything is signed, it waits for them. */
+	if (status == 0 && options->n_log_keys > 0 && ledger_unpublished((*out)->ledger) && may_sign(*out)) {
 		status = signers_choose((*out)->signers, (*out)->ledger);
 		status = status != 0 ? refuse(why, status, "", "the trust root cannot be read")
 				     : ledger_publish((*out)->ledger, why);
@@ -152,6 +173,7 @@ void directory_close(struct directory *directory)
 	quota_destroy(directory->quota);
 	ledger_close(directory->ledger);
 	signers_destroy(directory->signers);
+	auditors_destroy(directory->auditors);
 	free(directory);
 }
 
@@ -303,7 +325,8 @@ int directory_submit(struct directory *directory, const struct principal *who, c
 		     size_t n, bool wait_proven, change_done_fn done, void *ctx, struct refusal *why)
 {
 	if (directory->options.n_log_keys == 0)
-		return refuse(why, STATUS_DENIED, "", "this server does not take changes");
+		return refuse(why, STATUS_DENIED, "",
+			      "this server is a mirror: it takes no changes; send them to the directory itself");
 	if (who != NULL) {
 		struct verdict verdict = policy_decide(&who->facts, OP_SUBMIT, OBJECT_OTHER);
 		if (!verdict.allowed)
@@ -365,7 +388,8 @@ int directory_post(struct directory *directory, const struct principal *who, con
 	bool first;
 
 	if (directory->options.n_log_keys == 0)
-		return refuse(why, STATUS_DENIED, "", "this server does not take notices");
+		return refuse(why, STATUS_DENIED, "",
+			      "this server is a mirror: it takes no notices; send them to the directory itself");
 	int status = post_parse(in, who->state, &who->pin, &directory->id, &post, why);
 	if (status != 0)
 		return status;
@@ -414,6 +438,9 @@ void directory_stats(struct directory *directory, void (*each)(void *ctx, const 
 		records += snapshot->names[i].name[0] == 'R';
 	for (size_t i = 0; i < holders->n_states; i++)
 		suspended += holders->states[i].suspended;
+	each(ctx, "auditors_heard", auditors_count(directory->auditors));
+	each(ctx, "auditors_passed_size", auditors_passed_size(directory->auditors));
+	each(ctx, "directory_below_quorum", ledger_waits(directory->ledger));
 	each(ctx, "directory_answers_cached", atomic_load(&directory->cache_hits));
 	each(ctx, "directory_checkpoint_size", snapshot->checkpoint.size);
 	each(ctx, "directory_checkpoint_time_ms", snapshot->time_ms);

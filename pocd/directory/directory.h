@@ -36,6 +36,9 @@ struct directory_options {
 	/* Writer thread: a desk's feed grew, durably; its newest cursor.  NULL allowed. */
 	void (*grown)(void *ctx, const char *place, Poc__PocKind kind, uint64_t cursor);
 	void *grown_ctx;
+	/* A copy of another server's directory (follow.h): n_log_keys is 0, and the store may be empty at first. */
+	const struct hash *follows; /* the directory's id; NULL: not a copy */
+	const char *state;          /* whose mirror it is: sections above GREEN are for its users alone */
 };
 
 /* Opens the directory of a store that pocadm init made.  Refuses one without T (STATUS_NOT_FOUND) and log keys of
@@ -90,6 +93,31 @@ int directory_head(struct directory *directory, uint64_t held_size, uint64_t tru
 /* An encoded ChangesAnswer, at most about 256 KiB. */
 int directory_changes(struct directory *directory, const struct principal *who, uint64_t from_leaf, bool with_envelopes,
 		      struct answer *out, struct refusal *why);
+
+/* ---- Followers of this log */
+
+/* An encoded FollowAnswer of at most about 512 KiB.  A follower whose log is no prefix of ours is refused
+ * (STATUS_CONFLICT); if it shows a checkpoint that our log key signed, nothing is signed any more.  *tip: what the
+ * answer told of: publication number and size of its note, for directory_tip_moved. */
+struct follow_query {
+	uint64_t size, from;
+	const uint8_t *root; /* HASH_SIZE bytes; NULL with size 0 */
+	const char *note;    /* may be NULL */
+	size_t note_size;
+	const char *auditor; /* name; empty: a mirror */
+};
+struct tip_told {
+	uint64_t number, note_size;
+};
+int directory_follow(struct directory *directory, const struct principal *who, const struct follow_query *query,
+		     struct tip_told *tip, struct answer *out, struct refusal *why);
+
+/* Whether the tip, or its signatures, are others than what was told; its size. */
+bool directory_tip_moved(struct directory *directory, const struct tip_told *told, uint64_t *size);
+
+/* Verifies a cosignature on the tip and queues it for the writer. */
+int directory_cosign(struct directory *directory, const char *auditor, uint64_t size, const uint8_t *signature,
+		     struct refusal *why);
 
 /* ---- Writes */
 /* Queues an all-or-nothing group of writes for the writer thread; copies the bytes.  STATUS_BUSY when the queue is full

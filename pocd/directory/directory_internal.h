@@ -2,6 +2,7 @@
 #ifndef POCD_DIRECTORY_DIRECTORY_INTERNAL_H
 #define POCD_DIRECTORY_DIRECTORY_INTERNAL_H
 
+#include "pocd/directory/auditors.h"
 #include "pocd/directory/directory.h"
 #include "pocd/directory/holders.h"
 #include "pocd/directory/writer.h"
@@ -13,6 +14,7 @@ struct directory {
 	struct writer *writer;
 	struct signers *signers;
 	struct quota *quota;
+	struct auditors *auditors;
 	atomic_ullong lookups, cache_hits;
 };
 

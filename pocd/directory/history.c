@@ -4,36 +4,17 @@
 #include <string.h>
 
 #include "pocd/directory/judge.h"
+#include "pocd/directory/replay.h"
 #include "pocd/directory/scan.h"
-#include "pocd/ledger/changes.h"
-#include "proto/proof/note.h"
-#include "proto/rules/register.h"
-#include "proto/rules/trust.h"
 
-enum { LOG_KEYS_MAX = 4 };
-
-struct replay {
+struct checking {
 	struct store_view *view;
 	struct refusal *why;
-	struct changes names;        /* by map key */
-	struct envelope **envelopes; /* beside names.items: parsed T, S, K, U; NULL for R */
-	size_t capacity;
-	struct changes replaced; /* states whose K chain holds the council's replacement, by hash of their code */
+	struct replay replay;
 	struct history_report report;
 };
 
-static struct envelope *version(struct replay *r, enum name_kind kind, const char *state, const char *unit)
-{
-	struct name name;
-
-	if (!name_make(kind, state, unit, &name))
-		return NULL;
-	struct hash key = hash_name(name.text);
-	const struct change *known = changes_find(&r->names, &key);
-	return known != NULL ? r->envelopes[known - r->names.items] : NULL;
-}
-
-static int read_envelope(struct replay *r, const struct hash *value, struct envelope **out)
+static int read_envelope(struct checking *r, const struct hash *value, struct envelope **out)
 {
 	const uint8_t *bytes;
 	size_t size;
@@ -43,70 +24,9 @@ static int read_envelope(struct replay *r, const struct hash *value, struct enve
 	return status != 0 ? STATUS_DAMAGED : envelope_parse(bytes, size, out, r->why);
 }
 
-/* Takes the envelope over. */
-static int keep(struct replay *r, const struct hash *key, uint64_t leaf, struct envelope *envelope)
-{
-	struct change change = {.key = *key, .value = envelope->value, .seq = envelope->seq, .leaf = leaf};
-	/* nothing is judged by these, and of records there are many */
-	bool leaf_only = envelope->name.kind >= NAME_RECORD;
-
-	if (r->names.n == r->capacity) {
-		size_t capacity = r->capacity > 0 ? 2 * r->capacity : 256;
-		struct envelope **envelopes = realloc(r->envelopes, capacity * sizeof *envelopes);
-		if (envelopes == NULL) {
-			envelope_destroy(envelope);
-			return STATUS_NO_MEMORY;
-		}
-		memset(envelopes + r->capacity, 0, (capacity - r->capacity) * sizeof *envelopes);
-		r->envelopes = envelopes;
-		r->capacity = capacity;
-	}
-	int status = changes_put(&r->names, &change);
-	if (status != 0 || leaf_only) {
-		r->report.records += status == 0 && envelope->name.kind == NAME_RECORD && envelope->seq == 1;
-		envelope_destroy(envelope);
-		return status;
-	}
-	size_t at = (size_t)(changes_find(&r->names, key) - r->names.items);
-	envelope_destroy(r->envelopes[at]);
-	r->envelopes[at] = envelope;
-	return 0;
-}
-
-static bool was_replaced(struct replay *r, const char *state)
-{
-	struct hash key = hash_of(state, strlen(state));
-
-	return changes_find(&r->replaced, &key) != NULL;
-}
-
-static int note_replacement(struct replay *r, const struct envelope *trust, const struct envelope *keys)
-{
-	const Poc__Replacement *replacement = trust_replacement(trust->payload.trust, keys->name.state);
-	struct change change = {.key = hash_of(keys->name.state, strlen(keys->name.state))};
-
-	if (replacement == NULL || memcmp(replacement->keys.data, keys->payload_hash.bytes, HASH_SIZE) != 0)
-		return 0;
-	return changes_put(&r->replaced, &change);
-}
-
-static void look_at_state(struct replay *r, const struct name *name, struct judge_facts *facts)
-{
-	const char *state = name_authority(name);
-
-	if (facts->trust == NULL || facts->reg == NULL || name->kind < NAME_KEYS)
-		return;
-	const Poc__Entry *entry = register_find(facts->reg->payload.register_, state);
-	const Poc__Replacement *replacement = trust_replacement(facts->trust->payload.trust, state);
-
-	facts->replacing = replacement != NULL && !was_replaced(r, state);
-	facts->suspended = (entry != NULL && entry->suspended) || facts->replacing ||
-			   (replacement != NULL && facts->time < replacement->not_before);
-}
-
 static int count_erased(void *ctx, const struct scanned_section *section)
 {
-	struct replay *r = ctx;
+	struct checking *r = ctx;
 	struct hash digest;
 	const uint8_t *bytes;
 	size_t size;
@@ -117,31 +37,7 @@ static int count_erased(void *ctx, const struct scanned_section *section)
 	return status == STATUS_NOT_FOUND ? 0 : status;
 }
 
-static int judge_version(struct replay *r, const struct envelope *next, const struct leaf *leaf)
-{
-	const struct name *name = &next->name;
-	const struct change *known = changes_find(&r->names, &leaf->key);
-	struct envelope outline = {.name = *name};
-	struct judge_facts facts = {.trust = version(r, NAME_TRUST, NULL, NULL),
-				    .reg = version(r, NAME_REGISTER, NULL, NULL),
-				    .time = (int64_t)(leaf->time_ms / 1000)};
-
-	if (name->kind >= NAME_KEYS)
-		facts.keys = version(r, NAME_KEYS, name_authority(name), NULL);
-	if (name->kind == NAME_RECORD && name->unit[0] != '\0')
-		facts.unit_users = version(r, NAME_USERS, name->state, name->unit);
-	if (known != NULL) {
-		outline.seq = known->seq;
-		outline.value = known->value;
-		facts.prev = r->envelopes[known - r->names.items];
-		if (facts.prev == NULL)
-			facts.prev = &outline;
-	}
-	look_at_state(r, name, &facts);
-	return judge(&facts, next, r->why);
-}
-
-static int at_leaf(struct replay *r, uint64_t index, int status)
+static int at_leaf(struct checking *r, uint64_t index, int status)
 {
 	char message[sizeof r->why->message];
 
@@ -154,58 +50,39 @@ static int at_leaf(struct replay *r, uint64_t index, int status)
 	return status;
 }
 
-static int replay_put(struct replay *r, uint64_t index, const struct leaf *leaf, const char *text)
+static int check_put(struct checking *r, uint64_t index, const struct leaf *leaf, const char *text)
 {
-	struct envelope *next;
-	int status = read_envelope(r, &leaf->value, &next);
+	struct name name;
+	const uint8_t *bytes;
+	size_t size;
+	int status = ledger_read_envelope(r->view, &leaf->value, &bytes, &size, NULL, NULL);
 
-	if (status == 0 && (strcmp(next->name.text, text) != 0 || next->seq != leaf->seq))
-		status = refuse(r->why, STATUS_DAMAGED, "head.name", "the envelope is of another name or version");
-	if (status == 0)
-		status = judge_version(r, next, leaf);
-	if (status == 0 && next->name.kind == NAME_RECORD)
-		status = scan_sections(next->bytes, next->size, count_erased, r);
-	if (status == 0 && next->name.kind == NAME_KEYS)
-		status = note_replacement(r, version(r, NAME_TRUST, NULL, NULL), next);
-	if (status != 0) {
-		envelope_destroy(next);
+	status = status != 0 ? STATUS_DAMAGED : replay_put(&r->replay, leaf, text, bytes, size, &name, r->why);
+	if (status == 0 && name.kind == NAME_RECORD)
+		status = scan_sections(bytes, size, count_erased, r);
+	if (status != 0)
 		return at_leaf(r, index, status);
-	}
+	changes_find(&r->replay.names, &leaf->key)->leaf = index;
 	r->report.judged++;
-	r->report.states += next->name.kind == NAME_KEYS && next->seq == 1;
-	return keep(r, &leaf->key, index, next);
-}
-
-/* At least one log key of the T that the checkpoint covers signed it, and none of them badly. */
-static int replay_state(struct replay *r, uint64_t index, const struct leaf *leaf)
-{
-	const struct envelope *trust = version(r, NAME_TRUST, NULL, NULL);
-	struct note_key keys[LOG_KEYS_MAX];
-	struct note note;
-	const char *text;
-	size_t size, good = 0;
-	uint64_t log_size;
-
-	if (trust == NULL || ledger_read_publication(r->view, leaf->seq, &log_size, &text, &size) != 0 ||
-	    note_parse(text, size, &note, NULL) != 0)
-		return at_leaf(r, index, refuse(r->why, STATUS_DAMAGED, "", "its checkpoint cannot be read"));
-	size_t n = trust_log_keys(trust->payload.trust, keys, LOG_KEYS_MAX);
-	for (size_t i = 0; i < n; i++) {
-		enum note_result result = note_verify(&note, &keys[i], NULL);
-		if (result == NOTE_BAD)
-			return at_leaf(r, index,
-				       refuse(r->why, STATUS_UNVERIFIED, "", "its checkpoint has a bad signature"));
-		good += result == NOTE_GOOD;
-	}
-	if (good == 0)
-		return at_leaf(
-		    r, index,
-		    refuse(r->why, STATUS_UNVERIFIED, "", "its checkpoint is signed by no log key of the trust root"));
-	r->report.checkpoints++;
+	r->report.states += name.kind == NAME_KEYS && leaf->seq == 1;
+	r->report.records += name.kind == NAME_RECORD && leaf->seq == 1;
 	return 0;
 }
 
-static int replay_all(struct replay *r, uint64_t *n)
+static int check_state(struct checking *r, uint64_t index, const struct leaf *leaf)
+{
+	const char *text;
+	size_t size;
+	uint64_t log_size;
+	int status = ledger_read_publication(r->view, leaf->seq, &log_size, &text, &size) != 0
+			 ? refuse(r->why, STATUS_DAMAGED, "", "its checkpoint cannot be read")
+			 : replay_signed(&r->replay, text, size, r->why);
+
+	r->report.checkpoints += status == 0;
+	return status == 0 ? 0 : at_leaf(r, index, status);
+}
+
+static int check_all(struct checking *r, uint64_t *n)
 {
 	char name[NAME_MAX_LENGTH + 2];
 	struct leaf leaf;
@@ -213,9 +90,9 @@ static int replay_all(struct replay *r, uint64_t *n)
 
 	for (*n = 0; (status = ledger_read_leaf(r->view, *n, &leaf, name, sizeof name)) == 0; ++*n) {
 		if (leaf.kind == LEAF_PUT)
-			status = replay_put(r, *n, &leaf, name);
+			status = check_put(r, *n, &leaf, name);
 		else if (leaf.kind == LEAF_STATE)
-			status = replay_state(r, *n, &leaf);
+			status = check_state(r, *n, &leaf);
 		if (status != 0)
 			return status;
 	}
@@ -224,7 +101,7 @@ static int replay_all(struct replay *r, uint64_t *n)
 
 /* ---- The end: what K dropped must have been signed anew, except after an emergency */
 
-static int check_left(struct replay *r, const struct change *known, const struct envelope *envelope)
+static int check_left(struct checking *r, const struct change *known, const struct envelope *envelope)
 {
 	const struct name *name = &envelope->name;
 	struct hash keys_name;
@@ -233,13 +110,14 @@ static int check_left(struct replay *r, const struct change *known, const struct
 	if (!name_make(NAME_KEYS, name->state, NULL, &keys))
 		return STATUS_DAMAGED;
 	keys_name = hash_name(keys.text);
-	const struct change *under = changes_find(&r->names, &keys_name);
-	const struct envelope *k = version(r, NAME_KEYS, name->state, NULL);
+	const struct change *under = changes_find(&r->replay.names, &keys_name);
+	const struct envelope *k = replay_version(&r->replay, NAME_KEYS, name->state, NULL);
 	const struct envelope *unit =
-	    name->kind == NAME_RECORD ? version(r, NAME_USERS, name->state, name->unit) : NULL;
+	    name->kind == NAME_RECORD ? replay_version(&r->replay, NAME_USERS, name->state, name->unit) : NULL;
 	if (under == NULL || k == NULL)
 		return STATUS_DAMAGED;
-	if (judge_authorised(version(r, NAME_TRUST, NULL, NULL), k, name->unit[0] != '\0' ? unit : NULL, envelope))
+	if (judge_authorised(replay_version(&r->replay, NAME_TRUST, NULL, NULL), k, name->unit[0] != '\0' ? unit : NULL,
+			     envelope))
 		return 0;
 	bool emergency = false;
 	for (uint64_t seq = k->seq; seq > 0 && !emergency; seq--) {
@@ -259,13 +137,13 @@ static int check_left(struct replay *r, const struct change *known, const struct
 	return 0;
 }
 
-static int check_end(struct replay *r)
+static int check_end(struct checking *r)
 {
 	int status = 0;
 
-	for (size_t i = 0; i < r->names.n && status == 0; i++) {
-		const struct change *known = &r->names.items[i];
-		struct envelope *read = NULL, *envelope = r->envelopes[i];
+	for (size_t i = 0; i < r->replay.names.n && status == 0; i++) {
+		const struct change *known = &r->replay.names.items[i];
+		struct envelope *read = NULL, *envelope = r->replay.envelopes[i];
 		if (envelope == NULL) {
 			status = read_envelope(r, &known->value, &read);
 			envelope = read;
@@ -281,22 +159,20 @@ static int check_end(struct replay *r)
 int history_check(struct store *store, struct history_report *report, struct refusal *why)
 {
 	struct refusal unused;
-	struct replay r = {.why = why != NULL ? why : &unused};
+	struct checking r = {.why = why != NULL ? why : &unused};
 	uint64_t n;
 
 	*r.why = (struct refusal){0};
 	int status = store_view_begin(store, &r.view);
 	if (status != 0)
 		return refuse(why, status, "", "the store cannot be read: %s", status_text(status));
-	status = replay_all(&r, &n);
+	status = check_all(&r, &n);
 	if (status == 0)
 		status = check_end(&r);
+	const struct envelope *trust = replay_version(&r.replay, NAME_TRUST, NULL, NULL);
+	r.report.quorum = trust != NULL ? trust->payload.trust->quorum : 0;
 	store_view_end(r.view);
-	for (size_t i = 0; i < r.names.n; i++)
-		envelope_destroy(r.envelopes[i]);
-	free(r.envelopes);
-	changes_finish(&r.names);
-	changes_finish(&r.replaced);
+	replay_finish(&r.replay);
 	if (report != NULL)
 		*report = r.report;
 	if (status != 0 && r.why->code == 0)

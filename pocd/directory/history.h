@@ -9,6 +9,7 @@ struct history_report {
 	uint64_t checkpoints;     /* whose log signature was checked */
 	uint64_t states, records; /* as they stand at the end; withdrawn records count */
 	uint64_t orphans;         /* current U and R that an emergency K left without a valid signature */
+	unsigned quorum;          /* of auditors, as the last T asks */
 	uint64_t erased_sections; /* that a version calls for and that are not stored */
 };
 

@@ -94,6 +94,19 @@ static int allowed(struct asking *asking, enum operation operation, enum relatio
 	return verdict.allowed ? 0 : refuse(asking->why, STATUS_DENIED, "", "%s", verdict.rule);
 }
 
+/* A mirror gives what is above GREEN to its own state's users, and to nobody from a copy that is older than T allows.
+ */
+static enum reader_class given(const struct asking *asking, enum reader_class entitled)
+{
+	const struct directory_options *o = &asking->directory->options;
+
+	if (o->follows == NULL)
+		return entitled;
+	uint64_t now = o->now_ms(o->now_ctx), max_age = asking->holders->trust->envelope->payload.trust->max_age;
+	bool stale = now > asking->snapshot->time_ms + max_age * 1000;
+	return stale || strcmp(asking->who->state, o->state) != 0 ? READER_PLAIN : entitled;
+}
+
 static enum relation relation_to(const struct principal *who, const char *state)
 {
 	return strcmp(who->state, state) == 0 ? OBJECT_OWN : OBJECT_OTHER;
@@ -132,8 +145,9 @@ static int put_envelope(struct asking *asking, const char *name, const struct ha
 
 struct section_choice {
 	struct asking *asking;
-	enum reader_class reader;
-	const char *const *asked; /* the record's own sections that are wanted */
+	enum reader_class reader;   /* what is given */
+	enum reader_class entitled; /* what the reader may see */
+	const char *const *asked;   /* the record's own sections that are wanted */
 	size_t n_asked;
 	bool all_own; /* all of them are */
 };
@@ -157,8 +171,13 @@ static int put_section(void *ctx, const struct scanned_section *section)
 	const uint8_t *bytes;
 	size_t size;
 
-	if (!section_entitled(section->tlp, choice->reader) || !is_asked(choice, section))
+	if (!section_entitled(section->tlp, choice->entitled) || !is_asked(choice, section))
 		return 0;
+	if (!section_entitled(section->tlp, choice->reader))
+		return refuse(choice->asking->why, STATUS_DENIED, "",
+			      "this mirror gives %s to users of %.16s alone, while its copy is not too old: ask the "
+			      "directory itself",
+			      tlp_name(section->tlp), choice->asking->directory->options.state);
 	memcpy(digest.bytes, section->digest, HASH_SIZE);
 	int status = ledger_read_section(choice->asking->view, &digest, &bytes, &size);
 	if (status == STATUS_NOT_FOUND)
@@ -217,6 +236,8 @@ static int put_record_body(struct lookup *lookup, const struct snapshot_name *kn
 	if (status != 0)
 		return status;
 	status = scan_sections(bytes, size, put_section, &lookup->choice);
+	if (status == STATUS_DENIED)
+		return status;
 	if (status != 0)
 		return damaged(asking, status, name);
 	if (bodies && !asking->encoder.failed)
@@ -333,12 +354,13 @@ int directory_lookup(struct directory *directory, const struct principal *who, c
 				.record = &record,
 				.key = hash_name(record.text),
 				.choice = {.asking = &asking,
-					   .reader = policy_reader_class(&who->facts, relation),
+					   .reader = given(&asking, policy_reader_class(&who->facts, relation)),
+					   .entitled = policy_reader_class(&who->facts, relation),
 					   .asked = sections,
 					   .n_asked = n_sections},
 				.held_size = checkpoint_size};
 	/* What only the own state sees is not kept in memory. */
-	if (n_sections == 0 && lookup.choice.reader != READER_OWN)
+	if (n_sections == 0 && lookup.choice.reader != READER_OWN && lookup.choice.reader == lookup.choice.entitled)
 		lookup.cache = asking.holders->cache;
 	return answer_lookup(&lookup, out);
 }
@@ -548,10 +570,11 @@ int directory_head(struct directory *directory, uint64_t held_size, uint64_t tru
 static int put_change_sections(struct asking *asking, const struct name *name, const uint8_t *bytes, size_t size)
 {
 	enum relation relation = relation_to(asking->who, name->state);
-	struct section_choice choice = {asking, policy_reader_class(&asking->who->facts, relation), NULL, 0, true};
+	enum reader_class entitled = policy_reader_class(&asking->who->facts, relation);
+	struct section_choice choice = {asking, given(asking, entitled), entitled, NULL, 0, true};
 	int status = scan_sections(bytes, size, put_section, &choice);
 
-	return status == 0 ? 0 : damaged(asking, status, name->text);
+	return status == 0 || status == STATUS_DENIED ? status : damaged(asking, status, name->text);
 }
 
 /* The item of a change: envelope and sections if they were asked for and may be read, else the value. */

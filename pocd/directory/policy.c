@@ -21,6 +21,7 @@ struct rule {
 	bool editor;
 	const char *refused; /* the rule in words */
 	bool desk;           /* also of @directory's users only the own */
+	bool no_editor;      /* not for editors, who are their state's people otherwise */
 };
 
 static const struct rule rules[OP_COUNT] = {
@@ -29,6 +30,9 @@ static const struct rule rules[OP_COUNT] = {
     [OP_HISTORY] = {STATE_READERS, STATE_READERS, OF_DIRECTORY, true, "history is for listed users"},
     [OP_CHANGES] = {STATE_READERS, STATE_READERS, OF_DIRECTORY, true, "changes are for listed users"},
     [OP_SUBMIT] = {STATE_READERS, STATE_READERS, OF_DIRECTORY, true, "submitting is for listed users"},
+    [OP_FOLLOW] = {BIT(POC__ROLE__ROLE_MIRROR), BIT(POC__ROLE__ROLE_MIRROR), BIT(POC__ROLE__ROLE_SERVER), false,
+		   "the log is for mirrors and auditors: users with the role mirror, of @directory server", false,
+		   true},
     [OP_STATS] = {0, 0, STAFF, false, "statistics are for the directory's staff"},
     [OP_SECTION_CLEAR] = {STATE_READERS, STATE_READERS, OF_DIRECTORY, true, "CLEAR is for listed users"},
     [OP_SECTION_GREEN] = {STATE_READERS, STATE_READERS, OF_DIRECTORY, true, "GREEN is for listed users"},
@@ -60,7 +64,7 @@ struct verdict policy_decide(const struct principal_facts *who, enum operation o
 			 : relation == OBJECT_OWN ? rule->state_own
 						  : rule->state_other;
 	/* An editor is one of its state's people, so the own state's AMBER+STRICT is open to it like to them. */
-	bool editor = who->editor && !who->directory && !rule->desk &&
+	bool editor = who->editor && !who->directory && !rule->desk && !rule->no_editor &&
 		      (rule->editor || (relation == OBJECT_OWN && rule->state_own != 0));
 	if ((who->roles & asked) == 0 && !editor)
 		return (struct verdict){false, rule->refused};
@@ -74,6 +78,7 @@ static const char *const names[OP_COUNT] = {
     [OP_HISTORY] = "history",
     [OP_CHANGES] = "changes",
     [OP_SUBMIT] = "submit",
+    [OP_FOLLOW] = "follow",
     [OP_STATS] = "stats",
     [OP_SECTION_CLEAR] = "section-clear",
     [OP_SECTION_GREEN] = "section-green",
@@ -87,6 +92,13 @@ static const char *const names[OP_COUNT] = {
 const char *operation_name(enum operation operation)
 {
 	return (unsigned)operation < OP_COUNT ? names[operation] : "unknown";
+}
+
+enum reader_class policy_mirror_class(const struct principal_facts *who, enum relation relation)
+{
+	if (!policy_decide(who, OP_FOLLOW, relation).allowed)
+		return READER_PLAIN;
+	return relation == OBJECT_OWN ? READER_OWN : READER_OPERATOR;
 }
 
 enum reader_class policy_reader_class(const struct principal_facts *who, enum relation relation)

@@ -15,6 +15,7 @@ enum operation {
 	OP_HISTORY,
 	OP_CHANGES, /* sync */
 	OP_SUBMIT,  /* relay signed envelopes */
+	OP_FOLLOW,  /* the log itself, and cosignatures */
 	OP_STATS,
 	OP_SECTION_CLEAR,
 	OP_SECTION_GREEN,
@@ -49,6 +50,10 @@ struct principal_facts {
 struct verdict policy_decide(const struct principal_facts *who, enum operation operation, enum relation relation);
 
 const char *operation_name(enum operation operation);
+
+/* The sections of own or another state's records that a follower is given, for those whom it serves: what an operator
+ * of its state may see. */
+enum reader_class policy_mirror_class(const struct principal_facts *who, enum relation relation);
 
 /* The reader class for sections of a record of own or another state. */
 enum reader_class policy_reader_class(const struct principal_facts *who, enum relation relation);

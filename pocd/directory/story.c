@@ -71,11 +71,20 @@ static int at_desk(const struct snapshot *snapshot, const struct principal *who,
 		      verdict.rule);
 }
 
+static int not_a_mirror(const struct directory *directory, struct refusal *why)
+{
+	return directory->options.follows == NULL ? 0
+						  : refuse(why, STATUS_DENIED, "",
+							   "this server is a mirror: it has no notices; ask the "
+							   "directory itself");
+}
+
 int directory_at_desk(struct directory *directory, const struct principal *who, const char *place, Poc__PocKind kind,
 		      enum operation operation, struct refusal *why)
 {
+	if (not_a_mirror(directory, why) != 0)
+		return STATUS_DENIED;
 	struct snapshot *snapshot = ledger_snapshot(directory->ledger);
-
 	if (snapshot == NULL)
 		return refuse(why, STATUS_BUSY, "", "nothing has been published yet");
 	int status = at_desk(snapshot, who, place, kind, operation, why);
@@ -96,6 +105,8 @@ struct reading {
 static int reading_begin(struct reading *reading, struct directory *directory, struct refusal *why)
 {
 	*reading = (struct reading){.directory = directory, .why = why};
+	if (not_a_mirror(directory, why) != 0)
+		return STATUS_DENIED;
 	reading->snapshot = ledger_snapshot(directory->ledger);
 	if (reading->snapshot == NULL)
 		return refuse(why, STATUS_BUSY, "", "nothing has been published yet");

@@ -22,10 +22,14 @@ enum {
 	SHARE_GROUPS = QUEUE_GROUPS / 4, /* of the queue, for one state's posts: no flood shuts others out */
 	SHARE_BYTES = QUEUE_BYTES / 4,
 	CLOCK_LOOK_MS = 1000, /* how soon a wall clock that was set is seen by timers */
-	RETRY_MS = 1000       /* after a publication, or timers, that failed */
+	RETRY_MS = 1000,      /* after a publication, or timers, that failed */
+	HOLD_MS = 5000,     /* how long the next publication waits for the signatures on the last one: a head that moves
+			       faster than auditors sign would never have a quorum */
+	REFRESH_MS = 60000, /* auditors sign no head that is older than two minutes: one without a quorum is renewed */
+	PROVEN_MS = 30000   /* how long a write that wants to be proven waits for them */
 };
 
-enum group_kind { GROUP_CHANGE, GROUP_POST, GROUP_DELIVERY };
+enum group_kind { GROUP_CHANGE, GROUP_POST, GROUP_DELIVERY, GROUP_COSIGN };
 
 /* A submitted group of writes: one block of memory with its bytes behind it; or a post; or a delivery. */
 struct group {
@@ -38,6 +42,8 @@ struct group {
 	struct notice_id id; /* of a delivery, with its desk */
 	char place[PLACE_ROOM];
 	Poc__PocKind desk;
+	uint64_t number; /* of a cosignature: its publication */
+	struct cosigned_line line;
 	bool wait_proven;
 	change_done_fn done;
 	void *ctx;
@@ -85,6 +91,13 @@ struct writer {
 	uint64_t published_at, retry_at, timers_retry_at; /* monotonic ms */
 	int trouble;                                      /* status of the last commit or publication, for the log */
 	bool failed;                                      /* the disk has failed */
+	uint64_t waits_since;                             /* monotonic ms: below quorum; 0: not */
+	uint64_t unheard_since;                           /* monotonic ms: nothing may be signed yet; 0: it may */
+	bool alarmed;                                     /* the log says so */
+	bool cosigned;                                    /* note has lines that are not stored yet */
+	uint64_t note_number;                             /* publication that note is of */
+	size_t note_size;
+	char note[NOTE_MAX];
 };
 
 static void list_init(struct list *list)
@@ -267,6 +280,19 @@ int writer_post(struct writer *writer, struct post *post, post_done_fn done, voi
 	return enqueue(writer, group, post->state, why);
 }
 
+int writer_cosign(struct writer *writer, uint64_t number, const struct cosigned_line *line, struct refusal *why)
+{
+	struct group *group = calloc(1, sizeof *group);
+
+	if (group == NULL)
+		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	group->kind = GROUP_COSIGN;
+	group->bytes = sizeof *group;
+	group->number = number;
+	group->line = *line;
+	return enqueue(writer, group, NULL, why);
+}
+
 int writer_deliver(struct writer *writer, const struct notice_id *id, const char *place, Poc__PocKind kind)
 {
 	struct group *group = calloc(1, sizeof *group);
@@ -296,7 +322,7 @@ static void finish_group(struct group *group, uint64_t checkpoint_size)
 		finish_post(group);
 		return;
 	}
-	if (group->kind == GROUP_DELIVERY) {
+	if (group->kind == GROUP_DELIVERY || group->kind == GROUP_COSIGN) {
 		free(group);
 		return;
 	}
@@ -393,29 +419,135 @@ static void settle_unproven(struct writer *writer, uint64_t checkpoint_size)
 	}
 }
 
+static bool covered(const struct group *group, uint64_t checkpoint_size)
+{
+	for (size_t i = 0; i < group->n; i++) {
+		if (group->results[i].leaf >= checkpoint_size)
+			return false;
+	}
+	return true;
+}
+
+/* Those whose leaves are in what is served now. */
+static void settle_proven(struct writer *writer)
+{
+	uint64_t size = proven_size(writer);
+	struct group *next;
+
+	for (struct group *group = list_take(&writer->unproven); group != NULL; group = next) {
+		next = group->next;
+		if (covered(group, size))
+			finish_group(group, size);
+		else
+			list_add(&writer->unproven, group);
+	}
+}
+
+/* Below quorum what was served goes on being served; whoever waits for proof is told after a while that there is none
+ * yet. */
+static void look_at_quorum(struct writer *writer)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	if (!ledger_waits(writer->options.ledger)) {
+		if (writer->alarmed)
+			diag(DIAG_INFO, "quorum.reached", NULL);
+		writer->waits_since = 0;
+		writer->alarmed = false;
+		return;
+	}
+	if (writer->waits_since == 0)
+		writer->waits_since = now;
+	if (!writer->alarmed && now >= writer->waits_since + HOLD_MS) {
+		writer->alarmed = true;
+		diag(DIAG_ERROR, "quorum.missing", "served", diag_number(proven_size(writer)), "error",
+		     "too few auditors have signed: the last checkpoint with a quorum goes on being served", NULL);
+	}
+	if (now >= writer->waits_since + PROVEN_MS)
+		settle_unproven(writer, 0);
+}
+
+static void tell_published(struct writer *writer)
+{
+	look_at_quorum(writer);
+	settle_proven(writer);
+	if (writer->options.published != NULL)
+		writer->options.published(writer->options.published_ctx);
+}
+
+/* Whether the log's key may sign. */
+static int may_sign(struct writer *writer, struct refusal *why)
+{
+	struct snapshot *tip = ledger_tip(writer->options.ledger);
+	int status = writer->options.auditors != NULL ? auditors_allow(writer->options.auditors, tip, why) : 0;
+
+	snapshot_unref(tip);
+	return status;
+}
+
 static int publish(struct writer *writer)
 {
 	struct refusal why = {0};
-	int status = signers_choose(writer->options.signers, writer->options.ledger);
+	int status = may_sign(writer, &why);
 
-	status = status != 0 ? refuse(&why, status, "", "the trust root cannot be read: %s", status_text(status))
-			     : ledger_publish(writer->options.ledger, &why);
+	if (status == 0 && signers_choose(writer->options.signers, writer->options.ledger) != 0)
+		status = refuse(&why, STATUS_IO, "", "the trust root cannot be read");
+	if (status == 0)
+		status = ledger_publish(writer->options.ledger, &why);
 	if (status != 0) {
 		/* The changes are durable: that much can be said.  Their proof comes with a later publication. */
 		note_trouble(writer, status, "publish.failed", &why);
-		writer->retry_at = clock_monotonic_ms() + RETRY_MS;
-		settle_unproven(writer, 0);
+		uint64_t now = clock_monotonic_ms();
+		writer->retry_at = now + RETRY_MS;
+		if (writer->unheard_since == 0)
+			writer->unheard_since = now;
+		/* auditors that are to be heard after a start come within seconds */
+		if (status != STATUS_BUSY || now >= writer->unheard_since + PROVEN_MS)
+			settle_unproven(writer, 0);
 		return status;
 	}
+	writer->unheard_since = 0;
 	writer->published_at = clock_monotonic_ms();
 	metric_add(METRIC_PUBLICATIONS, 1);
 	uint64_t size = proven_size(writer);
 	diag(DIAG_DEBUG, "checkpoint.published", "size", diag_number(size), NULL);
 	changer_published(writer->changer);
-	settle_unproven(writer, size);
-	if (writer->options.published != NULL)
-		writer->options.published(writer->options.published_ctx);
+	tell_published(writer);
 	return 0;
+}
+
+/* ---- Cosignatures */
+
+/* Collects a line for the tip; it is stored after what is being put together. */
+static void take_cosignature(struct writer *writer, struct group *group)
+{
+	struct snapshot *tip = ledger_tip(writer->options.ledger);
+
+	if (tip != NULL && tip->number == group->number) {
+		if (!writer->cosigned || writer->note_number != tip->number) {
+			memcpy(writer->note, tip->note, tip->note_size);
+			writer->note_size = tip->note_size;
+			writer->note_number = tip->number;
+		}
+		if (quorum_add_line(writer->note, &writer->note_size, &group->line))
+			writer->cosigned = true;
+	}
+	snapshot_unref(tip);
+	list_add(&writer->judged, group);
+}
+
+static void store_cosignatures(struct writer *writer)
+{
+	struct refusal why = {0};
+
+	if (!writer->cosigned)
+		return;
+	writer->cosigned = false;
+	int status = ledger_renote(writer->options.ledger, writer->note, writer->note_size, &why);
+	if (status != 0 && status != STATUS_CONFLICT) /* another tip has come meanwhile */
+		note_trouble(writer, status, "publish.failed", &why);
+	if (status == 0)
+		tell_published(writer);
 }
 
 /* ---- Working off the queue */
@@ -504,6 +636,9 @@ static void judge_group(struct writer *writer, struct group *group)
 	case GROUP_DELIVERY:
 		judge_delivery(writer, group);
 		break;
+	case GROUP_COSIGN:
+		take_cosignature(writer, group);
+		break;
 	default:
 		judge_change(writer, group);
 	}
@@ -531,6 +666,7 @@ static void work_off(struct writer *writer, struct group *groups)
 			commit(writer);
 	}
 	commit(writer);
+	store_cosignatures(writer);
 }
 
 static struct group *take_queue(struct writer *writer)
@@ -578,8 +714,9 @@ static int publish_all(struct writer *writer)
 	while (status == 0 && (ledger_unpublished(writer->options.ledger) || writer->waiting.first != NULL)) {
 		if (ledger_unpublished(writer->options.ledger))
 			status = publish(writer);
-		if (status == 0)
-			work_off_waiting(writer);
+		if (status != 0 || ledger_waits(writer->options.ledger))
+			break; /* what waits for it goes on waiting */
+		work_off_waiting(writer);
 	}
 	return status;
 }
@@ -593,7 +730,7 @@ int writer_run_once(struct writer *writer)
 	run_timers(writer);
 	int status = publish_all(writer);
 	if (status == 0)
-		settle_unproven(writer, proven_size(writer));
+		settle_proven(writer);
 	return status;
 }
 
@@ -603,6 +740,10 @@ static uint64_t due_at(const struct writer *writer)
 	bool waiting = ledger_unpublished(writer->options.ledger);
 	uint64_t due = writer->published_at + (waiting ? writer->options.interval_ms : writer->options.heartbeat_ms);
 
+	if (writer->waits_since != 0) {
+		uint64_t hold = writer->published_at + HOLD_MS, refresh = writer->published_at + REFRESH_MS;
+		due = due < hold ? hold : due < refresh ? due : refresh;
+	}
 	return due > writer->retry_at ? due : writer->retry_at;
 }
 
@@ -616,6 +757,16 @@ static uint64_t timers_at(struct writer *writer)
 		return UINT64_MAX;
 	uint64_t wait = due > wall ? due - wall : 0, at = now + (wait < CLOCK_LOOK_MS ? wait : CLOCK_LOOK_MS);
 	return at > writer->timers_retry_at ? at : writer->timers_retry_at;
+}
+
+/* When to look at the quorum again, monotonic ms. */
+static uint64_t quorum_at(const struct writer *writer)
+{
+	if (writer->waits_since == 0)
+		return UINT64_MAX;
+	if (!writer->alarmed)
+		return writer->waits_since + HOLD_MS;
+	return writer->unproven.first != NULL ? writer->waits_since + PROVEN_MS : UINT64_MAX;
 }
 
 static void wait_until(struct writer *writer, uint64_t due)
@@ -634,13 +785,15 @@ static void turn(struct writer *writer, struct group *groups, bool stop)
 	work_off(writer, groups);
 	if (clock_monotonic_ms() >= writer->timers_retry_at)
 		run_timers(writer);
+	look_at_quorum(writer);
 	if (writer->unproven.first != NULL && !ledger_unpublished(writer->options.ledger))
-		settle_unproven(writer, proven_size(writer)); /* repeated writes, proven long ago */
+		settle_proven(writer); /* repeated writes, proven long ago */
 	if (stop)
 		publish_all(writer);
 	else if (clock_monotonic_ms() >= due_at(writer))
 		publish(writer);
-	if (writer->waiting.first != NULL && !ledger_unpublished(writer->options.ledger))
+	if (writer->waiting.first != NULL && !ledger_unpublished(writer->options.ledger) &&
+	    !ledger_waits(writer->options.ledger))
 		work_off_waiting(writer);
 }
 
@@ -664,7 +817,9 @@ static void *run(void *ctx)
 	give_way();
 
 	while (!stop) {
-		uint64_t due = due_at(writer), timers = timers_at(writer);
+		uint64_t due = due_at(writer), timers = timers_at(writer), quorum = quorum_at(writer);
+		if (quorum < due)
+			due = quorum;
 		pthread_mutex_lock(&writer->lock);
 		wait_until(writer, due < timers ? due : timers);
 		struct group *groups = take_queue(writer);

@@ -38,6 +38,8 @@ HANDLER(post, Poc__Post)
 HANDLER(feed, Poc__Feed)
 HANDLER(get_notice, Poc__GetNotice)
 HANDLER(watch, Poc__Watch)
+HANDLER(follow, Poc__Follow)
+HANDLER(cosign, Poc__Cosign)
 
 static int call_get_stats(struct session *session, uint32_t id, const void *request, struct refusal *why)
 {
@@ -57,6 +59,8 @@ static const struct request_row rows[] = {
     {POC__REQUEST__BODY_FEED, "feed", call_feed, 256, false, -1},
     {POC__REQUEST__BODY_GET_NOTICE, "get_notice", call_get_notice, 256, false, -1},
     {POC__REQUEST__BODY_WATCH, "watch", call_watch, 256, false, -1},
+    {POC__REQUEST__BODY_FOLLOW, "follow", call_follow, 9216, false, OP_FOLLOW},
+    {POC__REQUEST__BODY_COSIGN, "cosign", call_cosign, 512, false, OP_FOLLOW},
 };
 
 static const struct request_row *find_row(Poc__Request__BodyCase type)

@@ -19,7 +19,9 @@ enum response_field {
 	RESPONSE_POST = 9,
 	RESPONSE_FEED = 10,
 	RESPONSE_STORY = 11,
-	RESPONSE_WATCH = 12
+	RESPONSE_WATCH = 12,
+	RESPONSE_FOLLOW = 13,
+	RESPONSE_COSIGN = 14
 };
 
 /* Sends Response{id, field: bytes}. */
@@ -37,8 +39,8 @@ void dispatch_event(struct session *session, const Poc__Event *event);
 /* Whether the principal may do it; if not, *why is filled. */
 bool dispatch_allowed(const struct session *session, enum operation operation, const char *state, struct refusal *why);
 
-/* Handlers, one file a group: lookup.c, proof.c, change.c, notice.c, admin.c.  Return 0 when they have answered or
- * will, else a status with *why, which dispatch sends. */
+/* Handlers, one file a group: lookup.c, proof.c, change.c, notice.c, follow.c, admin.c.  Return 0 when they have
+ * answered or will, else a status with *why, which dispatch sends. */
 int handle_hello(struct session *session, uint32_t id, const Poc__Hello *request, struct refusal *why);
 int handle_get_head(struct session *session, uint32_t id, const Poc__GetHead *request, struct refusal *why);
 int handle_lookup(struct session *session, uint32_t id, const Poc__Lookup *request, struct refusal *why);
@@ -49,6 +51,8 @@ int handle_post(struct session *session, uint32_t id, const Poc__Post *request, 
 int handle_feed(struct session *session, uint32_t id, const Poc__Feed *request, struct refusal *why);
 int handle_get_notice(struct session *session, uint32_t id, const Poc__GetNotice *request, struct refusal *why);
 int handle_watch(struct session *session, uint32_t id, const Poc__Watch *request, struct refusal *why);
+int handle_follow(struct session *session, uint32_t id, const Poc__Follow *request, struct refusal *why);
+int handle_cosign(struct session *session, uint32_t id, const Poc__Cosign *request, struct refusal *why);
 int handle_get_stats(struct session *session, uint32_t id, struct refusal *why);
 
 #endif

@@ -16,7 +16,7 @@ struct session_ops {
 	void (*hold)(void *peer, int change); /* +1, -1: answers that come later; keeps peer's memory */
 	int (*post)(void *peer, void (*run)(void *arg), void *arg); /* any thread: run on the peer's loop.  0 or -1 */
 	bool (*open)(void *peer);
-	void (*watch)(void *peer);       /* from now on session_grown is called for it */
+	void (*watch)(void *peer);       /* from now on session_grown and session_published are called for it */
 	const char *(*name)(void *peer); /* for the log */
 };
 
@@ -39,6 +39,8 @@ struct session {
 	struct principal principal;
 	size_t n_watched;
 	struct watched watched[SESSION_WATCHES_MAX];
+	bool follows;         /* the log: told of its newest checkpoint */
+	struct tip_told told; /* by the last answer or Event */
 };
 
 void session_init(struct session *session, struct directory *directory, const struct session_ops *ops, void *peer,
@@ -55,6 +57,10 @@ bool session_listed(const struct session *session);
 
 /* A desk's feed grew to a cursor: sends an Event if the session watches it, still may, and was not told of it yet. */
 void session_grown(struct session *session, const char *place, Poc__PocKind kind, uint64_t cursor);
+
+/* There may be another checkpoint, or more signatures on it: sends an Event if the session follows the log, still may,
+ * and was not told of it yet. */
+void session_published(struct session *session);
 
 /* Looks the principal up again under the current snapshot.  False: it is not who it was any more, the connection must
  * end. */

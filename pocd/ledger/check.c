@@ -4,109 +4,13 @@
 #include <string.h>
 
 #include "pocd/ledger/changes.h"
+#include "pocd/ledger/growing_map.h"
 #include "pocd/ledger/ledger.h"
 #include "pocd/ledger/tlog.h"
 #include "pocd/store/schema.h"
 #include "proto/proof/note.h"
 
 enum { NAME_ROOM = 80 };
-
-/* ---- A map that grows: the prefix tree with its hashes brought up to date only when the root is asked for */
-
-struct map_node {
-	struct hash key, hash; /* key of a leaf */
-	uint32_t child[2];     /* 0: none; node 0 is never a child */
-	bool is_leaf, stale;
-	struct hash value;
-};
-
-struct map {
-	struct map_node *nodes;
-	size_t n, capacity;
-};
-
-static uint32_t map_node(struct map *map)
-{
-	if (map->n == map->capacity) {
-		size_t capacity = map->capacity > 0 ? 2 * map->capacity : 256;
-		struct map_node *nodes = realloc(map->nodes, capacity * sizeof *nodes);
-		if (nodes == NULL || capacity > UINT32_MAX) {
-			map->nodes = nodes != NULL ? nodes : map->nodes;
-			return 0;
-		}
-		map->nodes = nodes;
-		map->capacity = capacity;
-	}
-	if (map->n == 0)
-		map->nodes[map->n++] = (struct map_node){0};
-	if (map->n == map->capacity)
-		return map_node(map);
-	map->nodes[map->n] = (struct map_node){.stale = true};
-	return (uint32_t)map->n++;
-}
-
-static unsigned key_bit(const struct hash *key, unsigned depth)
-{
-	return key->bytes[depth / 8] >> (7 - depth % 8) & 1;
-}
-
-/* The top is node 1.  0 or STATUS_NO_MEMORY. */
-static int map_put(struct map *map, const struct hash *key, const struct hash *value)
-{
-	if (map->n == 0) {
-		if (map_node(map) == 0)
-			return STATUS_NO_MEMORY;
-		map->nodes[1] = (struct map_node){.key = *key, .value = *value, .is_leaf = true, .stale = true};
-		return 0;
-	}
-	uint32_t at = 1;
-	for (unsigned depth = 0;; depth++) {
-		map->nodes[at].stale = true;
-		if (map->nodes[at].is_leaf) {
-			if (hash_compare(&map->nodes[at].key, key) == 0) {
-				map->nodes[at].value = *value;
-				return 0;
-			}
-			/* the leaf moves one down; the loop goes on until the keys part */
-			uint32_t moved = map_node(map);
-			if (moved == 0)
-				return STATUS_NO_MEMORY;
-			map->nodes[moved] = map->nodes[at];
-			map->nodes[at] = (struct map_node){.stale = true};
-			map->nodes[at].child[key_bit(&map->nodes[moved].key, depth)] = moved;
-		}
-		unsigned way = key_bit(key, depth);
-		if (map->nodes[at].child[way] == 0) {
-			uint32_t leaf = map_node(map);
-			if (leaf == 0)
-				return STATUS_NO_MEMORY;
-			map->nodes[leaf] =
-			    (struct map_node){.key = *key, .value = *value, .is_leaf = true, .stale = true};
-			map->nodes[at].child[way] = leaf;
-			return 0;
-		}
-		at = map->nodes[at].child[way];
-	}
-}
-
-static struct hash map_hash(struct map *map, uint32_t at)
-{
-	if (at == 0 || map->n == 0)
-		return hash_zero;
-	struct map_node *node = &map->nodes[at];
-	if (!node->stale)
-		return node->hash;
-	if (node->is_leaf) {
-		struct hash_part parts[] = {{"\x02", 1}, {node->key.bytes, HASH_SIZE}, {node->value.bytes, HASH_SIZE}};
-		node->hash = hash_parts(parts, 3);
-	} else {
-		struct hash zero = map_hash(map, node->child[0]), one = map_hash(map, node->child[1]);
-		struct hash_part parts[] = {{"\x03", 1}, {zero.bytes, HASH_SIZE}, {one.bytes, HASH_SIZE}};
-		node->hash = hash_parts(parts, 3);
-	}
-	node->stale = false;
-	return node->hash;
-}
 
 /* ---- The walk */
 
@@ -115,10 +19,11 @@ struct check {
 	struct tlog_reader tiles;
 	struct refusal *why;
 	uint64_t size, publications; /* as META says */
+	uint64_t followed;           /* likewise: leaves without events */
 	struct hash root;
 	struct hash peaks[64];
 	struct changes names; /* by map key; name is kept in a chunk of its own */
-	struct map map;
+	struct growing_map map;
 	struct changes signers; /* U of events since the last STATE leaf, by map key, with their names as bytes */
 	uint64_t last_time, puts, evidence;
 	struct ledger_report report;
@@ -128,9 +33,25 @@ struct check {
 #define wrong(check, field, format, number)                                                                            \
 	refuse((check)->why, STATUS_DAMAGED, (field), format, (unsigned long long)(number))
 
+/* 0 if it is not there. */
+static int read_number(const struct check *check, const char *name, uint64_t *out)
+{
+	struct store_value value;
+	int status = store_get(check->view, TABLE_META, name, strlen(name), &value);
+
+	*out = 0;
+	if (status == STATUS_NOT_FOUND)
+		return 0;
+	if (status != 0 || value.size != 8)
+		return STATUS_DAMAGED;
+	*out = schema_get_u64(value.bytes);
+	return *out > 0 ? 0 : STATUS_DAMAGED;
+}
+
 static int read_meta(struct check *check)
 {
 	struct store_value meta;
+	uint64_t served;
 	int status = store_get(check->view, TABLE_META, META_LOG, sizeof META_LOG - 1, &meta);
 
 	if (status == STATUS_NOT_FOUND)
@@ -140,6 +61,12 @@ static int read_meta(struct check *check)
 	check->size = schema_get_u64(meta.bytes);
 	check->publications = schema_get_u64(meta.bytes + 8);
 	memcpy(check->root.bytes, meta.bytes + 16, HASH_SIZE);
+	status = read_number(check, META_FOLLOWED, &check->followed);
+	if (status != 0 || check->followed > check->size)
+		return refuse(check->why, STATUS_DAMAGED, "meta", "how much was taken over is damaged");
+	status = read_number(check, META_SERVED, &served);
+	if (status != 0 || served > check->publications)
+		return refuse(check->why, STATUS_DAMAGED, "meta", "the number of the served publication is damaged");
 	return 0;
 }
 
@@ -209,14 +136,14 @@ static int check_put(struct check *check, uint64_t index, const struct leaf *lea
 	if (status == 0)
 		status = changes_put(&check->names, &change);
 	if (status == 0)
-		status = map_put(&check->map, &key, &leaf->value);
+		status = growing_map_put(&check->map, &key, &leaf->value);
 	check->puts++;
 	return status;
 }
 
 static int check_state(struct check *check, uint64_t index, const struct leaf *leaf, const uint8_t bytes[LEAF_SIZE])
 {
-	struct hash root = map_hash(&check->map, 1);
+	struct hash root = growing_map_root(&check->map);
 	struct checkpoint checkpoint;
 	struct note note;
 	uint64_t size;
@@ -406,7 +333,7 @@ static int check_leaf(struct check *check, uint64_t index)
 		status = check_state(check, index, &leaf, bytes);
 		return status != 0 ? status : check_evidence(check, &leaf);
 	default:
-		return check_anchor(check, index, &leaf);
+		return index < check->followed ? 0 : check_anchor(check, index, &leaf);
 	}
 }
 
@@ -511,7 +438,7 @@ int ledger_check(struct store *store, struct ledger_report *report, struct refus
 	store_view_end(check.view);
 	changes_finish(&check.names);
 	changes_finish(&check.signers);
-	free(check.map.nodes);
+	growing_map_finish(&check.map);
 	if (report != NULL)
 		*report = check.report;
 	if (status != 0 && why != NULL && why->code == 0)

@@ -68,10 +68,10 @@ static bool signer_published(const struct ledger *ledger, const char *users)
 {
 	char names[LEDGER_EVIDENCE_ITEMS][SNAPSHOT_NAME_ROOM];
 
-	if (ledger->snapshot == NULL || !evidence_names(users, names))
+	if (ledger->tip == NULL || !evidence_names(users, names))
 		return false;
 	for (size_t i = 0; i < LEDGER_EVIDENCE_ITEMS; i++) {
-		if (snapshot_find(ledger->snapshot, names[i]) == NULL)
+		if (snapshot_find(ledger->tip, names[i]) == NULL)
 			return false;
 	}
 	return true;

@@ -152,19 +152,66 @@ int ledger_snapshot_seal(struct snapshot *snapshot, const struct checkpoint *che
 	return 0;
 }
 
-int ledger_swap(struct ledger *ledger, struct snapshot *snapshot)
+int ledger_attach(struct ledger *ledger, struct snapshot *snapshot)
 {
-	if (ledger->options.attach != NULL) {
-		int status = ledger->options.attach(ledger->options.attach_ctx, ledger, ledger->snapshot, snapshot);
-		if (status != 0)
-			return status;
-	}
+	if (ledger->options.attach == NULL || snapshot->base != NULL)
+		return 0;
+	return ledger->options.attach(ledger->options.attach_ctx, ledger, ledger->tip, snapshot);
+}
+
+bool ledger_serves(const struct ledger *ledger, const struct snapshot *next)
+{
+	return ledger->options.cosigned == NULL ||
+	       ledger->options.cosigned(ledger->options.cosigned_ctx, ledger->snapshot, next);
+}
+
+void ledger_adopt(struct ledger *ledger, struct snapshot *snapshot)
+{
+	bool serve = ledger_serves(ledger, snapshot);
+	struct snapshot *served = NULL;
+
 	pthread_mutex_lock(&ledger->lock);
-	struct snapshot *old = ledger->snapshot;
-	ledger->snapshot = snapshot;
+	struct snapshot *tip = ledger->tip;
+	ledger->tip = snapshot;
+	if (serve) {
+		served = ledger->snapshot;
+		ledger->snapshot = snapshot_ref(snapshot);
+	}
 	pthread_mutex_unlock(&ledger->lock);
-	snapshot_unref(old);
-	return 0;
+	snapshot_unref(tip);
+	snapshot_unref(served);
+}
+
+int ledger_put_served(struct ledger *ledger, struct store_batch *batch, bool serve)
+{
+	uint8_t value[8];
+
+	if (serve || ledger->snapshot == NULL) {
+		if (!ledger->served_noted)
+			return 0;
+		ledger->served_noted = false;
+		return store_batch_delete(batch, TABLE_META, META_SERVED, sizeof META_SERVED - 1);
+	}
+	ledger->served_noted = true;
+	schema_put_u64(value, ledger->snapshot->number);
+	return store_batch_put(batch, TABLE_META, META_SERVED, sizeof META_SERVED - 1, value, sizeof value);
+}
+
+struct snapshot *ledger_tip(struct ledger *ledger)
+{
+	pthread_mutex_lock(&ledger->lock);
+	struct snapshot *snapshot = ledger->tip != NULL ? snapshot_ref(ledger->tip) : NULL;
+	pthread_mutex_unlock(&ledger->lock);
+	return snapshot;
+}
+
+bool ledger_waits(struct ledger *ledger)
+{
+	pthread_mutex_lock(&ledger->lock);
+	bool waits =
+	    ledger->tip != NULL && (ledger->snapshot == NULL || ledger->snapshot->number != ledger->tip->number);
+	pthread_mutex_unlock(&ledger->lock);
+	return waits;
 }
 
 struct snapshot *ledger_snapshot(struct ledger *ledger)
@@ -247,7 +294,7 @@ static int read_publication(struct store_view *view, uint64_t number, struct pub
 	return 0;
 }
 
-/* Compares a stored publication with the tiles, and with the map if nothing was committed since. */
+/* Compares a stored publication with the tiles, and the snapshot's map with its root; seals the snapshot. */
 static int check_publication(struct ledger *ledger, struct store_view *view, const struct publication *p,
 			     struct snapshot *snapshot, struct refusal *why)
 {
@@ -271,8 +318,6 @@ static int check_publication(struct ledger *ledger, struct store_view *view, con
 		return refuse(why, STATUS_DAMAGED, "publication", "the last STATE leaf is not in the log");
 	if (ledger->last_time_ms < leaf.time_ms)
 		ledger->last_time_ms = leaf.time_ms;
-	if (p->size != ledger->tlog.size)
-		return 0;
 	prefix_root(snapshot->map, &root);
 	if (hash_compare(&root, &leaf.value) != 0)
 		return refuse(why, STATUS_DAMAGED, "current",
@@ -280,21 +325,110 @@ static int check_publication(struct ledger *ledger, struct store_view *view, con
 	return ledger_snapshot_seal(snapshot, &checkpoint, p->note, p->note_size, p->leaf, &path);
 }
 
-/* Committed and not published: the names stand in the snapshot's place until the next publication merges them. */
-static int keep_unpublished(struct ledger *ledger, struct snapshot *snapshot)
+/* What was committed after a publication of that size waits for the next one. */
+static int keep_unpublished(struct ledger *ledger, const struct loading *names, uint64_t size)
 {
 	int status = 0;
 
-	for (size_t i = 0; i < snapshot->n_names && status == 0; i++) {
-		const struct snapshot_name *n = &snapshot->names[i];
+	for (size_t i = 0; i < names->n && status == 0; i++) {
+		const struct snapshot_name *n = &names->names[i];
 		struct ledger_change change = {.name = (char *)n->name,
-					       .key = snapshot->entries[i].key,
+					       .key = hash_name(n->name),
 					       .value = n->value,
 					       .seq = n->seq,
 					       .leaf = n->leaf};
-		status = ledger_changes_add(&ledger->pending, &change);
+		if (n->leaf >= size)
+			status = ledger_changes_add(&ledger->pending, &change);
 	}
-	snapshot_unref(snapshot);
+	return status;
+}
+
+/* The names as they stood in the log of a size: newer versions go, and names that are younger. */
+static int names_at(struct store_view *view, const struct loading *now, uint64_t size, struct loading *out)
+{
+	out->n = 0;
+	out->names = malloc((now->n > 0 ? now->n : 1) * sizeof *out->names);
+	if (out->names == NULL)
+		return STATUS_NO_MEMORY;
+	for (size_t i = 0; i < now->n; i++) {
+		struct snapshot_name name = now->names[i];
+		while (name.leaf >= size && name.seq > 1) {
+			name.seq--;
+			int status = ledger_read_version(view, name.name, name.seq, &name.value, &name.leaf);
+			if (status != 0)
+				return STATUS_DAMAGED;
+		}
+		if (name.leaf < size)
+			out->names[out->n++] = name;
+	}
+	return 0;
+}
+
+/* The snapshot of a stored publication, sealed and checked. */
+static int load_snapshot(struct ledger *ledger, struct store_view *view, const struct loading *now, uint64_t number,
+			 struct snapshot **out, struct refusal *why)
+{
+	struct publication publication;
+	struct loading then = {0};
+
+	*out = NULL;
+	if (read_publication(view, number, &publication) != 0)
+		return refuse(why, STATUS_DAMAGED, "publication", "the last checkpoint is gone");
+	int status = names_at(view, now, publication.size, &then);
+	if (status != 0) {
+		free(then.names);
+		return refuse(why, status, "history", "the names of the last checkpoint cannot be read");
+	}
+	struct snapshot *snapshot = ledger_snapshot_create(then.names, then.n);
+	if (snapshot == NULL)
+		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	status = check_publication(ledger, view, &publication, snapshot, why);
+	if (status != 0) {
+		snapshot_unref(snapshot);
+		return status;
+	}
+	*out = snapshot;
+	return 0;
+}
+
+/* The one that was served when later ones were stored, which their auditors may not have signed. */
+static int load_served(struct ledger *ledger, struct store_view *view, const struct loading *now, struct refusal *why)
+{
+	struct store_value stored;
+	int status = store_get(view, TABLE_META, META_SERVED, sizeof META_SERVED - 1, &stored);
+
+	if (status == STATUS_NOT_FOUND)
+		return 0;
+	ledger->served_noted = true;
+	uint64_t number = status == 0 && stored.size == 8 ? schema_get_u64(stored.bytes) : 0;
+	if (number == 0 || number > ledger->publications)
+		return refuse(why, STATUS_DAMAGED, "meta", "the number of the served publication is damaged");
+	if (number == ledger->publications)
+		return 0;
+	status = load_snapshot(ledger, view, now, number, &ledger->snapshot, why);
+	return status != 0 ? status : ledger_attach(ledger, ledger->snapshot);
+}
+
+/* The last publication becomes the tip. */
+static int load_published(struct ledger *ledger, struct store_view *view, const struct loading *now,
+			  struct refusal *why)
+{
+	struct snapshot *tip;
+	int status = load_served(ledger, view, now, why);
+
+	if (status == 0)
+		status = load_snapshot(ledger, view, now, ledger->publications, &tip, why);
+	if (status == 0)
+		status = keep_unpublished(ledger, now, tip->checkpoint.size);
+	if (status != 0)
+		return status;
+	ledger->anchored = ledger->tlog.size != tip->checkpoint.size; /* perhaps; publishing once more is no harm */
+	ledger->published_ms = tip->time_ms;
+	status = ledger_attach(ledger, tip);
+	if (status == 0)
+		ledger_adopt(ledger, tip);
+	else
+		snapshot_unref(tip);
 	return status;
 }
 
@@ -316,7 +450,6 @@ static int load(struct ledger *ledger, struct store_view *view, struct refusal *
 {
 	struct store_value meta;
 	struct loading loading = {.ledger = ledger};
-	struct publication publication = {0};
 	int status = store_get(view, TABLE_META, META_LOG, sizeof META_LOG - 1, &meta);
 
 	if (status == STATUS_NOT_FOUND)
@@ -340,24 +473,9 @@ static int load(struct ledger *ledger, struct store_view *view, struct refusal *
 	}
 	if (loading.names == NULL)
 		return refuse(why, STATUS_DAMAGED, "current", "there are no current values");
-	struct snapshot *snapshot = ledger_snapshot_create(loading.names, loading.n);
-	if (snapshot == NULL)
-		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
-	if (ledger->publications > 0) {
-		status = read_publication(view, ledger->publications, &publication);
-		status = status != 0 ? refuse(why, STATUS_DAMAGED, "publication", "the last checkpoint is gone")
-				     : check_publication(ledger, view, &publication, snapshot, why);
-	}
-	if (status != 0) {
-		snapshot_unref(snapshot);
-		return status;
-	}
-	if (ledger->publications == 0 || publication.size != ledger->tlog.size)
-		return keep_unpublished(ledger, snapshot);
-	ledger->published_ms = snapshot->time_ms;
-	status = ledger_swap(ledger, snapshot);
-	if (status != 0)
-		snapshot_unref(snapshot);
+	status = ledger->publications > 0 ? load_published(ledger, view, &loading, why)
+					  : keep_unpublished(ledger, &loading, 0);
+	free(loading.names);
 	return status;
 }
 
@@ -404,6 +522,9 @@ void ledger_close(struct ledger *ledger)
 	if (ledger == NULL)
 		return;
 	snapshot_unref(ledger->snapshot);
+	snapshot_unref(ledger->tip);
+	snapshot_unref(ledger->state);
+	growing_map_finish(&ledger->map);
 	store_batch_destroy(ledger->batch);
 	finish_changes(&ledger->staged, true);
 	finish_changes(&ledger->pending, false);
@@ -421,7 +542,7 @@ void ledger_close(struct ledger *ledger)
 
 /* ---- Staging and commit */
 
-static int stage_section(struct ledger *ledger, const struct ledger_section *section)
+int ledger_put_section(struct ledger *ledger, const struct ledger_section *section)
 {
 	struct ledger_digests *digests = &ledger->staged_sections;
 
@@ -453,7 +574,7 @@ int ledger_put_leaf(struct ledger *ledger, const struct leaf *leaf, uint64_t ind
 	return status != 0 ? status : tlog_append(&ledger->staged_tlog, &hash, ledger->batch);
 }
 
-static int put_values(struct store_batch *batch, const struct ledger_put *put)
+int ledger_put_values(struct store_batch *batch, const struct ledger_put *put)
 {
 	uint8_t current[CURRENT_SIZE], history_key[SCHEMA_HISTORY_KEY_MAX];
 	uint8_t *envelope = malloc(16 + put->envelope_size);
@@ -488,9 +609,9 @@ static int stage_put(struct ledger *ledger, struct ledger_put *put)
 	struct leaf leaf = {LEAF_PUT, change.key, put->seq, put->value, put->time_ms};
 	int status = ledger_put_leaf(ledger, &leaf, put->leaf, put->name);
 	if (status == 0)
-		status = put_values(ledger->batch, put);
+		status = ledger_put_values(ledger->batch, put);
 	for (size_t i = 0; status == 0 && i < put->n_sections; i++)
-		status = stage_section(ledger, &put->sections[i]);
+		status = ledger_put_section(ledger, &put->sections[i]);
 	if (status != 0)
 		return status;
 	change.leaf = put->leaf;
@@ -567,8 +688,7 @@ int ledger_stage_row(struct ledger *ledger, enum store_table table, const void *
 
 static int keep_committed(struct ledger *ledger, struct ledger_change *change)
 {
-	const struct snapshot_name *known =
-	    ledger->snapshot != NULL ? snapshot_find_key(ledger->snapshot, &change->key) : NULL;
+	const struct snapshot_name *known = ledger->tip != NULL ? snapshot_find_key(ledger->tip, &change->key) : NULL;
 	char *name = known != NULL ? (char *)known->name : intern(ledger, change->name, strlen(change->name));
 
 	free(change->name);
@@ -622,12 +742,21 @@ static bool has_change(const struct ledger_changes *changes, const struct hash *
 	return false;
 }
 
+/* Published, but not served yet. */
+static bool waits_unserved(const struct ledger *ledger, const struct hash *key)
+{
+	if (ledger->snapshot == NULL || ledger->tip == NULL || ledger->snapshot->number == ledger->tip->number)
+		return false;
+	const struct snapshot_name *served = snapshot_find_key(ledger->snapshot, key),
+				   *next = snapshot_find_key(ledger->tip, key);
+	return next != NULL && (served == NULL || hash_compare(&served->value, &next->value) != 0);
+}
+
 bool ledger_moved(const struct ledger *ledger, const char *name)
 {
-	if (ledger->staged.n == 0 && ledger->pending.n == 0)
-		return false;
 	struct hash key = hash_name(name);
-	return has_change(&ledger->staged, &key) || has_change(&ledger->pending, &key);
+
+	return has_change(&ledger->staged, &key) || has_change(&ledger->pending, &key) || waits_unserved(ledger, &key);
 }
 
 void ledger_abandon(struct ledger *ledger)

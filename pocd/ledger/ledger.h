@@ -3,7 +3,7 @@
  * One thread (the writer) calls everything here except where it says "any thread".  Commit and publication are two
  * steps (storage.md): a commit is durable; a publication is proven.
  * The parts: tlog (leaves, tiles, proofs), snapshot, commit (group -> one store batch), events (what an ANCHOR leaf
- * covers, and the evidence of it), publish (STATE leaf, checkpoint, signature, swap). */
+ * covers, and the evidence of it), publish (STATE leaf, checkpoint, signatures, swap), append (a follower's leaves). */
 #ifndef POCD_LEDGER_LEDGER_H
 #define POCD_LEDGER_LEDGER_H
 
@@ -24,6 +24,10 @@ struct ledger_options {
 	 * status: then the publication fails. */
 	int (*attach)(void *ctx, struct ledger *ledger, const struct snapshot *prev, struct snapshot *next);
 	void *attach_ctx;
+	/* Whether a checkpoint has the signatures that it needs to be served; served is what is served now, NULL:
+	 * nothing.  NULL: none are needed. */
+	bool (*cosigned)(void *ctx, const struct snapshot *served, const struct snapshot *next);
+	void *cosigned_ctx;
 };
 
 /* Opens the ledger of a store: reads the tail, checks that log and map lead to the last stored checkpoint, and makes
@@ -108,9 +112,41 @@ int ledger_section(struct ledger *ledger, const struct hash *digest, uint8_t **b
 /* An envelope that has been committed earlier: its first answer.  0 or STATUS_NOT_FOUND. */
 int ledger_first_answer(struct ledger *ledger, const struct hash *value, uint64_t *leaf, uint64_t *time_ms);
 
-/* Appends a STATE leaf, checks consistency with the last checkpoint, signs, stores, swaps the snapshot.  Publishes even
- * when nothing changed (heartbeat).  0 or a status; then the last snapshot stays. */
+/* Appends a STATE leaf, checks consistency with the last checkpoint, signs, stores: the new tip.  It is served at once
+ * if it needs no further signatures.  Publishes even when nothing changed (heartbeat).  0 or a status; then the last
+ * snapshot stays. */
 int ledger_publish(struct ledger *ledger, struct refusal *why);
+
+/* The tip's note with more signature lines: stored, and the tip is served if they are enough (again, if it is served
+ * already).  Signatures are the caller's to verify.  STATUS_CONFLICT: it is another checkpoint's. */
+int ledger_renote(struct ledger *ledger, const char *note, size_t note_size, struct refusal *why);
+
+/* ---- Following: a ledger without log keys takes over leaves as another logged them */
+
+struct ledger_appended {
+	uint8_t leaf[LEAF_SIZE];
+	const char *name; /* of a PUT */
+	const uint8_t *envelope;
+	size_t envelope_size;
+	size_t n_sections;
+	const struct ledger_section *sections;
+	const char *note; /* of a STATE: the checkpoint that ends with it */
+	size_t note_size;
+};
+
+/* Stages the next leaf.  Checks what binds it to the log: that a PUT's name and envelope are the leaf's, that times do
+ * not go back, that STATE leaves are numbered without a gap, that the map has the root which they say, and that the
+ * note's size and root are those of the log so far.  Seq, signatures and rules are the caller's.  STATUS_UNVERIFIED,
+ * STATUS_TOO_LARGE (more than 256 MiB without a checkpoint); then all that was staged is given up. */
+int ledger_append(struct ledger *ledger, const struct ledger_appended *in, struct refusal *why);
+
+/* After a STATE leaf: makes durable all that was appended; its checkpoint is the tip. */
+int ledger_append_commit(struct ledger *ledger, struct refusal *why);
+
+/* Gives up what was appended and not made durable. */
+void ledger_append_abandon(struct ledger *ledger);
+
+uint64_t ledger_appended_size(const struct ledger *ledger); /* leaves, with what is staged */
 
 /* Whether commits wait for publication; and when the last one was (0: never). */
 bool ledger_unpublished(const struct ledger *ledger);
@@ -120,6 +156,12 @@ uint64_t ledger_size(const struct ledger *ledger); /* leaves, committed */
 
 /* Any thread: the published snapshot with a reference for the caller, or NULL. */
 struct snapshot *ledger_snapshot(struct ledger *ledger);
+
+/* Any thread: the newest checkpoint, which may lack signatures that it needs to be served; likewise. */
+struct snapshot *ledger_tip(struct ledger *ledger);
+
+/* Whether the newest checkpoint waits for signatures before it is served. */
+bool ledger_waits(struct ledger *ledger);
 
 /* Any thread: consistency proof between two published sizes, old_size <= size <= the snapshot's. */
 int ledger_consistency(struct ledger *ledger, uint64_t old_size, uint64_t size, struct merkle_proof *out);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "pocd/ledger/changes.h"
+#include "pocd/ledger/growing_map.h"
 #include "pocd/ledger/ledger.h"
 #include "pocd/ledger/tlog.h"
 
@@ -40,6 +41,7 @@ struct ledger {
 	uint64_t publications;
 	uint64_t last_time_ms; /* no leaf is older than the one before it */
 	uint64_t published_ms;
+	bool served_noted; /* META_SERVED is there */
 
 	struct tlog staged_tlog; /* tlog with what is staged */
 	struct store_batch *batch;
@@ -57,8 +59,13 @@ struct ledger {
 		char **items;
 	} names; /* interned: they never vanish, snapshots point at them */
 
-	pthread_mutex_t lock; /* guards snapshot */
-	struct snapshot *snapshot;
+	struct growing_map map; /* append.c: of all that is staged; empty: not loaded */
+	struct snapshot *state; /* append.c: the last STATE leaf appended, its note and path, before its map is built */
+	uint64_t appended;      /* append.c: bytes staged */
+
+	pthread_mutex_t lock;      /* guards the two pointers */
+	struct snapshot *snapshot; /* served */
+	struct snapshot *tip;      /* newest; not served before its quorum has signed */
 };
 
 /* Why the store did not take a batch, for a person. */
@@ -97,6 +104,24 @@ struct snapshot *ledger_snapshot_create(struct snapshot_name *names, size_t n);
 /* Fills checkpoint, note, leaf, path and head of a snapshot; then attaches and swaps it in. */
 int ledger_snapshot_seal(struct snapshot *snapshot, const struct checkpoint *checkpoint, const char *note,
 			 size_t note_size, const uint8_t leaf[LEAF_SIZE], const struct merkle_proof *path);
-int ledger_swap(struct ledger *ledger, struct snapshot *snapshot);
+
+/* What a higher floor wants is put onto a sealed snapshot. */
+int ledger_attach(struct ledger *ledger, struct snapshot *snapshot);
+
+/* Whether a snapshot, which is sealed and attached, may be served. */
+bool ledger_serves(const struct ledger *ledger, const struct snapshot *next);
+
+/* Such a snapshot becomes the tip, taken over; and is served if that may be. */
+void ledger_adopt(struct ledger *ledger, struct snapshot *snapshot);
+
+/* The next snapshot's names: the tip's and what is pending.  NULL when out of memory. */
+struct snapshot *ledger_merge(struct ledger *ledger);
+
+int ledger_put_publication(struct store_batch *batch, const struct snapshot *snapshot);
+
+/* Notes which publication is served while a later one is stored that is not (serve: that is). */
+int ledger_put_served(struct ledger *ledger, struct store_batch *batch, bool serve);
+int ledger_put_values(struct store_batch *batch, const struct ledger_put *put);
+int ledger_put_section(struct ledger *ledger, const struct ledger_section *section);
 
 #endif

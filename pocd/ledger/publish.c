@@ -102,9 +102,9 @@ static int merge_order(struct merge *m, const struct snapshot *old)
 	return 0;
 }
 
-static struct snapshot *merge(struct ledger *ledger)
+struct snapshot *ledger_merge(struct ledger *ledger)
 {
-	const struct snapshot *old = ledger->snapshot;
+	const struct snapshot *old = ledger->tip;
 
 	settle(&ledger->pending);
 	size_t n_old = old != NULL ? old->n_names : 0, most = n_old + ledger->pending.n + 1;
@@ -143,7 +143,7 @@ fail:
 /* Refuses to sign a head that does not contain the last one. */
 static int check_consistent(struct ledger *ledger, const struct tlog *next, const struct hash *root)
 {
-	const struct snapshot *last = ledger->snapshot;
+	const struct snapshot *last = ledger->tip;
 	struct merkle_proof proof;
 	struct store_view *view;
 
@@ -200,20 +200,19 @@ struct draft {
 	struct snapshot *snapshot;
 };
 
-static int put_publication(struct draft *draft, uint64_t number, const uint8_t leaf[LEAF_SIZE], const char *note,
-			   size_t note_size)
+int ledger_put_publication(struct store_batch *batch, const struct snapshot *s)
 {
 	uint8_t key[8], leaf_key[8], value[8 + LEAF_SIZE + NOTE_MAX];
 
-	schema_put_u64(key, number);
-	schema_put_u64(leaf_key, draft->tlog.size - 1);
-	schema_put_u64(value, draft->tlog.size);
-	memcpy(value + 8, leaf, LEAF_SIZE);
-	memcpy(value + 8 + LEAF_SIZE, note, note_size);
-	int status = store_batch_put(draft->batch, TABLE_LEAF, leaf_key, sizeof leaf_key, leaf, LEAF_SIZE);
-	return status != 0 ? status
-			   : store_batch_put(draft->batch, TABLE_PUBLICATION, key, sizeof key, value,
-					     8 + LEAF_SIZE + note_size);
+	schema_put_u64(key, s->number);
+	schema_put_u64(leaf_key, s->checkpoint.size - 1);
+	schema_put_u64(value, s->checkpoint.size);
+	memcpy(value + 8, s->leaf, LEAF_SIZE);
+	memcpy(value + 8 + LEAF_SIZE, s->note, s->note_size);
+	int status = store_batch_put(batch, TABLE_LEAF, leaf_key, sizeof leaf_key, s->leaf, LEAF_SIZE);
+	return status != 0
+		   ? status
+		   : store_batch_put(batch, TABLE_PUBLICATION, key, sizeof key, value, 8 + LEAF_SIZE + s->note_size);
 }
 
 static int write_draft(struct ledger *ledger, struct draft *draft)
@@ -236,14 +235,20 @@ static int write_draft(struct ledger *ledger, struct draft *draft)
 	if (status == 0)
 		status = sign(ledger, &checkpoint, note, &note_size);
 	if (status == 0)
-		status = put_publication(draft, state.seq, leaf, note, note_size);
+		status = ledger_snapshot_seal(draft->snapshot, &checkpoint, note, note_size, leaf, &path);
+	if (status == 0)
+		status = ledger_put_publication(draft->batch, draft->snapshot);
+	if (status == 0)
+		status = ledger_attach(ledger, draft->snapshot);
+	if (status == 0)
+		status = ledger_put_served(ledger, draft->batch, ledger_serves(ledger, draft->snapshot));
 	if (status == 0)
 		status = ledger_put_evidence(ledger, draft->snapshot, state.seq, draft->batch);
 	if (status == 0)
 		status = tlog_flush(&draft->tlog, draft->batch);
 	if (status == 0)
 		status = ledger_put_meta(draft->batch, draft->tlog.size, state.seq, &checkpoint.root);
-	return status != 0 ? status : ledger_snapshot_seal(draft->snapshot, &checkpoint, note, note_size, leaf, &path);
+	return status;
 }
 
 int ledger_publish(struct ledger *ledger, struct refusal *why)
@@ -257,7 +262,7 @@ int ledger_publish(struct ledger *ledger, struct refusal *why)
 	draft.batch = store_batch_create();
 	if (draft.batch != NULL)
 		store_batch_use_reserve(draft.batch); /* what was acknowledged as stored is owed its proof */
-	draft.snapshot = merge(ledger);
+	draft.snapshot = ledger_merge(ledger);
 	int status = draft.batch == NULL || draft.snapshot == NULL ? STATUS_NO_MEMORY : write_draft(ledger, &draft);
 	if (status == 0) {
 		status = store_commit_wait(ledger->options.store, draft.batch);
@@ -275,8 +280,55 @@ int ledger_publish(struct ledger *ledger, struct refusal *why)
 	ledger->pending.n = 0;
 	ledger->anchored = false;
 	ledger_signers_clear(&ledger->waiting);
-	status = ledger_swap(ledger, draft.snapshot);
-	if (status != 0)
-		abort(); /* published on disk, but not servable: only a restart gets this right */
+	ledger_adopt(ledger, draft.snapshot);
 	return 0;
+}
+
+/* ---- More signatures */
+
+/* The signed text, up to the blank line before the signatures, is the same. */
+static bool same_text(const struct snapshot *tip, const char *note, size_t note_size)
+{
+	struct note ours, theirs;
+
+	return note_parse(tip->note, tip->note_size, &ours, NULL) == 0 &&
+	       note_parse(note, note_size, &theirs, NULL) == 0 && ours.text_size == theirs.text_size &&
+	       memcmp(ours.text, theirs.text, ours.text_size) == 0;
+}
+
+static int store_again(struct ledger *ledger, struct snapshot *again)
+{
+	struct store_batch *batch = store_batch_create();
+
+	if (batch == NULL)
+		return STATUS_NO_MEMORY;
+	store_batch_use_reserve(batch);
+	int status = ledger_put_publication(batch, again);
+	if (status == 0)
+		status = ledger_put_served(ledger, batch, ledger_serves(ledger, again));
+	if (status == 0)
+		return store_commit_wait(ledger->options.store, batch);
+	store_batch_destroy(batch);
+	return status;
+}
+
+int ledger_renote(struct ledger *ledger, const char *note, size_t note_size, struct refusal *why)
+{
+	struct snapshot *tip = ledger->tip;
+
+	if (tip == NULL || note_size > NOTE_MAX || !same_text(tip, note, note_size))
+		return refuse(why, STATUS_CONFLICT, "note", "not the newest checkpoint");
+	if (ledger_staged(ledger))
+		return refuse(why, STATUS_FAILED, "log", "a commit is under way");
+	struct snapshot *again = snapshot_again(tip);
+	int status = again == NULL
+			 ? STATUS_NO_MEMORY
+			 : ledger_snapshot_seal(again, &tip->checkpoint, note, note_size, tip->leaf, &tip->path);
+	if (status == 0)
+		status = store_again(ledger, again);
+	if (status == 0)
+		ledger_adopt(ledger, again);
+	else
+		snapshot_unref(again);
+	return status == 0 ? 0 : refuse(why, status, "note", "cannot keep signatures: %s", ledger_store_reason(status));
 }

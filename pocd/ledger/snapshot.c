@@ -1,6 +1,7 @@
 #include "pocd/ledger/snapshot.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot)
 {
@@ -12,6 +13,12 @@ void snapshot_unref(struct snapshot *snapshot)
 {
 	if (snapshot == NULL || atomic_fetch_sub_explicit(&snapshot->references, 1, memory_order_acq_rel) > 1)
 		return;
+	if (snapshot->base != NULL) {
+		snapshot_unref(snapshot->base);
+		free((void *)snapshot->head);
+		free(snapshot);
+		return;
+	}
 	if (snapshot->extra_free != NULL)
 		snapshot->extra_free(snapshot->extra);
 	prefix_destroy((struct prefix_tree *)snapshot->map);
@@ -20,6 +27,21 @@ void snapshot_unref(struct snapshot *snapshot)
 	free((void *)snapshot->by_leaf);
 	free((void *)snapshot->head);
 	free(snapshot);
+}
+
+struct snapshot *snapshot_again(struct snapshot *snapshot)
+{
+	struct snapshot *base = snapshot->base != NULL ? snapshot->base : snapshot;
+	struct snapshot *again = malloc(sizeof *again);
+
+	if (again == NULL)
+		return NULL;
+	memcpy(again, base, sizeof *again);
+	atomic_init(&again->references, 1);
+	again->base = snapshot_ref(base);
+	again->head = NULL;
+	again->extra_free = NULL;
+	return again;
 }
 
 const struct snapshot_name *snapshot_find_key(const struct snapshot *snapshot, const struct hash *key)

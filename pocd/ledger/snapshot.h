@@ -21,7 +21,9 @@ struct snapshot_name {
 
 struct snapshot {
 	atomic_uint references;
-	uint64_t number; /* publication number: the STATE leaf's seq */
+	struct snapshot *base; /* the same publication with fewer signatures, which owns all but note and head; NULL:
+				  none */
+	uint64_t number;       /* publication number: the STATE leaf's seq */
 	struct checkpoint checkpoint;
 	uint8_t leaf[LEAF_SIZE];  /* the STATE leaf */
 	uint64_t time_ms;         /* its time */
@@ -44,6 +46,10 @@ struct snapshot {
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot); /* NULL allowed */
+
+/* The same publication, to be sealed with a note that has more signatures; shares the rest with it.  NULL when out of
+ * memory. */
+struct snapshot *snapshot_again(struct snapshot *snapshot);
 
 /* The current name's data, or NULL if it was never registered. */
 const struct snapshot_name *snapshot_find(const struct snapshot *snapshot, const char *name);

@@ -74,13 +74,13 @@ class Backup(unittest.TestCase):
         self.assertFalse(os.path.exists(self.path("other")))
         # the same is found where the file lies, and once it is restored
         for each in ("check", "restore"):
-            words = [each, saved] + ([folder] if each == "restore" else [])
+            words = ["-y", each, saved] + ([folder] if each == "restore" else [])
             found = world.pocadm("-o", "json", *words).json
             self.assertEqual(found, {**report, "schema": f"poc.{each}/1"})
         self.assertEqual(os.listdir(os.path.dirname(saved)).count("restored"), 1)
         self.assertEqual(os.stat(folder).st_mode & 0o777, 0o700)
         self.assertIn("good:", world.pocadm("check", folder).out)
-        self.refused(1, ["is not empty"], "restore", saved, folder)
+        self.refused(1, ["is not empty"], "-y", "restore", saved, folder)
         # who has seen more finds it behind; who has seen less goes on
         late = world.variant("xa-reader", "late", {})
         world.poc(late, "lookup", "XB")
@@ -139,11 +139,13 @@ class Backup(unittest.TestCase):
         self.assertEqual([name for name in os.listdir(self.world.root) if name.startswith("small-one")], [])
         self.world.pocadm("backup", saved)
         folder = self.path("small")
-        result = self.world.pocadm("restore", saved, folder, expect=1, preexec_fn=file_limit(size // 4))
+        result = self.world.pocadm("-y", "restore", saved, folder, expect=1, preexec_fn=file_limit(size // 4))
         self.assertIn("File too large", result.err)
         self.assertFalse(os.path.exists(folder))
         shutil.copy(saved, self.path("moved"))  # a backup may be moved about
-        self.world.pocadm("restore", self.path("moved"), folder)
+        self.refused(2, ["No auditor watches", "newest that was ever published"], "restore", self.path("moved"), folder)
+        self.assertFalse(os.path.exists(folder))
+        self.world.pocadm("-y", "restore", self.path("moved"), folder)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+#include "pocd/directory/auditors.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pocd/base/diag.h"
+#include "pocd/directory/holders.h"
+#include "pocd/directory/quorum.h"
+
+struct auditors {
+	pthread_mutex_t lock;
+	size_t n;
+	char names[2 * AUDITORS_OF_T_MAX][NOTE_NAME_MAX + 1]; /* of an old T and a new one */
+	uint64_t passed;
+};
+
+struct auditors *auditors_create(void)
+{
+	struct auditors *auditors = calloc(1, sizeof *auditors);
+
+	if (auditors != NULL)
+		pthread_mutex_init(&auditors->lock, NULL);
+	return auditors;
+}
+
+void auditors_destroy(struct auditors *auditors)
+{
+	if (auditors == NULL)
+		return;
+	pthread_mutex_destroy(&auditors->lock);
+	free(auditors);
+}
+
+static bool is_heard(const struct auditors *auditors, const char *name)
+{
+	for (size_t i = 0; i < auditors->n; i++) {
+		if (strcmp(auditors->names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+void auditors_heard(struct auditors *auditors, const char *name)
+{
+	bool first = false;
+
+	pthread_mutex_lock(&auditors->lock);
+	if (!is_heard(auditors, name) && auditors->n < sizeof auditors->names / sizeof *auditors->names) {
+		strncpy(auditors->names[auditors->n++], name, NOTE_NAME_MAX);
+		first = true;
+	}
+	pthread_mutex_unlock(&auditors->lock);
+	if (first)
+		diag(DIAG_INFO, "auditor.heard", "auditor", name, NULL);
+}
+
+void auditors_passed(struct auditors *auditors, uint64_t size, const char *by)
+{
+	pthread_mutex_lock(&auditors->lock);
+	bool first = size > auditors->passed;
+	if (first)
+		auditors->passed = size;
+	pthread_mutex_unlock(&auditors->lock);
+	if (first)
+		diag(DIAG_ERROR, "log.passed", "size", diag_number(size), "seen_by", by, "error",
+		     "our own key has signed a checkpoint that this log does not lead to: an old or second copy of "
+		     "the data folder; nothing is signed",
+		     NULL);
+}
+
+int auditors_allow(struct auditors *auditors, const struct snapshot *tip, struct refusal *why)
+{
+	const Poc__Trust *trust = tip != NULL ? holders_of(tip)->trust->envelope->payload.trust : NULL;
+	size_t heard = 0;
+
+	pthread_mutex_lock(&auditors->lock);
+	for (size_t i = 0; trust != NULL && i < trust->n_auditors; i++)
+		heard += is_heard(auditors, trust->auditors[i]->name);
+	uint64_t passed = auditors->passed;
+	pthread_mutex_unlock(&auditors->lock);
+	if (passed != 0)
+		return refuse(why, STATUS_CONFLICT, "log",
+			      "a checkpoint of size %llu has been seen that this log does not lead to",
+			      (unsigned long long)passed);
+	if (trust != NULL && heard < trust->quorum)
+		return refuse(why, STATUS_BUSY, "log",
+			      "%zu of %u auditors that must be heard before anything is signed", heard, trust->quorum);
+	return 0;
+}
+
+size_t auditors_count(struct auditors *auditors)
+{
+	pthread_mutex_lock(&auditors->lock);
+	size_t n = auditors->n;
+	pthread_mutex_unlock(&auditors->lock);
+	return n;
+}
+
+uint64_t auditors_passed_size(struct auditors *auditors)
+{
+	pthread_mutex_lock(&auditors->lock);
+	uint64_t passed = auditors->passed;
+	pthread_mutex_unlock(&auditors->lock);
+	return passed;
+}

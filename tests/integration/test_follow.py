@@ -1,0 +1,214 @@
+"""Followers: mirrors and auditors of a directory, quorum, and logs that contradict what was seen."""
+import os
+import shutil
+import unittest
+
+from follower import Follower, publish_trust, wait_for
+from harness import World, main, shifted
+
+
+def checkpoint(world, user="xa-reader"):
+    return world.poc(user, "-o", "json", "status", expect=None).json["checkpoint"]
+
+
+def both_signed(world):
+    """The size of the checkpoint, once it has two signatures."""
+    found = checkpoint(world)
+    return found["size"] if found["cosigners"] == 2 else None
+
+
+def start_auditors(test, world, states, quorum, **fields):
+    """Auditors of these states, started, and a trust root that asks for so many of them."""
+    followers = [Follower(world, state, f"auditor{i}", sign=True) for i, state in enumerate(states)]
+    for follower in followers:
+        follower.start()
+        test.addCleanup(follower.stop)
+        follower.wait_log("follow.connected")
+    publish_trust(world, followers, quorum, **fields)
+    return followers
+
+
+class Auditors(unittest.TestCase):
+    def setUp(self):
+        self.world = World()
+        self.addCleanup(self.world.close)
+
+    def checkpoint(self):
+        return checkpoint(self.world)
+
+    def test_quorum(self):
+        """A change is proven once its quorum has signed; below it the last such checkpoint goes on being served."""
+        world = self.world
+        a, b, c = start_auditors(self, world, ["XA", "XB", "AD"], 2)
+        wait_for(lambda: self.checkpoint()["cosigners"] == 3, "never cosigned by all")
+        self.assertEqual(self.checkpoint()["quorum"], 2)
+        world.poc("xa-coordinator", "-y", "confirm")
+        wait_for(lambda: self.checkpoint()["cosigners"] == 3, "never cosigned by all")
+        # one's own auditor, and more than T asks for
+        own = world.variant("xa-reader", "own", {("directory", "own_auditor"): "auditor." + a.user, ("directory", "quorum"): "3"})
+        self.assertIn("cosigned by 3 of 3 auditors, 3 needed", world.poc(own, "lookup", "XB").out)
+        a.stop()
+        world.poc("xb-coordinator", "-y", "confirm")
+        wait_for(lambda: self.checkpoint()["cosigners"] == 2, "never cosigned by two")
+        fresh = world.variant("xa-reader", "fresh", {("directory", "own_auditor"): "auditor." + a.user})
+        self.assertIn(f"auditor.{a.user} has not signed", world.poc(fresh, "lookup", "XB", expect=6).err)
+        # below quorum
+        b.stop()
+        served = self.checkpoint()["size"]
+        result = world.poc("ad-coordinator", "-y", "--timeout", "3", "confirm", expect=None)
+        world.wait_log("quorum.missing", seconds=15)
+        self.assertEqual(self.checkpoint()["size"], served)
+        self.assertEqual(world.poc("xa-reader", "lookup", "XB").status, 0, result)
+        # it comes back, from what it has
+        b.start()
+        wait_for(lambda: self.checkpoint()["size"] > served, "never served again", 70)
+        self.assertIn("quorum.reached", world.log())
+        a.start()
+        # a restart serves what had its quorum, and signs nothing before auditors are heard
+        world.stop()
+        world.start()
+        self.assertGreaterEqual(self.checkpoint()["size"], served)
+        world.wait_log("auditor.heard")
+        world.poc("xa-coordinator", "-y", "confirm")
+        wait_for(lambda: self.checkpoint()["cosigners"] == 3, "never cosigned by all")
+        for follower in (a, b, c):
+            self.assertNotIn("follow.refused", follower.log())
+
+
+class Forks(unittest.TestCase):
+    """Copies of the data folder: what auditors have seen is not contradicted."""
+
+    def setUp(self):
+        self.world = World()
+        self.addCleanup(self.world.close)
+
+    def test_restore(self):
+        """An older backup signs nothing once auditors are heard, and says so; a follower's folder is the way on."""
+        world = self.world
+        a, b = start_auditors(self, world, ["XA", "XB"], 2)
+        wait_for(lambda: checkpoint(world)["cosigners"] == 2, "never cosigned")
+        saved, folder = os.path.join(world.root, "saved"), os.path.join(world.root, "restored")
+        world.pocadm("backup", saved)
+        world.poc("xa-coordinator", "-y", "confirm")
+        size = wait_for(lambda: both_signed(world), "never cosigned")
+        world.stop()
+        since = len(world.log())
+        world.pocadm("restore", saved, folder)  # with auditors nobody is asked
+        with world.settings(reload=False, store__path=folder):
+            world.start()
+            world.wait_log("log.passed", since, 15)
+            a.wait_log("follow.refused")
+            stats = world.pocadm("-o", "json", "stats").json["counters"]
+            self.assertEqual(stats["auditors_passed_size"], size)
+            before = stats["directory_publications"]
+            world.poc("xb-coordinator", "-y", "--timeout", "2", "confirm", expect=None)
+            stats = world.pocadm("-o", "json", "stats").json["counters"]
+            self.assertEqual(stats["directory_publications"], before)
+            world.stop()
+        # an auditor has it all
+        b.stop()
+        good = world.pocadm("-o", "json", "check", b.path("data")).json
+        self.assertGreaterEqual(good["size"], size)
+        shutil.copytree(b.path("data"), os.path.join(world.root, "promoted"))
+        b.start()
+        with world.settings(reload=False, store__path=os.path.join(world.root, "promoted")):
+            world.start()
+            world.poc("xa-coordinator", "-y", "confirm")
+            wait_for(lambda: (both_signed(world) or 0) > size, "never cosigned")
+            self.assertIn("fresh", world.poc("xa-reader", "lookup", "XA").out)
+            world.stop()
+        world.pocadm("check", os.path.join(world.root, "promoted"))
+        world.start()
+
+    def test_copy(self):
+        """A second daemon on a copy of the folder: auditors refuse what does not lead on from what they have seen."""
+        world = self.world
+        (a,) = start_auditors(self, world, ["XA"], 1)
+        wait_for(lambda: checkpoint(world)["cosigners"] == 1, "never cosigned")
+        world.stop()
+        copy = os.path.join(world.root, "copy")
+        shutil.copytree(world.path("data"), copy)
+        world.start()
+        world.poc("xa-coordinator", "-y", "confirm")
+        wait_for(lambda: checkpoint(world)["cosigners"] == 1, "never cosigned")
+        world.stop()
+        with world.settings(reload=False, store__path=copy):
+            since = len(world.log())
+            world.start()
+            a.wait_log("follow.refused")
+            world.wait_log("log.passed", since)
+            result = world.poc("xa-reader", "lookup", "XB", expect=None)
+            self.assertIn(result.status, (0, 7), result)
+            world.stop()
+        world.start()
+
+
+class Following(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(cls.world.close)
+
+    def test_mirror(self):
+        """From nothing: answers like the directory's own, and none that it has no right to give."""
+        world = self.world
+        mirror = Follower(world, "XA", "mirror")
+        mirror.start()
+        self.addCleanup(mirror.stop)
+        mirror.wait_log("follow.connected")
+        reader = mirror.settings("xa-reader")
+        wait_for(lambda: world.poc(reader, "lookup", "XB", expect=None).status == 0, "the mirror never answered")
+        # an operator of its state sees through it what he sees at the directory, AMBER too; others what is GREEN
+        for user, place in (("xa-reader", "XA"), ("xa-reader", "XB"), ("xa-operator", "XB"), ("xa-operator", "XA"), ("ad-reader", "XB")):
+            there = mirror.settings(user)
+            self.assertEqual(world.poc(there, "-o", "json", "lookup", place).json["record"],
+                             world.poc(user, "-o", "json", "lookup", place).json["record"])
+        self.assertIn("+999000022", world.poc(mirror.settings("xa-operator"), "lookup", "XB").out)
+        self.assertIn("this mirror gives TLP:AMBER to users of XA alone",
+                      world.poc(mirror.settings("ad-operator"), "lookup", "XB", expect=4).err)
+        # whole copies, history, what is absent
+        world.poc(reader, "sync")
+        self.assertEqual(world.poc(reader, "-o", "json", "history", "XA").json, world.poc("xa-reader", "-o", "json", "history", "XA").json)
+        world.poc(reader, "lookup", "XZ", expect=5)
+        # no writes, no notices
+        coordinator = mirror.settings("xa-coordinator")
+        self.assertIn("is a mirror", world.poc(coordinator, "-y", "confirm", expect=4).err)
+        self.assertIn("is a mirror", world.poc(mirror.settings("xa-operator"), "notice", "list", expect=4).err)
+        # changes come at once
+        world.poc("xb-coordinator", "-y", "confirm")
+        seq = world.poc("xa-reader", "-o", "json", "history", "XB").json["versions"][-1]["seq"]
+        wait_for(lambda: world.poc(reader, "-o", "json", "history", "XB").json["versions"][-1]["seq"] == seq, "the change never came")
+        # its own state's people find it by what U/XA says of it; and go on to the next where it is down
+        listed = world.variant("xa-reader", "listed", {("directory", "server"): f"127.0.0.1:{mirror.port}, 127.0.0.1:{world.port}"})
+        self.assertIn(f":{mirror.port}", world.poc(listed, "status").out)
+        self.assertIn("nor a mirror's of AD", world.poc(world.variant("ad-reader", "unlisted", {
+            ("directory", "server"): f"127.0.0.1:{mirror.port}"}), "lookup", "XB", expect=3).err)
+        # cut off it serves what it has, from its folder too; behind, clients move on
+        mirror.stop()
+        self.assertIn(f":{world.port}", world.poc(listed, "status").out)
+        world.poc("xb-coordinator", "-y", "confirm")
+        world.poc(listed, "lookup", "XB")
+        down = world.port
+        mirror.cut_off()
+        mirror.start()
+        mirror.wait_log("follow.lost")
+        self.assertIn("fresh", world.poc(reader, "lookup", "XB").out)
+        self.assertIn(f":{down}", world.poc(listed, "status").out)
+        stale = {**shifted(3 * 86400)}
+        mirror.stop()
+        mirror.start(**stale)
+        self.assertIn("while its copy is not too old",
+                      world.poc(mirror.settings("xa-operator"), "lookup", "XB", expect=4, env=stale).err)
+        mirror.stop()
+        # far behind, it catches up
+        mirror.cut_off(False)
+        for _ in range(5):
+            world.poc("xb-coordinator", "-y", "confirm")
+        mirror.start()
+        wait_for(lambda: f":{mirror.port}" in world.poc(listed, "status").out, "never caught up")
+        mirror.stop()
+        world.pocadm("check", mirror.path("data"))
+
+
+if __name__ == "__main__":
+    main()

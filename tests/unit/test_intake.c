@@ -1,0 +1,516 @@
+/* intake and append: what a follower takes, and the lies that it does not. */
+#include "tests/lib/unit.h"
+
+#include "pocd/directory/directory.h"
+#include "pocd/directory/intake.h"
+#include "pocd/directory/quorum.h"
+#include "pocd/offline.h"
+#include "proto/keys/keystore_file.h"
+#include "proto/rules/rules.h"
+#include "proto/wire/prescan.h"
+#include "tests/lib/world.h"
+
+enum { START = 1790000000 };
+
+static uint64_t now_ms;
+
+static uint64_t read_now(void *ctx)
+{
+	(void)ctx;
+	return now_ms;
+}
+
+/* A directory, and a follower that has nothing yet. */
+struct house {
+	struct world *world;
+	struct store *store, *copy;
+	struct directory *directory, *mirror;
+	struct intake *intake;
+	struct principal who;
+};
+
+static struct change_write write_of(const struct world_item *item)
+{
+	return (struct change_write){.envelope = item->bytes, .envelope_size = item->size};
+}
+
+static void take_outcome(void *ctx, const struct change_outcome *outcome)
+{
+	*(int *)ctx = outcome->status;
+	if (outcome->status != 0)
+		print_message("%s: %s\n", outcome->why->field, outcome->why->message);
+}
+
+static int submit(struct house *house, const struct change_write *writes, size_t n)
+{
+	struct refusal why = {0};
+	int status = -1;
+
+	if (directory_submit(house->directory, NULL, writes, n, true, take_outcome, &status, &why) != 0)
+		fail_msg("%s: %s", why.field, why.message);
+	assert_int_equal(directory_run_once(house->directory), 0);
+	return status;
+}
+
+static void add_state(struct house *house, const char *code)
+{
+	struct world_state *state = world_add_state(house->world, code);
+	struct change_write record = write_of(&state->record);
+
+	record.n_sections = WORLD_SECTIONS;
+	record.sections = state->sections;
+	struct change_write writes[] = {record, write_of(&state->users), write_of(&state->keys),
+					write_of(&house->world->reg)};
+	now_ms += 1000;
+	assert_int_equal(submit(house, writes, 4), 0);
+}
+
+static void open_mirror(struct house *house)
+{
+	struct directory_options options = {
+	    .store = house->copy, .follows = &house->world->directory_id, .state = "XA", .now_ms = read_now};
+	struct refusal why = {0};
+
+	intake_destroy(house->intake);
+	directory_close(house->mirror);
+	if (directory_open(&options, &house->mirror, &why) != 0 ||
+	    intake_create(directory_ledger(house->mirror), house->copy, &house->world->directory_id, &house->intake,
+			  &why) != 0)
+		fail_msg("%s: %s", why.field, why.message);
+}
+
+static int setup(void **context)
+{
+	struct house *house = calloc(1, sizeof *house);
+	struct refusal why = {0};
+
+	now_ms = (uint64_t)START * 1000;
+	house->world = world_create(START);
+	house->store = store_mem_create();
+	house->copy = store_mem_create();
+	struct world_state *staff = &house->world->states[0];
+	struct change_write writes[] = {write_of(&house->world->trust), write_of(&house->world->reg),
+					write_of(&staff->keys), write_of(&staff->users)};
+	struct directory_options options = {.store = house->store,
+					    .log_keys = &house->world->log,
+					    .n_log_keys = 1,
+					    .interval_ms = 1000,
+					    .heartbeat_ms = 600000,
+					    .now_ms = read_now};
+	if (directory_create(&options, writes, 4, &why) != 0 || directory_open(&options, &house->directory, &why) != 0)
+		fail_msg("%s: %s", why.field, why.message);
+	add_state(house, "XA");
+	add_state(house, "XB");
+	strcpy(house->who.state, "XA");
+	house->who.facts.roles = 1U << POC__ROLE__ROLE_MIRROR;
+	open_mirror(house);
+	*context = house;
+	return 0;
+}
+
+static int teardown(void **context)
+{
+	struct house *house = *context;
+
+	intake_destroy(house->intake);
+	directory_close(house->mirror);
+	directory_close(house->directory);
+	store_close(house->store);
+	store_close(house->copy);
+	world_destroy(house->world);
+	free(house);
+	return 0;
+}
+
+/* The page that an honest server gives. */
+static Poc__FollowAnswer *ask(struct house *house)
+{
+	struct snapshot *tip = ledger_tip(directory_ledger(house->mirror));
+	struct follow_query query = {.auditor = ""};
+	struct tip_told told;
+	struct answer answer;
+	struct refusal why = {0};
+	ProtobufCMessage *page;
+
+	if (tip != NULL) {
+		query.size = tip->checkpoint.size;
+		query.root = tip->checkpoint.root.bytes;
+	}
+	if (directory_follow(house->directory, &house->who, &query, &told, &answer, &why) != 0)
+		fail_msg("%s: %s", why.field, why.message);
+	snapshot_unref(tip);
+	assert_int_equal(message_decode(&poc__follow_answer__descriptor, answer.bytes, answer.size, NULL, &page, &why),
+			 0);
+	answer_finish(&answer);
+	return (Poc__FollowAnswer *)page;
+}
+
+static int take(struct house *house, const Poc__FollowAnswer *page, struct refusal *why)
+{
+	bool moved;
+
+	return intake_page(house->intake, page, &moved, why);
+}
+
+static void take_honest(struct house *house)
+{
+	Poc__FollowAnswer *page = ask(house);
+	struct refusal why = {0};
+
+	if (take(house, page, &why) != 0)
+		fail_msg("%s: %s", why.field, why.message);
+	message_free(page);
+}
+
+static void same_tip(struct house *house)
+{
+	struct snapshot *ours = ledger_snapshot(directory_ledger(house->mirror)),
+			*theirs = ledger_snapshot(directory_ledger(house->directory));
+
+	assert_non_null(ours);
+	assert_int_equal(ours->checkpoint.size, theirs->checkpoint.size);
+	assert_memory_equal(ours->checkpoint.root.bytes, theirs->checkpoint.root.bytes, HASH_SIZE);
+	assert_int_equal(ours->note_size, theirs->note_size);
+	assert_int_equal(ours->n_names, theirs->n_names);
+	snapshot_unref(ours);
+	snapshot_unref(theirs);
+}
+
+/* ---- What is true is taken, in steps, and over restarts */
+
+static void test_follows(void **context)
+{
+	struct house *house = *context;
+	struct offline_report report;
+	struct refusal why = {0};
+
+	take_honest(house);
+	same_tip(house);
+	add_state(house, "XC");
+	take_honest(house);
+	same_tip(house);
+	open_mirror(house);
+	same_tip(house);
+	world_next_record(house->world, world_state(house->world, "XC"), true, NULL);
+	struct change_write write = write_of(&world_state(house->world, "XC")->record);
+	now_ms += 5000;
+	assert_int_equal(submit(house, &write, 1), 0);
+	assert_int_equal(directory_run_once(house->directory), 0);
+	take_honest(house);
+	same_tip(house);
+	if (offline_check_store(house->copy, &report, &why) != 0)
+		fail_msg("%s: %s", why.field, why.message);
+	/* AMBER of others is there, AMBER+STRICT of XA alone */
+	assert_int_equal(report.history.erased_sections, 2);
+	assert_int_equal(ledger_size(directory_ledger(house->mirror)), ledger_size(directory_ledger(house->directory)));
+}
+
+/* ---- Lies.  Each changes a page; none is taken, and the honest page still is. */
+
+static void spoil(ProtobufCBinaryData *bytes, size_t at)
+{
+	assert_true(at < bytes->len);
+	bytes->data[at] ^= 1;
+}
+
+static Poc__FollowedLeaf *last(const Poc__FollowAnswer *page)
+{
+	return page->leaves[page->n_leaves - 1];
+}
+
+static Poc__FollowedLeaf *put_of(const Poc__FollowAnswer *page, const char *name)
+{
+	for (size_t i = 0; i < page->n_leaves; i++) {
+		if (strcmp(page->leaves[i]->name, name) == 0)
+			return page->leaves[i];
+	}
+	fail_msg("no %s", name);
+	return NULL;
+}
+
+enum lie {
+	LIE_ENVELOPE,
+	LIE_NAME,
+	LIE_VALUE,
+	LIE_SEQ,
+	LIE_TIME,
+	LIE_KIND,
+	LIE_SECTION,
+	LIE_FOREIGN_SECTION,
+	LIE_STATE_NUMBER,
+	LIE_MAP_ROOT,
+	LIE_NOTE_SIGNATURE,
+	LIE_NOTE_ROOT,
+	LIE_LEFT_OUT,
+	LIE_TWICE,
+	LIE_ORDER,
+	LIE_NO_NOTE,
+	LIE_SHORT_LEAF,
+	LIE_COUNT
+};
+
+static void remove_leaf(Poc__FollowAnswer *page, size_t at)
+{
+	message_free(page->leaves[at]);
+	memmove(&page->leaves[at], &page->leaves[at + 1], (page->n_leaves - at - 1) * sizeof page->leaves[0]);
+	page->n_leaves--;
+}
+
+static void tell_lie(Poc__FollowAnswer *page, enum lie lie)
+{
+	Poc__FollowedLeaf *record = put_of(page, "R/XC"), *state = last(page), *swap;
+
+	switch (lie) {
+	case LIE_ENVELOPE:
+		spoil(&record->envelope, record->envelope.len - 40);
+		break;
+	case LIE_NAME:
+		record->name[3] = 'D';
+		break;
+	case LIE_VALUE:
+		spoil(&record->leaf, 45);
+		break;
+	case LIE_SEQ:
+		spoil(&record->leaf, 41);
+		break;
+	case LIE_TIME: /* far back */
+		spoil(&record->leaf, 77);
+		record->leaf.data[76] = 0;
+		break;
+	case LIE_KIND:
+		state->leaf.data[1] = 3;
+		break;
+	case LIE_SECTION:
+		spoil(&record->sections[0], 60);
+		break;
+	case LIE_FOREIGN_SECTION: {
+		Poc__FollowedLeaf *users = put_of(page, "U/XC");
+		users->sections = record->sections;
+		users->n_sections = record->n_sections;
+		record->sections = NULL;
+		record->n_sections = 0;
+		break;
+	}
+	case LIE_STATE_NUMBER:
+		state->leaf.data[41]++;
+		break;
+	case LIE_MAP_ROOT:
+		spoil(&state->leaf, 45);
+		break;
+	case LIE_NOTE_SIGNATURE:
+		state->note.data[state->note.len - 20] ^= 1;
+		break;
+	case LIE_NOTE_ROOT:
+		state->note.data[40] ^= 1;
+		break;
+	case LIE_LEFT_OUT:
+		remove_leaf(page, 0);
+		break;
+	case LIE_TWICE:
+		swap = page->leaves[0];
+		memcpy(swap->leaf.data, page->leaves[1]->leaf.data, LEAF_SIZE);
+		break;
+	case LIE_ORDER:
+		swap = page->leaves[0];
+		page->leaves[0] = page->leaves[1];
+		page->leaves[1] = swap;
+		break;
+	case LIE_NO_NOTE:
+		state->note.len = 0;
+		break;
+	default:
+		record->leaf.len--;
+	}
+}
+
+static void test_lies(void **context)
+{
+	struct house *house = *context;
+
+	take_honest(house);
+	add_state(house, "XC");
+	for (int lie = 0; lie < LIE_COUNT; lie++) {
+		Poc__FollowAnswer *page = ask(house);
+		struct snapshot *before = ledger_tip(directory_ledger(house->mirror));
+		struct refusal why = {0};
+		tell_lie(page, (enum lie)lie);
+		if (take(house, page, &why) == 0)
+			fail_msg("lie %d was taken", lie);
+		assert_string_not_equal(why.message, "");
+		struct snapshot *after = ledger_tip(directory_ledger(house->mirror));
+		assert_ptr_equal(before, after);
+		assert_int_equal(intake_size(house->intake), after->checkpoint.size);
+		snapshot_unref(before);
+		snapshot_unref(after);
+		message_free(page);
+	}
+	take_honest(house);
+	same_tip(house);
+}
+
+/* What a key of the log signed for another log, and what nobody of the state signed. */
+static void test_foreign(void **context)
+{
+	struct house *house = *context;
+	struct hash other = house->world->directory_id;
+	struct refusal why = {0};
+	Poc__FollowAnswer *page = ask(house);
+
+	other.bytes[0] ^= 1;
+	intake_destroy(house->intake);
+	assert_int_equal(intake_create(directory_ledger(house->mirror), house->copy, &other, &house->intake, &why), 0);
+	assert_int_equal(take(house, page, &why), STATUS_UNVERIFIED);
+	message_free(page);
+	open_mirror(house);
+	take_honest(house);
+}
+
+/* ---- Quorum */
+
+struct auditor {
+	const char *name;
+	struct keystore_key *key;
+};
+
+static void cosign(struct house *house, const struct auditor *auditor, int64_t time, int wanted)
+{
+	struct snapshot *tip = ledger_tip(directory_ledger(house->directory));
+	char text[NOTE_MAX], message[NOTE_MAX + 64];
+	uint8_t bytes[COSIGNATURE_SIZE], signature[SIGNATURE_MAX];
+	size_t size;
+	struct refusal why = {0};
+	long n = checkpoint_format(&tip->checkpoint, text, sizeof text);
+
+	n = note_cosignature_message((uint64_t)time, text, (size_t)n, message, sizeof message);
+	assert_true(n > 0);
+	for (unsigned i = 0; i < 8; i++)
+		bytes[i] = (uint8_t)((uint64_t)time >> (56 - 8 * i));
+	assert_int_equal(keystore_sign(auditor->key, (const uint8_t *)message, (size_t)n, signature, &size), 0);
+	memcpy(bytes + 8, signature, COSIGNATURE_SIZE - 8);
+	int status = directory_cosign(house->directory, auditor->name, tip->checkpoint.size, bytes, &why);
+	if (status != wanted)
+		fail_msg("%s instead of %s: %s", status_name(status), status_name(wanted), why.message);
+	if (status == 0) /* the same twice is no second one */
+		assert_int_equal(directory_cosign(house->directory, auditor->name, tip->checkpoint.size, bytes, &why),
+				 0);
+	bytes[20] ^= 1;
+	assert_int_equal(directory_cosign(house->directory, auditor->name, tip->checkpoint.size, bytes, &why),
+			 STATUS_UNVERIFIED);
+	assert_int_equal(directory_cosign(house->directory, auditor->name, tip->checkpoint.size - 1, bytes, &why),
+			 STATUS_CONFLICT);
+	snapshot_unref(tip);
+	directory_run_once(house->directory);
+}
+
+static void next_trust(struct house *house, const struct auditor *auditors, size_t n_auditors, unsigned quorum)
+{
+	struct envelope *before;
+	Poc__Auditor list[3], *pointers[3];
+	Poc__Head head;
+	struct world_item next = {0};
+
+	assert_int_equal(envelope_parse(house->world->trust.bytes, house->world->trust.size, &before, NULL), 0);
+	Poc__Trust trust = *before->payload.trust;
+	head_fill(&head, &house->world->directory_id, "T", before->seq + 1, &before->value);
+	for (size_t i = 0; i < n_auditors; i++) {
+		const struct public_key *key = keystore_public(auditors[i].key);
+		poc__auditor__init(&list[i]);
+		list[i].name = (char *)auditors[i].name;
+		list[i].spki = (ProtobufCBinaryData){key->spki_size, (uint8_t *)key->spki};
+		list[i].state = (char *)"XA";
+		pointers[i] = &list[i];
+	}
+	trust.head = &head;
+	trust.auditors = pointers;
+	trust.n_auditors = n_auditors;
+	trust.quorum = quorum;
+	world_sign(&trust.base, &house->world->root, 1, &next);
+	envelope_destroy(before);
+	struct change_write write = write_of(&next);
+	int status = -1;
+	struct refusal why = {0};
+	now_ms += 1000;
+	assert_int_equal(directory_submit(house->directory, NULL, &write, 1, false, take_outcome, &status, &why), 0);
+	directory_run_once(house->directory);
+	assert_int_equal(status, 0);
+	world_item_finish(&house->world->trust);
+	house->world->trust = next;
+}
+
+static uint64_t served(struct house *house)
+{
+	struct snapshot *snapshot = ledger_snapshot(directory_ledger(house->directory));
+	uint64_t size = snapshot->checkpoint.size;
+
+	snapshot_unref(snapshot);
+	return size;
+}
+
+/* The first checkpoint that holds a new T needs the quorum of both. */
+static void test_two_quorums(void **context)
+{
+	struct house *house = *context;
+	struct auditor old[] = {{"old.1", keystore_ephemeral(KEY_ED25519)}, {"old.2", keystore_ephemeral(KEY_ED25519)}},
+		       new[] = {{"new.1", keystore_ephemeral(KEY_ED25519)}, {"new.2", keystore_ephemeral(KEY_ED25519)}},
+		       stranger = {"old.1", new[0].key};
+	uint64_t before = served(house);
+	struct follow_query query = {.auditor = ""};
+	struct tip_told told;
+	struct answer answer;
+
+	next_trust(house, old, 2, 2);
+	assert_int_equal(served(house), before);
+	assert_true(ledger_waits(directory_ledger(house->directory)));
+	cosign(house, &stranger, (int64_t)(now_ms / 1000), STATUS_UNVERIFIED);
+	cosign(house, &old[0], (int64_t)(now_ms / 1000) - 121, STATUS_INVALID);
+	cosign(house, &old[0], (int64_t)(now_ms / 1000) + 121, STATUS_INVALID);
+	cosign(house, &old[0], (int64_t)(now_ms / 1000), 0);
+	assert_int_equal(served(house), before);
+	cosign(house, &old[1], (int64_t)(now_ms / 1000), 0);
+	assert_true(served(house) > before);
+	/* a follower serves what the directory serves */
+	take_honest(house);
+	same_tip(house);
+	before = served(house);
+	/* whoever is to sign must have been heard; the auditors of both count for their state */
+	query.auditor = "old.1";
+	assert_int_equal(directory_follow(house->directory, &house->who, &query, &told, &answer, NULL), 0);
+	answer_finish(&answer);
+	query.auditor = "old.2";
+	assert_int_equal(directory_follow(house->directory, &house->who, &query, &told, &answer, NULL), 0);
+	answer_finish(&answer);
+	next_trust(house, new, 2, 1);
+	cosign(house, &new[0], (int64_t)(now_ms / 1000), 0);
+	cosign(house, &new[1], (int64_t)(now_ms / 1000), 0);
+	assert_int_equal(served(house), before); /* not by the new ones alone */
+	take_honest(house);
+	struct snapshot *mirrored = ledger_snapshot(directory_ledger(house->mirror));
+	assert_int_equal(mirrored->checkpoint.size, before);
+	snapshot_unref(mirrored);
+	open_mirror(house); /* also from its folder */
+	mirrored = ledger_snapshot(directory_ledger(house->mirror));
+	assert_int_equal(mirrored->checkpoint.size, before);
+	snapshot_unref(mirrored);
+	cosign(house, &old[0], (int64_t)(now_ms / 1000), 0);
+	assert_int_equal(served(house), before);
+	cosign(house, &old[1], (int64_t)(now_ms / 1000), 0);
+	assert_true(served(house) > before);
+	take_honest(house);
+	same_tip(house);
+	for (size_t i = 0; i < 2; i++) {
+		keystore_close(old[i].key);
+		keystore_close(new[i].key);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_follows, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_two_quorums, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
