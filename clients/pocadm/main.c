@@ -58,6 +58,7 @@ static const struct command ping_commands[] = {
 };
 
 static const struct flag replace_flags[] = {
+    {"signing", 0, "SPAN", "time that the council needs to sign it, after which the delay counts (default: 24h)"},
     {"expires", 0, "SPAN", "how long the new T is to last (default: 730d)"},
     {NULL, 0, NULL, NULL},
 };

@@ -278,8 +278,12 @@ static int by_state(const void *a, const void *b)
 static int add_replacement(struct drafting *d, struct envelope *next)
 {
 	Poc__Trust *t = &d->next;
+	uint32_t signing = DAY_SECONDS; /* the delay counts from publication on, which comes after it */
 	size_t n = 0;
+	int status = read_span(d->cli, "signing", &signing);
 
+	if (status != 0)
+		return status;
 	for (size_t i = 0; i < t->n_replaced; i++) {
 		if (strcmp(t->replaced[i]->state, next->name.state) != 0)
 			d->replaced[n++] = t->replaced[i];
@@ -290,7 +294,8 @@ static int add_replacement(struct drafting *d, struct envelope *next)
 	d->replacement_keys = next->payload_hash;
 	d->replacement.state = next->name.state;
 	d->replacement.keys = (ProtobufCBinaryData){HASH_SIZE, d->replacement_keys.bytes};
-	d->replacement.not_before = t->issued + (int64_t)d->trust.envelope->payload.trust->replacement_delay;
+	d->replacement.not_before =
+	    t->issued + (int64_t)signing + (int64_t)d->trust.envelope->payload.trust->replacement_delay;
 	d->replaced[n++] = &d->replacement;
 	qsort(d->replaced, n, sizeof d->replaced[0], by_state);
 	t->replaced = d->replaced;
@@ -344,6 +349,10 @@ static int check_all(struct cli *cli, const struct ceremony *c, const struct env
 	status = ceremony_check(c, now, &why);
 	if (status == 0)
 		status = trust_accepts(trust, next, &why);
+	if (status == 0 && (status = trust_delays(trust, next, now, &why)) != 0)
+		return cli_fail(cli, status,
+				tr("%s: the signing took too long: draft anew, with more time (--signing)"),
+				why.message);
 	if (status == 0 && c->n > 1)
 		status = register_accepts(next, reg, c->proposals[1].envelope, &why);
 	if (status == 0 && c->n == 1 && !ceremony_enrolled(next, reg))

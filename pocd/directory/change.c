@@ -5,6 +5,7 @@
 
 #include "pocd/directory/holders.h"
 #include "pocd/directory/judge.h"
+#include "proto/rules/chain.h"
 #include "proto/rules/record.h"
 #include "proto/rules/register.h"
 #include "proto/rules/section.h"
@@ -539,6 +540,8 @@ static int judge_item(struct judging *j, struct candidate *c)
 	if (j->status != 0)
 		return refuse(j->why, j->status, "", "the current values cannot be read: %s", status_text(j->status));
 	int status = judge(&facts, next, j->why);
+	if (status == 0 && next->name.kind == NAME_TRUST && facts.prev != NULL)
+		status = trust_delays(facts.prev, next, j->now, j->why); /* by our clock: the log shows it so long */
 	if (status == 0 && next->name.kind == NAME_TRUST)
 		status = check_log_keys(j, next);
 	if (status == 0 && next->name.kind == NAME_KEYS)
