@@ -249,6 +249,40 @@ class Rotation(unittest.TestCase):
         world.poc(away, "lookup", "AD")
         world.poc(away, "lookup", "AD/bank")
 
+    def test_coordinator_of_many_units(self):
+        """More than one bundle holds: the new key is added first; then all is signed anew before the K that drops the old."""
+        world, authority = self.world, self.world.path("states/AE-authority.key")
+        new, public = self.key("ae-coordinator", "ed25519")
+        record = world.record("ae-coordinator", "AE")
+        for section in (section for poc in record["pocs"] for section in poc["sections"]):
+            section.pop("digest", None)
+        files = []
+        for i in range(66):
+            files.append(f"{self.file}-{i}.json")
+            with open(files[-1], "w", encoding="utf-8") as out:
+                json.dump({"schema": "poc.record/1", "place": f"AE/unit-{i}", "pocs": record["pocs"]}, out)
+        for first in range(0, len(files), 33):
+            world.poc("ae-coordinator", "-y", "-q", "publish", *files[first:first + 33])
+        draft = ("-y", "-q", "state", "draft", self.file)
+        world.poc("ae-coordinator", *draft, "--coordinator-add", public, "--coordinator-drop", world.path("states/AE-signing.key"))
+        self.sign(POC, "state", self.file, authority)
+        refused = world.poc("ae-coordinator", "-y", "-q", "state", "submit", self.file, "--key", new, expect=None)
+        self.assertIn("first a K that adds the new coordinator key", refused.err)
+        os.unlink(self.file)
+        world.poc("ae-coordinator", *draft, "--coordinator-add", public)
+        self.sign(POC, "state", self.file, authority)
+        world.poc("ae-coordinator", "-y", "-q", "state", "submit", self.file)
+        os.unlink(self.file)
+        world.poc("ae-coordinator", *draft, "--coordinator-drop", world.path("states/AE-signing.key"))
+        self.sign(POC, "state", self.file, authority)
+        dry = world.poc("ae-coordinator", "-n", "state", "submit", self.file, "--key", new)
+        self.assertIn("R/AE/unit-1", dry.out)
+        result = world.poc("ae-coordinator", "-y", "state", "submit", self.file, "--key", new)
+        self.assertIn("64 of 68 are signed anew", result.err)
+        world.poc("xa-reader", "lookup", "AE/unit-65")
+        world.poc("xa-reader", "lookup", "AE")
+        self.check_store()
+
     def test_staff(self):
         """The directory's own coordinator key: documents and results of checks come along."""
         world = self.world
@@ -338,7 +372,7 @@ class Rotation(unittest.TestCase):
 
 
 class Replacement(unittest.TestCase):
-    """The authority of a state is stolen, coordinator key and all users' keys are not: the council puts a new one in its place."""
+    """The authority of a state is stolen, and its coordinator key: the council puts others in their place."""
 
     def test_replacement(self):
         with World() as world:
@@ -348,14 +382,17 @@ class Replacement(unittest.TestCase):
             info, root = world.path("directory.info"), world.path("keys/root.key")
             stolen, new = world.path("states/XB-authority.key"), os.path.join(folder, "new.key")
             keys, trust, thief = (os.path.join(folder, name) for name in ("XB.keys", "trust", "thief"))
+            signing = os.path.join(folder, "signing.key")
             run(POC, "key", "new", new, "--type", "p384", env=world.env)
+            run(POC, "key", "new", signing, env=world.env)
             # a short delay, by a T of its own
             world.pocadm("-y", "trust", "draft", trust, "--replacement-delay", "4s")
             run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
             world.pocadm("-y", "trust", "publish", trust)
             os.unlink(trust)
             # the state's people draft and sign; the council names their K
-            world.poc("xb-coordinator", "-y", "state", "draft", keys, "--authority-add", new, "--authority-drop", stolen)
+            world.poc("xb-coordinator", "-y", "state", "draft", keys, "--authority-add", new, "--authority-drop", stolen,
+                      "--coordinator-add", signing, "--coordinator-drop", world.path("states/XB-signing.key"))
             self.assertIn("1 signature is missing: 1 by authority keys of K version 2", world.pocadm("-y", "state", "replace", trust, keys, expect=6).err)
             done = run(POC, "-y", "state", "sign", keys, "--key", new, "--directory", info, env=offline)
             self.assertIn("only if the council names its code", done.out)
@@ -376,11 +413,13 @@ class Replacement(unittest.TestCase):
             self.assertIn("SUSPENDED", world.poc("xa-reader", "lookup", "XB", expect=7).out)
             admin = world.conf("directory-admin")
             self.assertIn("replaces the keys", world.poc_file(admin, "-y", "state", "submit", thief, expect=None).err)
-            self.assertIn("counts from", world.poc_file(admin, "-y", "state", "submit", keys, expect=4).err)
+            self.assertIn("counts from", world.poc_file(admin, "-y", "state", "submit", keys, "--key", signing, expect=4).err)
             time.sleep(max(0.0, counts + 1 - time.time()))
-            world.poc_file(admin, "-y", "state", "submit", keys)
+            world.poc_file(admin, "-y", "state", "submit", keys, expect=1)  # users and record would be orphans
+            self.assertIn("U/XB, R/XB", world.poc_file(admin, "-y", "state", "submit", keys, "--key", signing).out)
             out = world.poc("xa-reader", "lookup", "XB").out
             self.assertIn("replaced by the council", out)
+            ini_set(world.conf("xb-coordinator"), {("coordinator", "key"): signing})
             world.poc("xb-coordinator", "-y", "confirm")
 
 
