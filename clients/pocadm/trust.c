@@ -2,13 +2,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "clients/cli/ceremony_show.h"
 #include "clients/cli/make.h"
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
 #include "clients/pocadm/commands.h"
+#include "pocd/base/clock.h"
 #include "pocd/base/ini.h"
+#include "pocd/directory/directory.h"
+#include "proto/keys/keystore_open.h"
 #include "proto/rules/chain.h"
 #include "proto/rules/rules.h"
 #include "proto/rules/trust.h"
@@ -374,6 +378,54 @@ static int add_proposals(struct cli *cli, const struct ceremony *c, struct make_
 	return 0;
 }
 
+/* Without a server: no daemon can start whose log keys are lost. */
+static int publish_offline(struct cli *cli, struct ceremony *c)
+{
+	struct change_write writes[CEREMONY_PROPOSALS_MAX];
+	const struct store_lmdb_options where = {.path = cli_value(cli, "data")};
+	struct directory_options options = {.n_log_keys = 1, .now_ms = clock_now_ms};
+	struct keystore_key *key = NULL;
+	struct refusal why = {0};
+	bool failed;
+	const char *passphrase = cli_passphrase(cli, &failed);
+	int status = failed ? STATUS_IO : ceremony_refuse_missing(cli, c, false);
+
+	if (status != 0)
+		return status;
+	if (!cli_has(cli, "log-key"))
+		return cli_fail(cli, STATUS_USAGE, tr("--log-key FILE: which log key signs?"));
+	if (c->proposals[0].envelope->name.kind != NAME_TRUST)
+		return cli_fail(cli, STATUS_INVALID, tr("%s: proposes no T (poc state submit is for a K)"),
+				cli->argv[0]);
+	status = ceremony_check(c, (int64_t)time(NULL), &why);
+	if (status == 0)
+		status = keystore_open(cli_value(cli, "log-key"), passphrase, &key, &why);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	for (size_t i = 0; i < c->n; i++)
+		writes[i] =
+		    (struct change_write){c->proposals[i].envelope->bytes, c->proposals[i].envelope->size, 0, NULL};
+	options.log_keys = &key;
+	ceremony_tell(cli, c);
+	if (cli->dry_run)
+		cli_note(cli, tr("dry run: nothing was written"));
+	else
+		status = cli_confirm(cli, tr("Publish this trust root into the data folder?"));
+	if (status == 0 && !cli->dry_run) {
+		status = store_lmdb_open(&where, &options.store, &why);
+		if (status == 0) {
+			status = directory_publish_trust(&options, writes, c->n, &why);
+			store_close(options.store);
+		}
+		if (status != 0)
+			cli_refused(cli, &why);
+	}
+	if (status == 0 && cli->json)
+		cli_document(cli, cli->schema, ceremony_json(c));
+	keystore_close(key);
+	return status;
+}
+
 int pocadm_cmd_trust_publish(struct cli *cli)
 {
 	static const char *const names[] = {"S", "T"};
@@ -384,6 +436,11 @@ int pocadm_cmd_trust_publish(struct cli *cli)
 	bool done = false;
 	int status = ceremony_open(cli, &ceremony);
 
+	if (status == 0 && cli_has(cli, "data")) {
+		status = publish_offline(cli, &ceremony);
+		ceremony_finish(&ceremony);
+		return status;
+	}
 	if (status == 0)
 		status = link_open(cli, true, &poc);
 	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 2, current)) != 0)

@@ -371,6 +371,35 @@ class Rotation(unittest.TestCase):
             other.close()
 
 
+class LostLogKey(unittest.TestCase):
+    """No daemon starts without a log key that T lists: the next T goes into the data folder."""
+
+    def test_lost(self):
+        with World() as world:
+            trust, new, root = world.path("trust"), world.path("log-2.key"), world.path("keys/root.key")
+            data, conf = world.path("data"), world.path("pocd.conf")
+            publish = ("-y", "trust", "publish", trust, "--data", data, "--log-key", new)
+            world.poc("xa-reader", "lookup", "XB")
+            run(POC, "key", "new", new, env=world.env)
+            world.pocadm("-y", "trust", "draft", trust, "--log-add", new, "--log-drop", world.path("keys/log.key"))
+            self.assertIn("signatures are missing", world.pocadm(*publish, expect=6).err)
+            world.pocadm("-y", "trust", "sign", trust, "--key", root)
+            self.assertNotEqual(world.pocadm(*publish, expect=None).status, 0)  # a daemon holds it
+            world.stop()
+            ini_set(conf, {("log", "key"): new})
+            refused = world.start(expect_ready=False)
+            self.assertIn("not one that the trust root lists", refused.err)
+            world.pocadm("-n", *publish[1:])
+            other = world.path("log-3.key")
+            run(POC, "key", "new", other, env=world.env)
+            self.assertIn("log key", world.pocadm(*publish[:-1], other, expect=1).err)  # not one that this T lists
+            world.pocadm(*publish)
+            world.pocadm("check", data)
+            world.start()
+            world.poc("xa-reader", "lookup", "XB")
+            self.assertNotEqual(0, world.pocadm(*publish, expect=None).status)  # it is running
+
+
 class Replacement(unittest.TestCase):
     """The authority of a state is stolen, and its coordinator key: the council puts others in their place."""
 
