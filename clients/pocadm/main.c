@@ -63,6 +63,7 @@ static const struct flag suspend_flags[] = {
 };
 
 static const struct flag replace_flags[] = {
+    {"signing", 0, "SPAN", "time that the council needs to sign it, after which the delay counts (default: 24h)"},
     {"expires", 0, "SPAN", "how long the new T is to last (default: 730d)"},
     {NULL, 0, NULL, NULL},
 };
@@ -125,13 +126,21 @@ static const struct flag show_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag trust_publish_flags[] = {
+    {"data", 0, "DIR", "where the log keys are lost: into a data folder that no daemon holds"},
+    {"log-key", 0, "FILE", "with --data: a log key that the new T lists, which signs"},
+    {"directory", 0, "FILE", "the directory's description, directory.info, where there is no configuration"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct command trust_commands[] = {
     {"draft", "FILE", "propose the next trust root", 1, 1, trust_draft_flags, pocadm_cmd_trust_draft, NULL},
     {"sign", "FILE [COPY...] --key KEY", "add one signature, without network", 1, -1, sign_flags, ceremony_cmd_sign,
      NULL},
     {"show", "FILE [COPY...]", "what it changes and who has signed, without network", 1, -1, show_flags,
      ceremony_cmd_show, NULL},
-    {"publish", "FILE [COPY...]", "check everything, then publish", 1, -1, show_flags, pocadm_cmd_trust_publish, NULL},
+    {"publish", "FILE [COPY...]", "check everything, then publish", 1, -1, trust_publish_flags,
+     pocadm_cmd_trust_publish, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 

@@ -2,13 +2,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "clients/cli/ceremony_show.h"
 #include "clients/cli/make.h"
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
 #include "clients/pocadm/commands.h"
+#include "pocd/base/clock.h"
 #include "pocd/base/ini.h"
+#include "pocd/directory/directory.h"
+#include "proto/keys/keystore_open.h"
 #include "proto/rules/chain.h"
 #include "proto/rules/rules.h"
 #include "proto/rules/trust.h"
@@ -278,8 +282,12 @@ static int by_state(const void *a, const void *b)
 static int add_replacement(struct drafting *d, struct envelope *next)
 {
 	Poc__Trust *t = &d->next;
+	uint32_t signing = DAY_SECONDS; /* the delay counts from publication on, which comes after it */
 	size_t n = 0;
+	int status = read_span(d->cli, "signing", &signing);
 
+	if (status != 0)
+		return status;
 	for (size_t i = 0; i < t->n_replaced; i++) {
 		if (strcmp(t->replaced[i]->state, next->name.state) != 0)
 			d->replaced[n++] = t->replaced[i];
@@ -290,7 +298,8 @@ static int add_replacement(struct drafting *d, struct envelope *next)
 	d->replacement_keys = next->payload_hash;
 	d->replacement.state = next->name.state;
 	d->replacement.keys = (ProtobufCBinaryData){HASH_SIZE, d->replacement_keys.bytes};
-	d->replacement.not_before = t->issued + (int64_t)d->trust.envelope->payload.trust->replacement_delay;
+	d->replacement.not_before =
+	    t->issued + (int64_t)signing + (int64_t)d->trust.envelope->payload.trust->replacement_delay;
 	d->replaced[n++] = &d->replacement;
 	qsort(d->replaced, n, sizeof d->replaced[0], by_state);
 	t->replaced = d->replaced;
@@ -344,6 +353,10 @@ static int check_all(struct cli *cli, const struct ceremony *c, const struct env
 	status = ceremony_check(c, now, &why);
 	if (status == 0)
 		status = trust_accepts(trust, next, &why);
+	if (status == 0 && (status = trust_delays(trust, next, now, &why)) != 0)
+		return cli_fail(cli, status,
+				tr("%s: the signing took too long: draft anew, with more time (--signing)"),
+				why.message);
 	if (status == 0 && c->n > 1)
 		status = register_accepts(next, reg, c->proposals[1].envelope, &why);
 	if (status == 0 && c->n == 1 && !ceremony_enrolled(next, reg))
@@ -365,6 +378,54 @@ static int add_proposals(struct cli *cli, const struct ceremony *c, struct make_
 	return 0;
 }
 
+/* Without a server: no daemon can start whose log keys are lost. */
+static int publish_offline(struct cli *cli, struct ceremony *c)
+{
+	struct change_write writes[CEREMONY_PROPOSALS_MAX];
+	const struct store_lmdb_options where = {.path = cli_value(cli, "data")};
+	struct directory_options options = {.n_log_keys = 1, .now_ms = clock_now_ms};
+	struct keystore_key *key = NULL;
+	struct refusal why = {0};
+	bool failed;
+	const char *passphrase = cli_passphrase(cli, &failed);
+	int status = failed ? STATUS_IO : ceremony_refuse_missing(cli, c, false);
+
+	if (status != 0)
+		return status;
+	if (!cli_has(cli, "log-key"))
+		return cli_fail(cli, STATUS_USAGE, tr("--log-key FILE: which log key signs?"));
+	if (c->proposals[0].envelope->name.kind != NAME_TRUST)
+		return cli_fail(cli, STATUS_INVALID, tr("%s: proposes no T (poc state submit is for a K)"),
+				cli->argv[0]);
+	status = ceremony_check(c, (int64_t)time(NULL), &why);
+	if (status == 0)
+		status = keystore_open(cli_value(cli, "log-key"), passphrase, &key, &why);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	for (size_t i = 0; i < c->n; i++)
+		writes[i] =
+		    (struct change_write){c->proposals[i].envelope->bytes, c->proposals[i].envelope->size, 0, NULL};
+	options.log_keys = &key;
+	ceremony_tell(cli, c);
+	if (cli->dry_run)
+		cli_note(cli, tr("dry run: nothing was written"));
+	else
+		status = cli_confirm(cli, tr("Publish this trust root into the data folder?"));
+	if (status == 0 && !cli->dry_run) {
+		status = store_lmdb_open(&where, &options.store, &why);
+		if (status == 0) {
+			status = directory_publish_trust(&options, writes, c->n, &why);
+			store_close(options.store);
+		}
+		if (status != 0)
+			cli_refused(cli, &why);
+	}
+	if (status == 0 && cli->json)
+		cli_document(cli, cli->schema, ceremony_json(c));
+	keystore_close(key);
+	return status;
+}
+
 int pocadm_cmd_trust_publish(struct cli *cli)
 {
 	static const char *const names[] = {"S", "T"};
@@ -375,6 +436,11 @@ int pocadm_cmd_trust_publish(struct cli *cli)
 	bool done = false;
 	int status = ceremony_open(cli, &ceremony);
 
+	if (status == 0 && cli_has(cli, "data")) {
+		status = publish_offline(cli, &ceremony);
+		ceremony_finish(&ceremony);
+		return status;
+	}
 	if (status == 0)
 		status = link_open(cli, true, &poc);
 	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 2, current)) != 0)

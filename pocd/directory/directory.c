@@ -238,12 +238,30 @@ static int check_empty(struct store *store, struct refusal *why)
 	return refuse(why, STATUS_CONFLICT, "", "there is a directory in it already");
 }
 
+/* One group, published at once. */
+static int publish_group(struct directory *directory, const struct change_write *writes, size_t n, struct refusal *why)
+{
+	struct refusal refused = {0};
+	int status = writer_submit(directory->writer, writes, n, true, keep_outcome, &refused, why);
+
+	if (status != 0)
+		return status;
+	status = writer_run_once(directory->writer);
+	if (refused.code != 0) {
+		status = refused.code;
+		if (why != NULL)
+			*why = refused;
+	} else if (status != 0) {
+		refuse(why, status, "", "the publication failed: %s", status_text(status));
+	}
+	return status;
+}
+
 int directory_create(const struct directory_options *options, const struct change_write *writes, size_t n,
 		     struct refusal *why)
 {
 	struct directory *directory = NULL;
 	struct envelope *trust = NULL;
-	struct refusal refused = {0};
 
 	int status = check_empty(options->store, why);
 	if (status == 0)
@@ -251,18 +269,32 @@ int directory_create(const struct directory_options *options, const struct chang
 	if (status == 0)
 		status = open_with(options, trust, &directory, why);
 	if (status == 0)
-		status = writer_submit(directory->writer, writes, n, true, keep_outcome, &refused, why);
-	if (status == 0) {
-		status = writer_run_once(directory->writer);
-		if (refused.code != 0) {
-			status = refused.code;
-			if (why != NULL)
-				*why = refused;
-		} else if (status != 0) {
-			refuse(why, status, "", "the first publication failed: %s", status_text(status));
-		}
-	}
+		status = publish_group(directory, writes, n, why);
 	envelope_destroy(trust);
+	directory_close(directory);
+	return status;
+}
+
+int directory_publish_trust(const struct directory_options *options, const struct change_write *writes, size_t n,
+			    struct refusal *why)
+{
+	struct directory *directory = NULL;
+	struct envelope *trust = NULL, *current = NULL;
+
+	int status = read_trust(options->store, &current, why);
+	if (status == 0)
+		status = envelope_parse(writes[0].envelope, writes[0].envelope_size, &trust, why);
+	if (status == 0 && trust->name.kind != NAME_TRUST)
+		status = refuse(why, STATUS_INVALID, "writes", "the first must be a T");
+	/* before the log is opened under it; all else the writer asks */
+	if (status == 0)
+		status = trust_accepts(current, trust, why);
+	if (status == 0)
+		status = open_with(options, trust, &directory, why);
+	if (status == 0)
+		status = publish_group(directory, writes, n, why);
+	envelope_destroy(trust);
+	envelope_destroy(current);
 	directory_close(directory);
 	return status;
 }

@@ -47,6 +47,12 @@ int directory_open(const struct directory_options *options, struct directory **o
 void directory_close(struct directory *directory); /* stops the writer after what was submitted; NULL allowed */
 
 struct ledger *directory_ledger(struct directory *directory);
+/* For a directory whose log keys are lost, in a store that no daemon holds: judges and publishes the next T, the first
+ * of the writes, and what goes with it, signed by those of the options' log keys that it lists.  0, or a status:
+ * nothing was written unless it is the publication that failed. */
+int directory_publish_trust(const struct directory_options *options, const struct change_write *writes, size_t n,
+			    struct refusal *why);
+
 const struct hash *directory_id(const struct directory *directory);
 
 /* Any thread: other log keys, from the next publication on.  0: they are the directory's from then on.  INVALID: the

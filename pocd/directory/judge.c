@@ -48,25 +48,6 @@ static int check_state(const struct judge_facts *facts, const struct envelope *n
 	return 0;
 }
 
-/* Who signs T says when it was issued; the log says when it came. */
-static int check_delays(const struct judge_facts *facts, const struct envelope *next, struct refusal *why)
-{
-	const Poc__Trust *old = facts->prev != NULL ? facts->prev->payload.trust : NULL, *new = next->payload.trust;
-
-	for (size_t i = 0; old != NULL && i < new->n_replaced; i++) {
-		const Poc__Replacement *r = new->replaced[i], *known = trust_replacement(old, r->state);
-		if (known != NULL && known->not_before == r->not_before &&
-		    memcmp(known->keys.data, r->keys.data, HASH_SIZE) == 0)
-			continue;
-		if (r->not_before < facts->time + (int64_t)old->replacement_delay)
-			return refuse(
-			    why, STATUS_INVALID, "replaced",
-			    "%s: not_before lies less than %u s ahead: everybody must have that time to see it",
-			    r->state, old->replacement_delay);
-	}
-	return 0;
-}
-
 int judge(const struct judge_facts *facts, const struct envelope *next, struct refusal *why)
 {
 	int status = check_place(facts, next, why);
@@ -75,7 +56,8 @@ int judge(const struct judge_facts *facts, const struct envelope *next, struct r
 		return status;
 	if (next->name.kind == NAME_TRUST) {
 		status = trust_accepts(facts->prev, next, why);
-		return status != 0 ? status : check_delays(facts, next, why);
+		/* who signs T says when it was issued; the log says when it came */
+		return status != 0 || facts->prev == NULL ? status : trust_delays(facts->prev, next, facts->time, why);
 	}
 	if (facts->trust == NULL)
 		return refuse(why, STATUS_UNVERIFIED, "head.name", "there is no trust root yet");

@@ -44,7 +44,7 @@ static bool signed_by_root(const struct envelope *by, const struct envelope *env
 	return good;
 }
 
-static int check_delays(const struct envelope *prev, const struct envelope *next, struct refusal *why)
+int trust_delays(const struct envelope *prev, const struct envelope *next, int64_t now, struct refusal *why)
 {
 	const Poc__Trust *trust = next->payload.trust;
 
@@ -55,9 +55,9 @@ static int check_delays(const struct envelope *prev, const struct envelope *next
 		    memcmp(old->keys.data, r->keys.data, HASH_SIZE) == 0)
 			continue;
 		uint32_t delay = prev != NULL ? prev->payload.trust->replacement_delay : trust->replacement_delay;
-		if (r->not_before < trust->issued + (int64_t)delay)
-			return refuse(why, STATUS_INVALID, "replaced",
-				      "%s: not_before lies less than %u s after issued", r->state, delay);
+		if (r->not_before < now + (int64_t)delay)
+			return refuse(why, STATUS_INVALID, "replaced", "%s: not_before lies less than %u s ahead",
+				      r->state, delay);
 	}
 	return 0;
 }
@@ -75,7 +75,7 @@ int trust_continues(const struct envelope *prev, const struct envelope *next, st
 		if (strcmp(prev->payload.trust->origin, next->payload.trust->origin) != 0)
 			return refuse(why, STATUS_UNVERIFIED, "origin", "the origin never changes");
 	}
-	return check_delays(prev, next, why);
+	return trust_delays(prev, next, next->payload.trust->issued, why);
 }
 
 int trust_accepts(const struct envelope *prev, const struct envelope *next, struct refusal *why)

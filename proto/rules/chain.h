@@ -17,6 +17,10 @@ int trust_accepts(const struct envelope *prev, const struct envelope *next, stru
 /* The same but for the signatures: what a ceremony looks at before anybody signs. */
 int trust_continues(const struct envelope *prev, const struct envelope *next, struct refusal *why);
 
+/* Whether each replacement that next adds to prev, or changes, still lies the delay ahead at a time: what its signers
+ * said at `issued` may be long ago.  0 or INVALID. */
+int trust_delays(const struct envelope *prev, const struct envelope *next, int64_t now, struct refusal *why);
+
 /* Directory id: SHA-256 of the payload of T(1). */
 struct hash trust_directory_id(const struct envelope *first);
 

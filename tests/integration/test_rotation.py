@@ -1,7 +1,9 @@
 """Each key of the directory is rotated by the public commands, with lookups and notices going on throughout in other processes:
 no lookup fails and no notice is lost; and a client that was away all the time catches up by itself."""
+import calendar
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -247,6 +249,40 @@ class Rotation(unittest.TestCase):
         world.poc(away, "lookup", "AD")
         world.poc(away, "lookup", "AD/bank")
 
+    def test_coordinator_of_many_units(self):
+        """More than one bundle holds: the new key is added first; then all is signed anew before the K that drops the old."""
+        world, authority = self.world, self.world.path("states/AE-authority.key")
+        new, public = self.key("ae-coordinator", "ed25519")
+        record = world.record("ae-coordinator", "AE")
+        for section in (section for poc in record["pocs"] for section in poc["sections"]):
+            section.pop("digest", None)
+        files = []
+        for i in range(66):
+            files.append(f"{self.file}-{i}.json")
+            with open(files[-1], "w", encoding="utf-8") as out:
+                json.dump({"schema": "poc.record/1", "place": f"AE/unit-{i}", "pocs": record["pocs"]}, out)
+        for first in range(0, len(files), 33):
+            world.poc("ae-coordinator", "-y", "-q", "publish", *files[first:first + 33])
+        draft = ("-y", "-q", "state", "draft", self.file)
+        world.poc("ae-coordinator", *draft, "--coordinator-add", public, "--coordinator-drop", world.path("states/AE-signing.key"))
+        self.sign(POC, "state", self.file, authority)
+        refused = world.poc("ae-coordinator", "-y", "-q", "state", "submit", self.file, "--key", new, expect=None)
+        self.assertIn("first a K that adds the new coordinator key", refused.err)
+        os.unlink(self.file)
+        world.poc("ae-coordinator", *draft, "--coordinator-add", public)
+        self.sign(POC, "state", self.file, authority)
+        world.poc("ae-coordinator", "-y", "-q", "state", "submit", self.file)
+        os.unlink(self.file)
+        world.poc("ae-coordinator", *draft, "--coordinator-drop", world.path("states/AE-signing.key"))
+        self.sign(POC, "state", self.file, authority)
+        dry = world.poc("ae-coordinator", "-n", "state", "submit", self.file, "--key", new)
+        self.assertIn("R/AE/unit-1", dry.out)
+        result = world.poc("ae-coordinator", "-y", "state", "submit", self.file, "--key", new)
+        self.assertIn("64 of 68 are signed anew", result.err)
+        world.poc("xa-reader", "lookup", "AE/unit-65")
+        world.poc("xa-reader", "lookup", "AE")
+        self.check_store()
+
     def test_staff(self):
         """The directory's own coordinator key: documents and results of checks come along."""
         world = self.world
@@ -263,6 +299,23 @@ class Rotation(unittest.TestCase):
         self.assertIn("U/@directory, D/news", out)
         ini_set(admin, {("coordinator", "key"): new})
         self.assertIn("An announcement.", world.pocadm("document", "show", "news").out)
+
+    def test_server(self):
+        """The new TLS key is listed beside the old one, taken over by SIGHUP, and the old one dropped."""
+        world, admin, conf = self.world, self.world.conf("directory-admin"), self.world.path("pocd.conf")
+        away = self.away("server-away")
+        invite, request, server = (world.path("server-2" + end) for end in (".invite", ".request", ".conf"))
+        with Load(world) as load:
+            world.poc_file(admin, "user", "invite", "server-2", "--role", "server", "--service", "--out", invite)
+            world.poc_file(server, "setup", invite, "--request", request)
+            world.poc_file(admin, "-y", "user", "add", request)
+            load.await_more()
+            ini_set(conf, {("server", "cert"): world.path("server-2.crt"), ("server", "key"): world.path("server-2.key")})
+            world.reload()
+            load.await_more()
+            world.poc_file(admin, "-y", "user", "remove", "server")
+        self.check(load)
+        world.poc(away, "lookup", "XA")
 
     def test_refused_before_anything_is_written(self):
         world, root = self.world, self.world.path("keys/root.key")
@@ -318,8 +371,37 @@ class Rotation(unittest.TestCase):
             other.close()
 
 
+class LostLogKey(unittest.TestCase):
+    """No daemon starts without a log key that T lists: the next T goes into the data folder."""
+
+    def test_lost(self):
+        with World() as world:
+            trust, new, root = world.path("trust"), world.path("log-2.key"), world.path("keys/root.key")
+            data, conf = world.path("data"), world.path("pocd.conf")
+            publish = ("-y", "trust", "publish", trust, "--data", data, "--log-key", new)
+            world.poc("xa-reader", "lookup", "XB")
+            run(POC, "key", "new", new, env=world.env)
+            world.pocadm("-y", "trust", "draft", trust, "--log-add", new, "--log-drop", world.path("keys/log.key"))
+            self.assertIn("signatures are missing", world.pocadm(*publish, expect=6).err)
+            world.pocadm("-y", "trust", "sign", trust, "--key", root)
+            self.assertNotEqual(world.pocadm(*publish, expect=None).status, 0)  # a daemon holds it
+            world.stop()
+            ini_set(conf, {("log", "key"): new})
+            refused = world.start(expect_ready=False)
+            self.assertIn("not one that the trust root lists", refused.err)
+            world.pocadm("-n", *publish[1:])
+            other = world.path("log-3.key")
+            run(POC, "key", "new", other, env=world.env)
+            self.assertIn("log key", world.pocadm(*publish[:-1], other, expect=1).err)  # not one that this T lists
+            world.pocadm(*publish)
+            world.pocadm("check", data)
+            world.start()
+            world.poc("xa-reader", "lookup", "XB")
+            self.assertNotEqual(0, world.pocadm(*publish, expect=None).status)  # it is running
+
+
 class Replacement(unittest.TestCase):
-    """The authority of a state is stolen, coordinator key and all users' keys are not: the council puts a new one in its place."""
+    """The authority of a state is stolen, and its coordinator key: the council puts others in their place."""
 
     def test_replacement(self):
         with World() as world:
@@ -329,35 +411,44 @@ class Replacement(unittest.TestCase):
             info, root = world.path("directory.info"), world.path("keys/root.key")
             stolen, new = world.path("states/XB-authority.key"), os.path.join(folder, "new.key")
             keys, trust, thief = (os.path.join(folder, name) for name in ("XB.keys", "trust", "thief"))
+            signing = os.path.join(folder, "signing.key")
             run(POC, "key", "new", new, "--type", "p384", env=world.env)
+            run(POC, "key", "new", signing, env=world.env)
             # a short delay, by a T of its own
             world.pocadm("-y", "trust", "draft", trust, "--replacement-delay", "4s")
             run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
             world.pocadm("-y", "trust", "publish", trust)
             os.unlink(trust)
             # the state's people draft and sign; the council names their K
-            world.poc("xb-coordinator", "-y", "state", "draft", keys, "--authority-add", new, "--authority-drop", stolen)
+            world.poc("xb-coordinator", "-y", "state", "draft", keys, "--authority-add", new, "--authority-drop", stolen,
+                      "--coordinator-add", signing, "--coordinator-drop", world.path("states/XB-signing.key"))
             self.assertIn("1 signature is missing: 1 by authority keys of K version 2", world.pocadm("-y", "state", "replace", trust, keys, expect=6).err)
             done = run(POC, "-y", "state", "sign", keys, "--key", new, "--directory", info, env=offline)
             self.assertIn("only if the council names its code", done.out)
             code = world.poc("xb-coordinator", "-o", "json", "state", "show", keys).json["proposals"][0]["code"]
             world.poc("xb-coordinator", "-y", "state", "draft", thief)  # what the thief has in hand
             run(POC, "-y", "state", "sign", thief, "--key", stolen, "--directory", info, env=offline)
-            self.assertIn(code, world.pocadm("-y", "state", "replace", trust, keys).out)
+            world.pocadm("-y", "state", "replace", trust, keys, "--signing", "1s")
+            time.sleep(1.5)
             run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
-            published = time.monotonic()
+            self.assertIn("took too long", world.pocadm("-y", "trust", "publish", trust, expect=1).err)
+            os.unlink(trust)
+            drafted = world.pocadm("-y", "state", "replace", trust, keys, "--signing", "8s")
+            self.assertIn(code, drafted.out)
+            counts = calendar.timegm(time.strptime(re.search(r"not before (\S+)Z", drafted.out).group(1), "%Y-%m-%dT%H:%M:%S"))
+            run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
             world.pocadm("-y", "trust", "publish", trust)
             # visible at once: suspended; neither the thief nor the new K gets ahead
             self.assertIn("SUSPENDED", world.poc("xa-reader", "lookup", "XB", expect=7).out)
             admin = world.conf("directory-admin")
             self.assertIn("replaces the keys", world.poc_file(admin, "-y", "state", "submit", thief, expect=None).err)
-            if time.monotonic() - published < 2:
-                early = world.poc_file(admin, "-y", "state", "submit", keys, expect=4)
-                self.assertIn("counts from", early.err)
-            time.sleep(max(0.0, published + 5.5 - time.monotonic()))
-            world.poc_file(admin, "-y", "state", "submit", keys)
+            self.assertIn("counts from", world.poc_file(admin, "-y", "state", "submit", keys, "--key", signing, expect=4).err)
+            time.sleep(max(0.0, counts + 1 - time.time()))
+            world.poc_file(admin, "-y", "state", "submit", keys, expect=1)  # users and record would be orphans
+            self.assertIn("U/XB, R/XB", world.poc_file(admin, "-y", "state", "submit", keys, "--key", signing).out)
             out = world.poc("xa-reader", "lookup", "XB").out
             self.assertIn("replaced by the council", out)
+            ini_set(world.conf("xb-coordinator"), {("coordinator", "key"): signing})
             world.poc("xb-coordinator", "-y", "confirm")
 
 
