@@ -248,8 +248,23 @@ static int by_value(const void *a, const void *b)
 	return hash_compare(&x, &y);
 }
 
-/* One message of all pages: their steps in turn, their envelopes once each. */
-static int join_pages(struct poc *poc, const struct pages *pages, Poc__NoticeStory **out)
+/* Whether a step is needed to judge that of an item: the item itself, and what shows that the notice was released. */
+static bool needed(const Poc__StoryStep *step, const ProtobufCBinaryData *item)
+{
+	Poc__Fact *fact = NULL;
+	bool same = step->item.len == item->len && memcmp(step->item.data, item->data, item->len) == 0;
+
+	if (same || !step->fact || fact_parse(step->item.data, step->item.len, &fact, NULL) != 0)
+		return same;
+	same = fact->step == POC__STEP__STEP_ESCALATED;
+	message_free(fact);
+	return same;
+}
+
+/* One message of all pages: their steps in turn (of only, NULL: all, those that it needs), their envelopes once each.
+ */
+static int join_pages(struct poc *poc, const struct pages *pages, const ProtobufCBinaryData *only,
+		      Poc__NoticeStory **out)
 {
 	Poc__NoticeStory whole = POC__NOTICE_STORY__INIT;
 	size_t n_steps = 0, n_envelopes = 0, size;
@@ -270,8 +285,10 @@ static int join_pages(struct poc *poc, const struct pages *pages, Poc__NoticeSto
 	for (size_t i = 0; i < pages->n; i++) {
 		const Poc__NoticeStory *page = pages->list[i];
 		whole.version = page->version;
-		for (size_t j = 0; j < page->n_steps; j++)
-			steps[whole.n_steps++] = page->steps[j];
+		for (size_t j = 0; j < page->n_steps; j++) {
+			if (only == NULL || whole.n_steps == 0 || needed(page->steps[j], only))
+				steps[whole.n_steps++] = page->steps[j];
+		}
 		for (size_t j = 0; j < page->n_envelopes; j++)
 			envelopes[whole.n_envelopes++] = page->envelopes[j];
 	}
@@ -294,10 +311,11 @@ done:
 	return status;
 }
 
-static int tell_story(struct poc *poc, const struct pages *pages, const struct notice_id *id, struct story **out)
+static int tell_story(struct poc *poc, const struct pages *pages, const struct notice_id *id,
+		      const ProtobufCBinaryData *only, struct story **out)
 {
 	Poc__NoticeStory *whole;
-	int status = join_pages(poc, pages, &whole);
+	int status = join_pages(poc, pages, only, &whole);
 
 	if (status == 0)
 		status = story_verify(poc->head, whole, out, &poc->why);
@@ -309,7 +327,8 @@ static int tell_story(struct poc *poc, const struct pages *pages, const struct n
 	return status;
 }
 
-int client_story(struct poc *poc, const struct client_desk *desk, const struct notice_id *id, struct story **out)
+static int ask_and_tell(struct poc *poc, const struct client_desk *desk, const struct notice_id *id,
+			const ProtobufCBinaryData *only, struct story **out)
 {
 	*out = NULL;
 	for (int i = 0; i < ROUNDS_MAX; i++) {
@@ -321,7 +340,7 @@ int client_story(struct poc *poc, const struct client_desk *desk, const struct n
 		if (status == 0)
 			status = fetch_pages(poc, desk, id, &pages, &moved);
 		if (status == 0 && !moved)
-			status = tell_story(poc, &pages, id, out);
+			status = tell_story(poc, &pages, id, only, out);
 		pages_finish(&pages);
 		if (status != 0 || !moved)
 			return status;
@@ -330,6 +349,19 @@ int client_story(struct poc *poc, const struct client_desk *desk, const struct n
 			return status;
 	}
 	return refuse(&poc->why, STATUS_BUSY, "", "the directory's head moves faster than it can be read");
+}
+
+int client_story(struct poc *poc, const struct client_desk *desk, const struct notice_id *id, struct story **out)
+{
+	return ask_and_tell(poc, desk, id, NULL, out);
+}
+
+int client_story_of(struct poc *poc, const struct client_desk *desk, const struct notice_id *id, const uint8_t *item,
+		    size_t size, struct story **out)
+{
+	const ProtobufCBinaryData only = {size, (uint8_t *)item};
+
+	return ask_and_tell(poc, desk, id, &only, out);
 }
 
 int client_verify_story(struct poc *poc, const uint8_t *bytes, size_t size, struct story **out,

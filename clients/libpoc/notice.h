@@ -43,6 +43,11 @@ int client_body(struct poc *poc, const struct client_desk *desk, const struct no
 /* What is known of a notice, verified under the session's head.  0 and *out (story_destroy). */
 int client_story(struct poc *poc, const struct client_desk *desk, const struct notice_id *id, struct story **out);
 
+/* The same of one receipt or notice (envelope bytes): the story's other steps are left out, so that a forged one among
+ * them does not stand in its way. */
+int client_story_of(struct poc *poc, const struct client_desk *desk, const struct notice_id *id, const uint8_t *item,
+		    size_t size, struct story **out);
+
 /* Asks for events of a desk on this connection, and waits for one: *seen is false when none came in time. */
 int client_watch(struct poc *poc, const struct client_desk *desk);
 int client_wait_event(struct poc *poc, int64_t milliseconds, bool *seen);

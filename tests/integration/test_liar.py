@@ -63,6 +63,13 @@ WORDS = {
     "section-withheld": "section office of R/XB is missing, though this reader may see it",
     "section-exchanged": "section office of R/XB is missing, though this reader may see it",
     "two-states": "section persons of R/XB is missing, though this reader may see it",
+    "altered-receipt": "step 3, accepted XB: signature is not that of operator in U/XB",
+    "backdated-receipt": "step 3, accepted XB: signature is not that of operator in U/XB",
+    "judged-before": "step 3, accepted XB: it is judged by a publication before it was stored",
+    "receipt-of-another": "step 3, accepted XB: signature is not that of operator in U/XB",
+    "anchor-of-another": "step 2, acknowledged XB: the item is not in the batch that its evidence names",
+    "backdated-fact": "step 1, stored: the item is not in the batch that its evidence names",
+    "replayed-notice": "",
     "endless-proof": "its map proof has a wrong length",
     "endless-path": "the checkpoint has a wrong form",
     "endless-chain": "K/XB is version 2, the next one is 3",
@@ -129,6 +136,9 @@ class Liar:
     def poc(self, conf, *words, expect=0):
         return run(POC, "-c", conf, *words, expect=expect, env=self.env)
 
+    def notice(self, conf, *words, expect=0):
+        return self.poc(conf, "-t", str(5 * SLOW), "-o", "json", "notice", *words, expect=expect)
+
     def lookup(self, conf, place, expect):
         """One lookup that asks the server and no copy."""
         return self.poc(conf, "-t", str(2 * SLOW), "--online", "-o", "json", "lookup", place, expect=expect)
@@ -161,8 +171,7 @@ class Lies(unittest.TestCase):
         setting = {"own_auditor": "auditor-xa.example"} if "own_auditor" in who else {}
         with Liar(attack) as liar:
             seen, new = liar.client(user, **setting), liar.client(user, **setting)
-            control = liar.lookup(liar.client(user, **setting), place, truth)
-            liar.lookup(seen, place, truth)
+            control = liar.lookup(seen, place, truth)
             liar.tell("lie")
             for conf in [seen] * ("not verified" not in who) + [new] * ("has seen" not in who):
                 found = liar.lookup(conf, place, status)
@@ -172,6 +181,32 @@ class Lies(unittest.TestCase):
                 after = liar.lookup(conf, *AFTER.get(attack, (place, truth)))
                 if attack not in AFTER:
                     self.assertEqual(self.told(after), self.told(control))
+
+    def meet_story(self, attack, status):
+        """A notice that was stored and acknowledged; the lie tells another story of it."""
+        def told(answer):
+            return [(step["place"], step["step"], step["time"]) for step in answer.json["steps"]]
+
+        with Liar(attack) as liar:
+            seen, new = liar.client("operator"), liar.client("operator")
+            number = self.only_notice(liar, seen)
+            control = told(liar.notice(seen, "status", number))
+            self.assertEqual([step for _, step, _ in control], ["stored", "acknowledged"])
+            liar.tell("lie")
+            for conf in (seen, new):
+                found = liar.notice(conf, "status", number, expect=status)
+                if status != 0:
+                    self.judge(attack, found)
+                self.assertEqual(self.only_notice(liar, conf), number)
+            liar.tell("truth")
+            for conf in (seen, new):
+                self.assertEqual(told(liar.notice(conf, "status", number)), control)
+
+    def only_notice(self, liar, conf):
+        """The one that the desk has, which has come no further than it has."""
+        (notice,) = liar.notice(conf, "list", "--sent").json["notices"]
+        self.assertEqual(notice["step"], "acknowledged")
+        return notice["id"]
 
     @staticmethod
     def told(result):
@@ -190,7 +225,10 @@ class Lies(unittest.TestCase):
 
 def add(attack, who, status):
     def test(self):
-        self.meet(attack, who, status)
+        if "sender's desk" in who:
+            self.meet_story(attack, status)
+        else:
+            self.meet(attack, who, status)
     setattr(Lies, "test_" + attack.replace("-", "_"), test)
 
 

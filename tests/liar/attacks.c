@@ -271,7 +271,7 @@ static void tell_split(struct liar *liar)
 	const struct book_entry *before = book_find(&liar->older, "R/XB");
 	state->record.seq = before->versions[before->n - 1].seq;
 	state->record.value = before->versions[before->n - 1].value;
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 6; i++) {
 		world_next_record(liar->world, state, false, NULL);
 		liar_put_record(&liar->lie, state);
 	}
@@ -508,6 +508,77 @@ static void bend_keys_kept_back(struct liar *liar, const Poc__Request *request, 
 	item->value = (ProtobufCBinaryData){HASH_SIZE, entry->versions[entry->n - 1].value.bytes};
 }
 
+/* ---- Notices */
+
+/* One more receipt of XB's: accepted. */
+static void accept(struct liar *liar, int64_t time, const struct keystore_key *signer)
+{
+	letter_receipt(&liar->false_letter, &liar->lie, POC__STEP__STEP_ACCEPTED, time, signer);
+}
+
+static void tell_altered_receipt(struct liar *liar)
+{
+	accept(liar, liar->now - 50, xb(liar)->operator_);
+	letter_alter_last(&liar->false_letter, &liar->lie, liar->now - 3000);
+	letter_publish(&liar->false_letter, &liar->lie);
+}
+
+/* U/XB gives the operator's place to somebody else; the old key signs on, and says that it was before. */
+static void tell_backdated_receipt(struct liar *liar)
+{
+	struct world_state *state = xb(liar);
+	struct keystore_key *left = liar_spare(liar, state->operator_);
+
+	state->operator_ = keystore_ephemeral(KEY_ED25519);
+	world_next_users(liar->world, state, true, NULL);
+	book_put(&liar->lie, &state->users, NULL, 0);
+	book_publish(&liar->lie);
+	accept(liar, liar->now - 3000, left);
+	letter_publish(&liar->false_letter, &liar->lie);
+}
+
+static void tell_receipt_of_another(struct liar *liar)
+{
+	accept(liar, liar->now - 50, world_state(liar->world, "XC")->operator_);
+	letter_publish(&liar->false_letter, &liar->lie);
+}
+
+/* The receipt of the one who left, said to be judged by the publication before he left. */
+static void tell_judged_before(struct liar *liar)
+{
+	tell_backdated_receipt(liar);
+	struct letter *letter = &liar->false_letter;
+	letter->steps[letter->n - 1].moment = letter->n_moments - 2;
+}
+
+static void bend_fact(struct liar *liar, struct letter_story *story)
+{
+	static uint8_t *bytes; /* until the next one */
+	struct letter_step *stored = &liar->false_letter.steps[1];
+	Poc__Fact *fact;
+
+	free(bytes);
+	if (fact_parse(stored->item, stored->size, &fact, NULL) != 0)
+		abort();
+	fact->time_ms -= 3600 * 1000;
+	if (fact_make(fact, &bytes, &story->steps[1].item.len, NULL) != 0)
+		abort();
+	story->steps[1].item.data = bytes;
+	message_free(fact);
+}
+
+static void bend_anchor_of_another(struct liar *liar, struct letter_story *story)
+{
+	(void)liar;
+	story->evidence[2].anchor = story->evidence[1].anchor;
+}
+
+static void tell_repeated(struct liar *liar)
+{
+	liar->false_letter.repeated = 3;
+	book_publish(&liar->lie);
+}
+
 /* ---- Endless and oversize */
 
 static uint8_t zeros[(PREFIX_DEPTH_MAX + 1) * HASH_SIZE];
@@ -643,25 +714,33 @@ static bool raw_withdrawn(struct liar *liar, const Poc__Request *request, uint8_
 #define ANY "every `poc`, at its first contact too"
 #define SEEN "every `poc` that has seen the truth"
 #define NEW "every `poc` that has not verified that K before"
+#define DESK "the `poc` of the sender's desk"
+#define STORY "when the story comes (`poc notice status`)"
 #define HEAD "before anything is asked"
 #define ANSWER "when the answer comes"
 
-/* The three means of a liar: T a book of his own, B a bent answer, R raw bytes. */
-#define T(name, what, who, when, exit, tell)                                                                           \
+/* The means of a liar: T a book of his own that clients refuse; KEPT one whose checkpoint is good by itself; B a bent
+ * answer; R raw bytes; N the story of a notice. */
+#define ROW(n, w, by, at, code) .name = (n), .what = (w), .who = (by), .when = (at), .exit = (code)
+#define T(n, w, by, at, code, f)                                                                                       \
 	{                                                                                                              \
-		name, what, who, when, exit, tell, NULL, NULL, false, false                                            \
+		ROW(n, w, by, at, code), .tell = (f)                                                                   \
 	}
-#define KEPT(name, what, who, when, exit, tell, bend)                                                                  \
+#define KEPT(n, w, by, at, code, f, g)                                                                                 \
 	{                                                                                                              \
-		name, what, who, when, exit, tell, bend, NULL, true, false                                             \
+		ROW(n, w, by, at, code), .tell = (f), .bend = (g), .kept = true                                        \
 	}
-#define B(name, what, who, when, exit, tell, bend)                                                                     \
+#define B(n, w, by, at, code, f, g)                                                                                    \
 	{                                                                                                              \
-		name, what, who, when, exit, tell, bend, NULL, false, false                                            \
+		ROW(n, w, by, at, code), .tell = (f), .bend = (g)                                                      \
 	}
-#define R(name, what, who, when, exit, raw)                                                                            \
+#define R(n, w, by, at, code, f)                                                                                       \
 	{                                                                                                              \
-		name, what, who, when, exit, NULL, NULL, raw, false, false                                             \
+		ROW(n, w, by, at, code), .raw = (f)                                                                    \
+	}
+#define N(n, w, at, code, f, g)                                                                                        \
+	{                                                                                                              \
+		ROW(n, w, DESK, at, code), .tell = (f), .bend_story = (g), .kept = true                                \
 	}
 
 const struct attack attacks[] = {
@@ -741,6 +820,20 @@ const struct attack attacks[] = {
     B("section-exchanged", "sections of another state's record", ANY, ANSWER, 6, NULL, bend_section_exchanged),
     KEPT("two-states", "another state lists the user too, as less than he is at home, and he is served as that",
 	 "the `poc` of that user", ANSWER, 6, tell_two_states, bend_two_states),
+    /* notices */
+    N("altered-receipt", "the time of a receipt changed, and the changed one anchored", STORY, 6, tell_altered_receipt,
+      NULL),
+    N("backdated-receipt", "a receipt with an earlier date, by a key that U has dropped since", STORY, 6,
+      tell_backdated_receipt, NULL),
+    N("judged-before", "the same, with evidence from the publication before the key was dropped", STORY, 6,
+      tell_judged_before, NULL),
+    N("receipt-of-another", "a receipt in one state's name by the operator of another", STORY, 6,
+      tell_receipt_of_another, NULL),
+    N("anchor-of-another", "a receipt with the anchor of another item", STORY, 6, NULL, bend_anchor_of_another),
+    N("backdated-fact", "the directory's own word, stored, an hour earlier than it was anchored", STORY, 6, NULL,
+      bend_fact),
+    N("replayed-notice", "a notice handed out again, as if it were new",
+      "when the feed comes: it is listed once (`poc notice list`)", 0, tell_repeated, NULL),
     /* without end */
     B("endless-proof", "a map proof deeper than a map can be", ANY, ANSWER, 6, NULL, bend_long_proof),
     B("endless-path", "a path in the log longer than a log can be", ANY, HEAD, 6, NULL, bend_long_path),
@@ -751,8 +844,9 @@ const struct attack attacks[] = {
     R("unfinished-answer", "an answer that never ends", ANY, "at the time limit", 3, raw_never_ends),
     R("flood-of-events", "events in place of an answer", ANY, "at the time limit", 3, raw_events),
     /* in between */
-    {"other-tls-key", "a man in the middle, with a TLS key that is neither pinned nor listed", ANY,
-     "before anything but heads is asked", 3, NULL, NULL, NULL, false, true},
+    {ROW("other-tls-key", "a man in the middle, with a TLS key that is neither pinned nor listed", ANY,
+	 "before anything but heads is asked", 3),
+     .other_key = true},
 };
 
 const size_t n_attacks = sizeof attacks / sizeof attacks[0];

@@ -68,11 +68,10 @@ struct book_entry *book_find(struct book *book, const char *name)
 
 static size_t add_leaf(struct book *book, const struct leaf *leaf)
 {
-	uint8_t bytes[LEAF_SIZE];
-
 	check(book->n_leaves < SCENE_LEAVES, "too many leaves");
+	uint8_t *bytes = book->leaf_bytes[book->n_leaves];
 	leaf_write(leaf, bytes);
-	book->leaves[book->n_leaves] = merkle_leaf(bytes, sizeof bytes);
+	book->leaves[book->n_leaves] = merkle_leaf(bytes, LEAF_SIZE);
 	return book->n_leaves++;
 }
 
@@ -102,6 +101,19 @@ void book_put(struct book *book, const struct world_item *item, const ProtobufCB
 	entry->leaf = add_leaf(book, &leaf);
 }
 
+size_t book_anchor(struct book *book, const uint8_t *item, size_t size)
+{
+	const struct hash event = hash_event(item, size);
+	struct prefix_entry entry = {event, event};
+	struct prefix_tree *batch = prefix_create(&entry, 1);
+	struct leaf leaf = {.kind = LEAF_ANCHOR, .time_ms = book->scene.time_ms};
+
+	check(batch != NULL, "memory");
+	prefix_root(batch, &leaf.value);
+	prefix_destroy(batch);
+	return add_leaf(book, &leaf);
+}
+
 void book_forget(struct book *book, const char *name)
 {
 	struct book_entry *entry = book_find(book, name);
@@ -125,7 +137,7 @@ void book_publish(struct book *book)
 	scene_close(scene);
 	struct leaf leaf;
 	check(leaf_read(scene->leaf, &leaf) == 0, "STATE leaf");
-	add_leaf(book, &leaf);
+	book->last_state = add_leaf(book, &leaf);
 }
 
 void book_keep(const struct book *from, struct book *to)

@@ -24,7 +24,9 @@ struct book {
 	size_t n_entries;
 	struct book_entry entries[SCENE_NAMES];
 	size_t n_leaves;
-	struct hash leaves[SCENE_LEAVES];
+	struct hash leaves[SCENE_LEAVES]; /* their hashes: what counts */
+	uint8_t leaf_bytes[SCENE_LEAVES][LEAF_SIZE];
+	size_t last_state; /* index of the last STATE leaf */
 	/* As published.  Before book_publish its log key, origin, auditors and time may be chosen. */
 	struct scene scene;
 };
@@ -41,6 +43,9 @@ void book_keep(const struct book *from, struct book *to);
 
 /* The version becomes the current one of its name; its bytes are copied. */
 void book_put(struct book *book, const struct world_item *item, const ProtobufCBinaryData *sections, size_t n_sections);
+
+/* An ANCHOR leaf of a batch with one item; its index. */
+size_t book_anchor(struct book *book, const uint8_t *item, size_t size);
 
 /* Takes a name out of the map, as if it had never been there; its leaves stay. */
 void book_forget(struct book *book, const char *name);

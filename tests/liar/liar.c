@@ -107,7 +107,12 @@ static void make_truth(struct liar *liar)
 	book_keep(truth, &liar->older);
 	world_next_record(world, world_state(world, "XB"), false, NULL);
 	liar_put_record(truth, world_state(world, "XB"));
-	book_publish(truth);
+	letter_notice(&liar->letter, truth);
+	letter_stored(&liar->letter, truth);
+	letter_publish(&liar->letter, truth);
+	letter_receipt(&liar->letter, truth, POC__STEP__STEP_ACKNOWLEDGED, liar->now - 100,
+		       world_state(world, "XB")->operator_);
+	letter_publish(&liar->letter, truth);
 }
 
 void liar_repent(struct liar *liar)
@@ -145,6 +150,7 @@ struct liar *liar_create(const struct attack *attack)
 		liar->auditors[i] = new_key();
 	liar->stranger = new_key();
 	make_truth(liar);
+	letter_fork(&liar->letter, &liar->false_letter);
 	if (attack->tell == NULL) {
 		book_keep(&liar->truth, &liar->lie);
 		return liar;
@@ -165,6 +171,8 @@ void liar_destroy(struct liar *liar)
 	book_finish(&liar->lie);
 	book_finish(&liar->older);
 	book_finish(&liar->after);
+	letter_finish(&liar->letter);
+	letter_finish(&liar->false_letter);
 	book_free_bytes();
 	for (size_t i = 0; i < LIAR_AUDITORS; i++)
 		keystore_close(liar->auditors[i]);

@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-#include "tests/liar/book.h"
+#include "tests/liar/letter.h"
 
 enum { LIAR_AUDITORS = 3, LIAR_SPARES = 12 };
 
@@ -17,6 +17,8 @@ struct liar {
 	struct book truth, lie;
 	struct book older; /* the truth as it was before the last publication */
 	struct book after; /* the truth again, after the lie: a log that holds the lie can only go on from it */
+	struct letter letter,
+	    false_letter; /* a notice in the truth: stored, acknowledged; and what the lie makes of it */
 	atomic_bool lying, has_lied;
 	const struct attack *attack;
 	struct keystore_key *auditors[LIAR_AUDITORS];
@@ -55,6 +57,8 @@ struct attack {
 	void (*bend)(struct liar *liar, const Poc__Request *request, struct book_answer *answer);
 	/* Makes the bytes that go out in place of an answer; false: the answer goes out.  NULL allowed. */
 	bool (*raw)(struct liar *liar, const Poc__Request *request, uint8_t **bytes, size_t *size);
+	/* Bends the story of the letter.  NULL allowed. */
+	void (*bend_story)(struct liar *liar, struct letter_story *story);
 	bool kept;      /* clients keep the lie's checkpoint, which is good by itself: the log goes on from it */
 	bool other_key; /* the lie is told under another TLS key */
 };

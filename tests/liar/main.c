@@ -147,6 +147,36 @@ static void answer_proof(struct liar *liar, struct book *book, const Poc__Reques
 	free(proof);
 }
 
+static void answer_feed(struct liar *liar, const Poc__Request *request, uint8_t **bytes, size_t *size)
+{
+	static struct letter_feed feed;
+	Poc__Response response = POC__RESPONSE__INIT;
+
+	letter_feed(liar->lying ? &liar->false_letter : &liar->letter, request->feed, &feed);
+	response.body_case = POC__RESPONSE__BODY_FEED;
+	response.feed = &feed.answer;
+	frame(&response, request->id, bytes, size);
+}
+
+static void answer_story(struct liar *liar, struct book *book, const Poc__Request *request, uint8_t **bytes,
+			 size_t *size)
+{
+	static struct letter_story story;
+	Poc__Response response = POC__RESPONSE__INIT;
+	Poc__StoryAnswer answer = POC__STORY_ANSWER__INIT;
+
+	letter_story(liar->lying ? &liar->false_letter : &liar->letter, book, request->get_notice->checkpoint_size,
+		     &story);
+	if (liar->lying && liar->attack->bend_story != NULL)
+		liar->attack->bend_story(liar, &story);
+	check(message_encode(&story.story, &answer.story.data, &answer.story.len) == 0, "encode");
+	answer.steps = (uint32_t)story.story.n_steps;
+	response.body_case = POC__RESPONSE__BODY_STORY;
+	response.story = &answer;
+	frame(&response, request->id, bytes, size);
+	free(answer.story.data);
+}
+
 static void answer(void *ctx, const char *state, const Poc__Request *request, uint8_t **bytes, size_t *size)
 {
 	struct liar *liar = ctx;
@@ -161,6 +191,12 @@ static void answer(void *ctx, const char *state, const Poc__Request *request, ui
 		break;
 	case POC__REQUEST__BODY_CHANGES:
 		answer_changes(book, request, bytes, size);
+		break;
+	case POC__REQUEST__BODY_FEED:
+		answer_feed(liar, request, bytes, size);
+		break;
+	case POC__REQUEST__BODY_GET_NOTICE:
+		answer_story(liar, book, request, bytes, size);
 		break;
 	case POC__REQUEST__BODY_GET_HEAD:
 	case POC__REQUEST__BODY_LOOKUP:
