@@ -489,6 +489,14 @@ static int check_times(struct judging *j, const struct candidate *c)
 	return 0;
 }
 
+/* Whoever reads a document goes by when it was said. */
+static int check_document(struct judging *j, const struct candidate *c)
+{
+	return envelope_of(c)->payload.document->issued > j->now + SIGNER_CLOCK_LEEWAY
+		   ? refuse(j->why, STATUS_CLOCK, "issued", "lies in the future: check the signer's clock")
+		   : 0;
+}
+
 static int judge_item(struct judging *j, struct candidate *c)
 {
 	const struct envelope *next = envelope_of(c);
@@ -507,6 +515,8 @@ static int judge_item(struct judging *j, struct candidate *c)
 	if (j->status != 0)
 		return refuse(j->why, j->status, "", "the current values cannot be read: %s", status_text(j->status));
 	int status = judge(&facts, next, j->why);
+	if (status == 0 && next->name.kind == NAME_DOCUMENT)
+		return check_document(j, c);
 	if (status != 0 || next->name.kind != NAME_RECORD)
 		return status;
 	status = check_times(j, c);
