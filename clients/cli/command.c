@@ -471,7 +471,11 @@ void cli_lines(const char *label, const char *text)
 
 	for (const char *at = text; at != NULL;) {
 		const char *end = strchr(at, '\n');
-		cli_line("%-*s%.*s", width, label, (int)(end != NULL ? end - at : (ptrdiff_t)strlen(at)), at);
+		char *line = strndup(at, end != NULL ? (size_t)(end - at) : strlen(at));
+		char *safe = line != NULL ? escape_text(line, 1) : NULL; /* a line of several: its tabs stay */
+		printf("%-*s%s\n", width, label, safe != NULL ? safe : "");
+		free(safe);
+		free(line);
 		label = "";
 		at = end != NULL ? end + 1 : NULL;
 	}

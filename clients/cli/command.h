@@ -92,7 +92,7 @@ json_t *cli_time_json(long long seconds);
 void cli_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A text of several lines behind a label: each of its lines begins below its first one, so that nothing in it can pass
- * for a line of ours. */
+ * for a line of ours.  Tabs stay tabs; label is ours. */
 void cli_lines(const char *label, const char *text);
 
 /* Reads a whole file of at most max bytes, malloc'ed with a NUL behind it.  NULL with *why. */

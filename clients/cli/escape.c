@@ -8,7 +8,7 @@
 
 static bool harmless(utf8proc_int32_t cp, int multi_line)
 {
-	if (cp == '\n')
+	if (cp == '\n' || cp == '\t')
 		return multi_line != 0;
 	switch (utf8proc_category(cp)) {
 	case UTF8PROC_CATEGORY_CC:

@@ -655,6 +655,61 @@ static int check_zones(const Poc__Content *content, const char *path, struct ref
 	return status;
 }
 
+/* "english" is well formed as a tag, but no language has one of more than three letters. */
+static int check_tag(const char *tag, const char *path, const char *key, struct refusal *why)
+{
+	char field[240];
+
+	if (strcspn(tag, "-") <= 3)
+		return 0;
+	snprintf(field, sizeof field, "%s%s", path, key);
+	return refuse(why, STATUS_INVALID, field, "\"%.40s\" is no language's tag (BCP 47, like en, fr, pt-BR)", tag);
+}
+
+static int check_text_tags(Poc__Text *const *texts, size_t n, const char *path, const char *key, struct refusal *why)
+{
+	char field[120];
+	int status = 0;
+
+	for (size_t i = 0; !status && i < n; i++) {
+		snprintf(field, sizeof field, "%s[%zu].lang", key, i);
+		status = check_tag(texts[i]->lang, path, field, why);
+	}
+	return status;
+}
+
+static int check_language_tags(char *const *tags, size_t n, const char *path, const char *key, struct refusal *why)
+{
+	char field[120];
+	int status = 0;
+
+	for (size_t i = 0; !status && i < n; i++) {
+		snprintf(field, sizeof field, "%s[%zu]", key, i);
+		status = check_tag(tags[i], path, field, why);
+	}
+	return status;
+}
+
+static int check_tags(const Poc__Content *c, const char *path, struct refusal *why)
+{
+	char key[80];
+	int status = check_text_tags(c->names, c->n_names, path, "names", why);
+
+	if (!status)
+		status = check_text_tags(c->descriptions, c->n_descriptions, path, "descriptions", why);
+	if (!status)
+		status = check_language_tags(c->languages, c->n_languages, path, "languages", why);
+	for (size_t i = 0; !status && i < c->n_persons; i++) {
+		snprintf(key, sizeof key, "persons[%zu].names", i);
+		status = check_text_tags(c->persons[i]->names, c->persons[i]->n_names, path, key, why);
+		snprintf(key, sizeof key, "persons[%zu].languages", i);
+		if (!status)
+			status =
+			    check_language_tags(c->persons[i]->languages, c->persons[i]->n_languages, path, key, why);
+	}
+	return status;
+}
+
 static bool reaches(const Poc__Content *content)
 {
 	bool any = content->n_channels + content->n_websites > 0;
@@ -676,6 +731,8 @@ static int check_use_of_poc(const struct draft_poc *poc, size_t at, struct refus
 		snprintf(path, sizeof path, "pocs[%zu].sections[%zu].content.", at, i);
 		if (content)
 			status = check_zones(content, path, why);
+		if (content && !status)
+			status = check_tags(content, path, why);
 	}
 	snprintf(path, sizeof path, "pocs[%zu].", at);
 	return status || reached ? status

@@ -73,7 +73,8 @@ int draft_from_json(const json_t *json, struct draft **out, struct refusal *why)
 int draft_check(const struct draft *draft, struct refusal *why);
 
 /* Checks what the rules leave open and a person who publishes would rather know: that each POC can be reached (a
- * channel or a web site, at hand or withheld) and that this machine knows the time zones.  INVALID, with the field. */
+ * channel or a web site, at hand or withheld), that languages are tags and not their names, and that this machine knows
+ * the time zones.  INVALID, with the field. */
 int draft_check_use(const struct draft *draft, struct refusal *why);
 
 /* Makes the record payload and its section bytes.  A section whose content equals that of prev (the current record with

@@ -20,6 +20,7 @@
 
 #include "proto/wire/frame.h"
 #include "proto/wire/prescan.h"
+#include "proto/wire/tls.h"
 
 #define DEFAULT_PORT "7437"
 
@@ -97,6 +98,8 @@ static int set_up(SSL_CTX *ctx, const char *certificate, const struct keystore_k
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
+	if (SSL_CTX_set1_groups_list(ctx, TLS_GROUPS) != 1)
+		ERR_clear_error();
 	if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
 	    SSL_CTX_set_alpn_protos(ctx, alpn, sizeof alpn - 1) != 0)
 		return refuse(why, STATUS_FAILED, "", "OpenSSL cannot do TLS 1.3");

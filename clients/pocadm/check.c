@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "clients/cli/due.h"
 #include "clients/cli/link.h"
@@ -30,13 +31,29 @@ void check_print(struct cli *cli, const struct offline_report *r)
 	       r->unpublished ? tr("; leaves behind it are published at the next start") : "");
 }
 
+/* The data folder itself, or that of the folder that pocadm init made. */
+static const char *data_folder(const char *folder, char room[CONF_PATH_MAX])
+{
+	int n = snprintf(room, CONF_PATH_MAX, "%s/data.mdb", folder);
+
+	if (n < 0 || n >= CONF_PATH_MAX || access(room, F_OK) == 0)
+		return folder;
+	n = snprintf(room, CONF_PATH_MAX, "%s/data/data.mdb", folder);
+	if (n < 0 || n >= CONF_PATH_MAX || access(room, F_OK) != 0)
+		return folder;
+	snprintf(room, CONF_PATH_MAX, "%s/data", folder);
+	return room;
+}
+
 int pocadm_cmd_check(struct cli *cli)
 {
+	char room[CONF_PATH_MAX];
 	struct offline_report report = {0};
 	struct refusal why = {0};
 	struct stat st;
 	const bool file = stat(cli->argv[0], &st) == 0 && !S_ISDIR(st.st_mode);
-	int status = file ? backup_check(cli->argv[0], &report, &why) : offline_check(cli->argv[0], &report, &why);
+	int status = file ? backup_check(cli->argv[0], &report, &why)
+			  : offline_check(data_folder(cli->argv[0], room), &report, &why);
 
 	if (file && status == STATUS_INVALID)
 		return cli_fail(

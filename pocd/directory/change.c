@@ -511,23 +511,12 @@ static int check_log_keys(struct judging *j, const struct envelope *trust)
 			    "reload)");
 }
 
-/* While the council replaces a state's keys, whoever holds the old ones must not get ahead of the new. */
-static int check_replacement(struct judging *j, const struct judge_facts *facts, const struct envelope *next)
+/* Whoever reads a document goes by when it was said. */
+static int check_document(struct judging *j, const struct candidate *c)
 {
-	const Poc__Replacement *r =
-	    facts->trust != NULL ? trust_replacement(facts->trust->payload.trust, next->name.state) : NULL;
-	bool done = false;
-
-	if (r == NULL || facts->keys == NULL || memcmp(r->keys.data, next->payload_hash.bytes, HASH_SIZE) == 0)
-		return 0;
-	if (memcmp(r->keys.data, facts->keys->payload_hash.bytes, HASH_SIZE) == 0)
-		return 0;
-	int status = replacement_done(j->changer->store, facts->trust, next->name.state, facts->keys->seq, &done);
-	if (status != 0 && status != STATUS_NOT_FOUND)
-		return refuse(j->why, status, "", "the current values cannot be read: %s", status_text(status));
-	return done ? 0
-		    : refuse(j->why, STATUS_SUSPENDED, "head.name", "the council replaces the keys of %s by others",
-			     next->name.state);
+	return envelope_of(c)->payload.document->issued > j->now + SIGNER_CLOCK_LEEWAY
+		   ? refuse(j->why, STATUS_CLOCK, "issued", "lies in the future: check the signer's clock")
+		   : 0;
 }
 
 static int judge_item(struct judging *j, struct candidate *c)
@@ -548,9 +537,9 @@ static int judge_item(struct judging *j, struct candidate *c)
 		return refuse(j->why, j->status, "", "the current values cannot be read: %s", status_text(j->status));
 	int status = judge(&facts, next, j->why);
 	if (status == 0 && next->name.kind == NAME_TRUST)
-		status = check_log_keys(j, next);
-	if (status == 0 && next->name.kind == NAME_KEYS)
-		status = check_replacement(j, &facts, next);
+		return check_log_keys(j, next);
+	if (status == 0 && next->name.kind == NAME_DOCUMENT)
+		return check_document(j, c);
 	if (status != 0 || next->name.kind != NAME_RECORD)
 		return status;
 	status = check_times(j, c);

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "proto/wire/tls.h"
+
 enum { LEAF_CERTIFICATE_MAX = 4096, KEY_UPDATES_MAX = 32 };
 
 static const unsigned char alpn[] = "\x05poc/1";
@@ -115,6 +117,8 @@ SSL_CTX *tls_server_create(const char *cert_path, EVP_PKEY *key, struct refusal 
 	SSL_CTX_set_client_hello_cb(ctx, require_alpn, NULL);
 	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
 	SSL_CTX_set_msg_callback(ctx, count_key_updates);
+	if (SSL_CTX_set1_groups_list(ctx, TLS_GROUPS) != 1)
+		ERR_clear_error();
 	if (SSL_CTX_use_certificate_file(ctx, cert_path, SSL_FILETYPE_PEM) != 1) {
 		refuse(why, STATUS_INVALID, "cert", "%s: no certificate (%s)", cert_path, tls_error());
 	} else if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1) {

@@ -12,13 +12,13 @@ int document_check(const Poc__Document *document, struct refusal *why)
 		return refuse(why, STATUS_INVALID, "issued", "missing");
 	if (document_kind_name(document->kind)[0] == '\0')
 		return refuse(why, STATUS_INVALID, "kind", "must be template, code-list or announcement");
-	int status = text_check(document->title, TITLE_MAX, false, "title", why);
+	int status = text_check(document->title, TITLE_MAX, TEXT_LINE, "title", why);
 	if (status != 0)
 		return status;
 	if (document->withdrawn)
 		return document->text[0] == '\0' ? 0
 						 : refuse(why, STATUS_INVALID, "text", "a withdrawn document has none");
-	return text_check(document->text, TEXT_MAX, true, "text", why);
+	return text_check(document->text, TEXT_MAX, TEXT_LINES, "text", why);
 }
 
 static const char *const kinds[] = {

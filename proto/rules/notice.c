@@ -471,18 +471,18 @@ enum {
 	STATES_MAX = 300
 };
 
-static int optional(const char *text, size_t max, bool multi_line, const char *field, struct refusal *why)
+static int optional(const char *text, size_t max, enum text_form form, const char *field, struct refusal *why)
 {
-	return text[0] == '\0' ? 0 : text_check(text, max, multi_line, field, why);
+	return text[0] == '\0' ? 0 : text_check(text, max, form, field, why);
 }
 
 static int check_attachment(const Poc__Attachment *attachment, const char *field, struct refusal *why)
 {
 	const char *name = attachment->name;
-	int status = text_check(name, FILE_NAME_MAX, false, field, why);
+	int status = text_check(name, FILE_NAME_MAX, TEXT_LINE, field, why);
 
 	if (status == 0)
-		status = optional(attachment->media_type, SHORT_MAX, false, field, why);
+		status = optional(attachment->media_type, SHORT_MAX, TEXT_LINE, field, why);
 	if (status != 0)
 		return status;
 	if (strchr(name, '/') != NULL || strchr(name, '\\') != NULL || strcmp(name, ".") == 0 ||
@@ -509,10 +509,10 @@ static int check_lists(const Poc__NoticeContent *content, struct refusal *why)
 	for (size_t i = 0; status == 0 && i < content->n_indicators; i++) {
 		const Poc__Indicator *one = content->indicators[i];
 		snprintf(field, sizeof field, "indicators[%zu]", i);
-		status = id_valid(one->type) ? text_check(one->value, VALUE_MAX, false, field, why)
+		status = id_valid(one->type) ? text_check(one->value, VALUE_MAX, TEXT_LINE, field, why)
 					     : refuse(why, STATUS_INVALID, field, "type must match [a-z0-9-]{1,40}");
 		if (status == 0)
-			status = optional(one->note, FIELD_MAX, true, field, why);
+			status = optional(one->note, FIELD_MAX, TEXT_LOGS, field, why);
 	}
 	for (size_t i = 0; status == 0 && i < content->n_fields; i++) {
 		const Poc__Field *one = content->fields[i];
@@ -520,7 +520,7 @@ static int check_lists(const Poc__NoticeContent *content, struct refusal *why)
 		if (!id_valid(one->name) || (i > 0 && strcmp(content->fields[i - 1]->name, one->name) >= 0))
 			status = refuse(why, STATUS_INVALID, field, "names match [a-z0-9-]{1,40} and ascend");
 		else
-			status = text_check(one->value, FIELD_MAX, true, field, why);
+			status = text_check(one->value, FIELD_MAX, TEXT_LOGS, field, why);
 	}
 	for (size_t i = 0; status == 0 && i < content->n_attachments; i++) {
 		snprintf(field, sizeof field, "attachments[%zu]", i);
@@ -534,22 +534,22 @@ int notice_content_check(const Poc__NoticeContent *content, struct refusal *why)
 	const struct {
 		const char *text, *field;
 		size_t max;
-		bool multi_line;
+		enum text_form form;
 	} texts[] = {
-	    {content->text, "text", TEXT_MAX, true},
-	    {content->template_, "template", SHORT_MAX, false},
-	    {content->rsit_class, "rsit_class", SHORT_MAX, false},
-	    {content->rsit_version, "rsit_version", SHORT_MAX, false},
-	    {content->sector, "sector", SHORT_MAX, false},
-	    {content->assistance, "assistance", FIELD_MAX, true},
-	    {content->reply_channel, "reply_channel", VALUE_MAX, false},
-	    {content->our_reference, "our_reference", SHORT_MAX, false},
-	    {content->earlier_contact, "earlier_contact", VALUE_MAX, false},
+	    {content->text, "text", TEXT_MAX, TEXT_LOGS},
+	    {content->template_, "template", SHORT_MAX, TEXT_LINE},
+	    {content->rsit_class, "rsit_class", SHORT_MAX, TEXT_LINE},
+	    {content->rsit_version, "rsit_version", SHORT_MAX, TEXT_LINE},
+	    {content->sector, "sector", SHORT_MAX, TEXT_LINE},
+	    {content->assistance, "assistance", FIELD_MAX, TEXT_LOGS},
+	    {content->reply_channel, "reply_channel", VALUE_MAX, TEXT_LINE},
+	    {content->our_reference, "our_reference", SHORT_MAX, TEXT_LINE},
+	    {content->earlier_contact, "earlier_contact", VALUE_MAX, TEXT_LINE},
 	};
-	int status = text_check(content->subject, SUBJECT_MAX, false, "subject", why);
+	int status = text_check(content->subject, SUBJECT_MAX, TEXT_LINE, "subject", why);
 
 	for (size_t i = 0; status == 0 && i < COUNT(texts); i++)
-		status = optional(texts[i].text, texts[i].max, texts[i].multi_line, texts[i].field, why);
+		status = optional(texts[i].text, texts[i].max, texts[i].form, texts[i].field, why);
 	if (status != 0)
 		return status;
 	if (content->language[0] != '\0' && !language_tag_valid(content->language))

@@ -44,10 +44,12 @@ int key_list_parse(Poc__Key *const *keys, size_t n, size_t max, const char *fiel
 	return 0;
 }
 
-static bool code_point_allowed(int32_t cp, bool multi_line)
+static bool code_point_allowed(int32_t cp, enum text_form form)
 {
 	if (cp == '\n')
-		return multi_line;
+		return form != TEXT_LINE;
+	if (cp == '\t')
+		return form == TEXT_LOGS;
 	if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0))
 		return false;
 	/* bidi controls, line and paragraph separators, invisible operators, byte order mark, tags */
@@ -59,7 +61,7 @@ static bool code_point_allowed(int32_t cp, bool multi_line)
 	return true;
 }
 
-int text_check(const char *text, size_t max_code_points, bool multi_line, const char *field, struct refusal *why)
+int text_check(const char *text, size_t max_code_points, enum text_form form, const char *field, struct refusal *why)
 {
 	const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;
 	size_t count = 0;
@@ -70,10 +72,10 @@ int text_check(const char *text, size_t max_code_points, bool multi_line, const 
 		utf8proc_ssize_t n = utf8proc_iterate(at, -1, &cp);
 		if (n <= 0)
 			return refuse(why, STATUS_INVALID, field, "not valid UTF-8");
-		if (!code_point_allowed(cp, multi_line))
+		if (!code_point_allowed(cp, form))
 			return refuse(why, STATUS_INVALID, field,
 				      "U+%04X is not allowed (control or direction character)", (unsigned)cp);
-		blank = blank && utf8proc_category(cp) == UTF8PROC_CATEGORY_ZS;
+		blank = blank && (cp == '\t' || utf8proc_category(cp) == UTF8PROC_CATEGORY_ZS);
 		at += n;
 		if (++count > max_code_points)
 			return refuse(why, STATUS_INVALID, field, "longer than %zu characters", max_code_points);

@@ -18,9 +18,14 @@ void head_fill(Poc__Head *head, const struct hash *directory, const char *name, 
 int key_list_parse(Poc__Key *const *keys, size_t n, size_t max, const char *field, struct public_key **out,
 		   struct refusal *why);
 
-/* UTF-8 text as records allow it: valid, no control character but (multi) newline, no bidi control, no lone
- * surrogate, no noncharacter; at most max code points; not empty.  field names it in *why. */
-int text_check(const char *text, size_t max_code_points, bool multi_line, const char *field, struct refusal *why);
+/* UTF-8 text: valid, no control character but those of its form, no bidi control, no lone surrogate, no noncharacter;
+ * at most max code points; not empty.  field names it in *why. */
+enum text_form {
+	TEXT_LINE,  /* no control character */
+	TEXT_LINES, /* newlines */
+	TEXT_LOGS   /* newlines and tabs: what people paste into notices */
+};
+int text_check(const char *text, size_t max_code_points, enum text_form form, const char *field, struct refusal *why);
 
 bool text_has_latin(const char *text);     /* at least one Latin letter or an ASCII digit */
 bool language_tag_valid(const char *tag);  /* well-formed BCP 47 (RFC 5646 section 2.1), at most 35 characters */

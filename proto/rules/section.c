@@ -116,7 +116,10 @@ static int check_interval(struct path *path, const Poc__Interval *interval, bool
 		return bad(path, "day",
 			   in_week ? "must be 1 (Monday) to 7 (Sunday)" : "a dated exception has no weekday");
 	if (interval->open > 1439 || interval->close > 1440 || interval->close <= interval->open)
-		return bad(path, "close", "must lie after open, within the day");
+		return bad(
+		    path, "close",
+		    "must lie after open, within the day: hours past midnight are two intervals, one until 24:00 and "
+		    "one from 00:00 of the next day");
 	return 0;
 }
 

@@ -120,6 +120,13 @@ class Damage(unittest.TestCase):
             with self.subTest(length=length, size=size):
                 self.judge(self.bytes[:length], must_refuse=True)
 
+    def test_folder_beside(self):
+        """The folder that pocadm init made is as good as the data folder in it."""
+        folder = os.path.join(WORLD.root, "beside")
+        os.mkdir(folder)
+        shutil.copytree(self.folder, os.path.join(folder, "data"))
+        self.assertIn("good: ", run(POCADM, "check", folder, env=WORLD.env).out)
+
     def test_not_a_database(self):
         for data in (b"these are no contacts\n" * 500, bytes(len(self.bytes)), b"\xff" * len(self.bytes),
                      random.Random(1).randbytes(len(self.bytes))):

@@ -376,6 +376,11 @@ class Notices(unittest.TestCase):
     def test_text_from_abroad_is_escaped(self):
         notice = self.send(subject="a quiet one", text="line\nbell and colour")
         self.assertIn("bell", self.world.poc("xb-operator", "notice", "show", notice).out)
+        # a log that was pasted keeps its tabs, in lines only
+        log = self.send(subject="a log", text="203.0.113.7\t22\tSYN")
+        self.assertIn("203.0.113.7\t22\tSYN", self.world.poc("xb-operator", "notice", "show", log).out)
+        self.assertEqual(self.world.poc("xb-operator", "-o", "json", "notice", "show", log).json["text"], "203.0.113.7\t22\tSYN")
+        self.world.poc("xa-operator", "notice", "send", "--to", "XB", "--subject", "a\tb", "--text", "t", expect=1)
         # controls are refused where they are written
         bad = self.world.poc("xa-operator", "notice", "send", "--to", "XB", "--subject", "a\x1b[31mred", "--text", "t", expect=1)
         self.assertNotIn("\x1b", bad.err)

@@ -377,6 +377,16 @@ class Publishing(Writes):
         if run(*blind, "true", expect=None).status == 0:
             run(*blind, POC, "-c", WORLD.conf("xa-coordinator"), "-n", "publish", path, env=WORLD.env)
         record = self.changed("Useless")
+        office = record["pocs"][0]["sections"][0]["content"]
+        office["hours"]["weekly"] = [{"day": 1, "open": "22:00", "close": "06:00"}]
+        result = WORLD.poc("xa-coordinator", "-n", "publish", self.write("night.json", record), expect=1)
+        self.one_line(result, "night.json: pocs[0].sections[0].content.hours.weekly[0].close", "two intervals", "until 24:00", "from 00:00")
+        office["hours"]["weekly"] = [{"day": 1, "open": "22:00", "close": "24:00"}, {"day": 2, "open": "00:00", "close": "06:00"}]
+        WORLD.poc("xa-coordinator", "-n", "publish", self.write("night.json", record))
+        office["languages"] = ["en", "english"]
+        result = WORLD.poc("xa-coordinator", "-n", "publish", self.write("tongue.json", record), expect=1)
+        self.one_line(result, "content.languages[1]", '"english" is no language\'s tag', "pt-BR")
+        record = self.changed("Useless")
         for section in record["pocs"][1]["sections"]:
             section["content"].pop("channels")
         result = WORLD.poc("xa-coordinator", "-n", "publish", self.write("mute.json", record), expect=1)

@@ -538,7 +538,8 @@ static void test_replacement_cannot_be_held_up(void **context)
 	keystore_close(old);
 }
 
-static void make_document(struct house *house, const char *title, struct keystore_key *signer, struct world_item *item)
+static void make_document_at(struct house *house, const char *title, int64_t issued, struct keystore_key *signer,
+			     struct world_item *item)
 {
 	Poc__Document document = POC__DOCUMENT__INIT;
 	Poc__Head head;
@@ -546,11 +547,16 @@ static void make_document(struct house *house, const char *title, struct keystor
 
 	head_fill(&head, &house->world->directory_id, "D/early-warning", item->seq + 1, item->seq > 0 ? &prev : NULL);
 	document.head = &head;
-	document.issued = START;
+	document.issued = issued;
 	document.kind = POC__DOCUMENT_KIND__DOCUMENT_KIND_TEMPLATE;
 	document.title = (char *)title;
 	document.text = (char *)"{}";
 	world_sign(&document.base, &signer, 1, item);
+}
+
+static void make_document(struct house *house, const char *title, struct keystore_key *signer, struct world_item *item)
+{
+	make_document_at(house, title, START, signer, item);
 }
 
 /* Only the directory's coordinator signs documents, and cannot go without signing them anew. */
@@ -558,13 +564,17 @@ static void test_documents(void **context)
 {
 	struct house *house = *context;
 	struct world_state *staff = &house->world->states[0], *xa = world_state(house->world, "XA");
-	struct world_item item = {0}, bad = {0};
+	struct world_item item = {0}, bad = {0}, ahead = {0};
 	struct keystore_key *old = staff->coordinator, *next = keystore_ephemeral(KEY_ED25519);
 
 	make_document(house, "Early warning", xa->coordinator, &bad);
 	struct told told = submit_one(house, &bad);
 	expect(&told, STATUS_UNVERIFIED);
 	assert_non_null(strstr(told.why.message, "K/@directory"));
+	make_document_at(house, "Early warning", START + 4000, staff->coordinator, &ahead);
+	told = submit_one(house, &ahead);
+	expect(&told, STATUS_CLOCK);
+	assert_non_null(strstr(told.why.field, "issued"));
 	make_document(house, "Early warning", staff->coordinator, &item);
 	told = submit_one(house, &item);
 	expect(&told, 0);
@@ -586,6 +596,7 @@ static void test_documents(void **context)
 	expect(&told, 0);
 	world_item_finish(&item);
 	world_item_finish(&bad);
+	world_item_finish(&ahead);
 	keystore_close(old);
 }
 

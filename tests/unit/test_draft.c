@@ -227,6 +227,13 @@ static void test_check_use(void **state)
 	    {POC("'persons':[{'id':'p','names':[{'lang':'en','text':'A'}],'channels':[{" MAIL
 		 ",'hours':{'zone':'Mars/Base','always':true}}]}]"),
 	     "pocs[0].sections[0].content.persons[0].channels[0].hours.zone"},
+	    {POC("'channels':[{" MAIL "}],'languages':['en','pt-BR','fil','zh-Hant']"), NULL},
+	    {POC("'channels':[{" MAIL "}],'languages':['en','english']"), "pocs[0].sections[0].content.languages[1]"},
+	    {POC("'channels':[{" MAIL "}],'names':[{'lang':'french','text':'a'}]"),
+	     "pocs[0].sections[0].content.names[0].lang"},
+	    {POC("'persons':[{'id':'p','names':[{'lang':'en','text':'A'}],'languages':['german'],'channels':[{" MAIL
+		 "}]}]"),
+	     "pocs[0].sections[0].content.persons[0].languages[0]"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -19,6 +19,8 @@ static void test_text(void **state)
 	same(escape_text("\x1b[31mred\x07", 0), "\\u001b[31mred\\u0007");
 	same(escape_text("a\nb", 1), "a\nb");
 	same(escape_text("a\nb", 0), "a\\u000ab");
+	same(escape_text("a\tb", 1), "a\tb");
+	same(escape_text("a\tb", 0), "a\\u0009b");
 	same(escape_text("c1 \xc2\x9b", 0), "c1 \\u009b");
 	same(escape_text("\xe2\x80\xaerev", 0), "\\u202erev");
 	same(escape_text("\xf3\xa0\x81\x81", 0), "\\U000e0041");
