@@ -227,7 +227,7 @@ class RotateUser(unittest.TestCase):
 
     def test_by_a_coordinator(self):
         conf, before = WORLD.conf("xa-coordinator"), own_fingerprint("xa-coordinator")
-        offline = self.offline_client("xb-away")
+        offline, stolen = self.offline_client("xb-away"), WORLD.variant("xa-coordinator", "xa-stolen", {})
         self.assertIn("dry run", WORLD.poc("xa-coordinator", "-n", "key", "rotate", "user").err)
         with open(conf, encoding="utf-8") as file:
             text = file.read()
@@ -247,6 +247,7 @@ class RotateUser(unittest.TestCase):
             if not re.match(r"(cert|key) = ", line):
                 self.assertIn(line, read(conf))
         WORLD.poc(offline, "lookup", "XA")
+        WORLD.poc(stolen, "lookup", "XB", expect=4)  # the old key
         WORLD.poc("xa-coordinator", "-y", "confirm", "XA")
         self.assertIn("OFFLINE", WORLD.poc("xa-coordinator", "--offline", "lookup", "XB").out)  # the copy came along
         WORLD.poc("xa-coordinator", "-y", "key", "rotate", "user")  # once more, another name
