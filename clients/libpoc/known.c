@@ -57,53 +57,52 @@ static bool parse(char *text, size_t size, struct list *list)
 	return rest == NULL;
 }
 
-/* 0 also where there is no file yet.  *out: free. */
-static int load(const char *folder, struct list **out, struct refusal *why)
+/* Empty where there is no file yet.  NULL with *status; else free it. */
+static struct list *load(const char *folder, int *status, struct refusal *why)
 {
+	struct list *list = calloc(1, sizeof *list);
 	uint8_t *bytes;
 	size_t size;
 
-	*out = calloc(1, sizeof **out);
-	if (*out == NULL)
-		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
-	int status =
-	    folder != NULL ? held_read_file(folder, file_name, FILE_MAX, &bytes, &size, why) : STATUS_NOT_FOUND;
-	if (status == 0) {
+	if (list == NULL) {
+		*status = refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+		return NULL;
+	}
+	*status = folder != NULL ? held_read_file(folder, file_name, FILE_MAX, &bytes, &size, why) : STATUS_NOT_FOUND;
+	if (*status == 0) {
 		bytes[size] = '\0'; /* held_read_file leaves room for it */
-		if (!parse((char *)bytes, size, *out))
-			status = STATUS_DAMAGED;
+		if (!parse((char *)bytes, size, list))
+			*status = STATUS_DAMAGED;
 		free(bytes);
 	}
-	if (status == STATUS_NOT_FOUND)
-		status = 0;
-	if (status == STATUS_DAMAGED || status == STATUS_TOO_LARGE)
-		status = refuse(why, STATUS_DAMAGED, "state.dir",
-				"%.200s/%s is damaged: which keys were compared is lost.  Find out why, move it away, "
-				"and compare them again",
-				folder, file_name);
-	if (status != 0) {
-		free(*out);
-		*out = NULL;
-	}
-	return status;
+	if (*status == STATUS_NOT_FOUND)
+		*status = 0;
+	if (*status == STATUS_DAMAGED || *status == STATUS_TOO_LARGE)
+		*status = refuse(why, STATUS_DAMAGED, "state.dir",
+				 "%.200s/%s is damaged: which keys were compared is lost.  Find out why, move it away, "
+				 "and compare them again",
+				 folder, file_name);
+	if (*status == 0)
+		return list;
+	free(list);
+	return NULL;
 }
 
 int known_find(const char *folder, const char *state, struct known *out, struct refusal *why)
 {
-	struct list *list;
-	int status = load(folder, &list, why);
+	int status;
+	struct list *list = load(folder, &status, why);
 
-	if (status != 0)
+	if (list == NULL)
 		return status;
-	status = STATUS_NOT_FOUND;
-	for (size_t i = 0; i < list->n; i++) {
-		if (strcmp(list->known[i].state, state) == 0) {
+	bool found = false;
+	for (size_t i = 0; i < list->n && !found; i++) {
+		found = strcmp(list->known[i].state, state) == 0;
+		if (found)
 			*out = list->known[i];
-			status = 0;
-		}
 	}
 	free(list);
-	return status != 0 ? refuse(why, status, state, "the keys of %s were never compared", state) : 0;
+	return found ? 0 : refuse(why, STATUS_NOT_FOUND, state, "the keys of %s were never compared", state);
 }
 
 static int put(struct list *list, const struct known *known, struct refusal *why)
@@ -145,15 +144,14 @@ static int save(const char *folder, const struct list *list, struct refusal *why
 
 int known_note(const char *folder, const struct known *known, struct refusal *why)
 {
-	struct list *list = NULL;
-	int lock = held_lock(folder, why);
+	int status, lock = held_lock(folder, why);
 
 	if (lock < 0)
 		return STATUS_IO;
-	int status = load(folder, &list, why);
-	if (status == 0)
+	struct list *list = load(folder, &status, why);
+	if (list != NULL)
 		status = put(list, known, why);
-	if (status == 0)
+	if (list != NULL && status == 0)
 		status = save(folder, list, why);
 	free(list);
 	close(lock);

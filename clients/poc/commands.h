@@ -26,6 +26,7 @@ int poc_cmd_key_new(struct cli *cli);
 int poc_cmd_key_show(struct cli *cli);
 int poc_cmd_key_verified(struct cli *cli);
 int poc_cmd_key_rotate(struct cli *cli);
+int poc_cmd_key_announce(struct cli *cli);
 
 int poc_cmd_state_new(struct cli *cli);
 int poc_cmd_state_draft(struct cli *cli);

@@ -145,6 +145,8 @@ static const struct command key_commands[] = {
      poc_cmd_key_verified, NULL},
     {"rotate", "user|reading|desk", "a new key in the place of the old one, while everybody goes on", 1, 1,
      rotate_flags, poc_cmd_key_rotate, NULL},
+    {"announce", "", "tell those who wrote to us in the last 90 days that our authority keys changed", 0, 0, NULL,
+     poc_cmd_key_announce, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
@@ -183,7 +185,7 @@ static const struct command commands[] = {
      "tell a state that a channel of its record does not work; or what was told us", 0, 2, report_flags, poc_cmd_report,
      NULL},
     {"user", NULL, "own users: invite, add, remove, list", 0, 0, NULL, NULL, user_commands},
-    {"key", NULL, "keys: new, show, verified, rotate", 0, 0, NULL, NULL, key_commands},
+    {"key", NULL, "keys: new, show, verified, rotate, announce", 0, 0, NULL, NULL, key_commands},
     {"state", NULL, "a state's authority: new, draft, sign, show, submit", 0, 0, NULL, NULL, state_commands},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

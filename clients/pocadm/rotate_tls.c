@@ -178,10 +178,11 @@ static int append_server(struct rotating *r)
 	char handle[UNIT_MAX_LENGTH + 1] = "";
 	size_t size;
 
-	next_handle(users, before->handle, handle);
 	if (list != NULL)
 		users->users = list;
-	if (message_encode(before, &bytes, &size) == 0 &&
+	if (before != NULL)
+		next_handle(users, before->handle, handle);
+	if (before != NULL && message_encode(before, &bytes, &size) == 0 &&
 	    message_decode(&poc__user__descriptor, bytes, size, NULL, &copy, NULL) == 0)
 		user = (Poc__User *)copy;
 	free(bytes);

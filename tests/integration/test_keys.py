@@ -8,7 +8,7 @@ import threading
 import unittest
 
 import wire
-from harness import POC, ROOT, World, ini_get, main, run
+from harness import POC, ROOT, World, ini_get, main, run, shifted
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "reference"))
 import canonical
@@ -179,6 +179,46 @@ class Counterparts(unittest.TestCase):
         WORLD.poc("xa-operator", "-y", "key", "verified", "XZ", expect=5)
 
 
+class Announcement(unittest.TestCase):
+    def announce(self, user, *flags):
+        return WORLD.poc(user, "-o", "json", *flags, "key", "announce").json
+
+    def test_those_who_wrote_are_told_once(self):
+        self.assertIn("nothing to announce", WORLD.poc("ad-operator", "key", "announce").err)
+        for kind in ("technical", "diplomatic"):
+            WORLD.poc("xa-operator", "notice", "send", "--to", "XB", "--kind", kind, "--subject", "s", "--text", "t")
+        WORLD.poc("ad-operator", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t")
+        WORLD.poc("xb-operator", "notice", "send", "--to", "AE", "--subject", "s", "--text", "t")  # who wrote nothing
+        with open(WORLD.path("states", "XB-authority.key"), "rb") as file:
+            before = file.read()
+        change_authority(WORLD, "XB")
+        fingerprint = WORLD.poc("xa-operator", "-o", "json", "key", "show", "XB").json["keys"][0]["fingerprint"]
+        dry = self.announce("xb-operator", "-n")
+        self.assertEqual([(each["to"], each["result"]) for each in dry["notices"]], [("AD", "would-be-sent"), ("XA", "would-be-sent")])
+        done = self.announce("xb-operator")
+        self.assertEqual((done["sent"], done["sent_before"], done["not_sent"]), (2, 0, 0))
+        told = next(each["id"] for each in done["notices"] if each["to"] == "XA")
+        self.assertEqual([each["id"] for each in dry["notices"]], [each["id"] for each in done["notices"]])
+        shown = WORLD.poc("xa-operator", "notice", "show", told).out
+        self.assertIn("The authority keys of XB have changed", shown)
+        self.assertIn(fingerprint, shown)
+        again = self.announce("xb-operator")
+        self.assertEqual((again["sent"], again["sent_before"]), (0, 2))
+        WORLD.variant("xb-operator", "xb-elsewhere", {})  # another machine of the same desk
+        self.assertEqual(self.announce("xb-elsewhere")["sent_before"], 2)
+        change_authority(WORLD, "XB")  # another change, another notice
+        self.assertEqual(self.announce("xb-operator")["sent"], 2)
+        with open(WORLD.path("states", "XB-authority.key"), "rb") as file:
+            self.assertNotEqual(file.read(), before)
+
+    def test_who_wrote_long_ago_is_not(self):
+        WORLD.poc("xb-operator", "notice", "send", "--to", "AD", "--subject", "s", "--text", "t")
+        change_authority(WORLD, "AD")
+        late = WORLD.poc("ad-operator", "-n", "-o", "json", "key", "announce", env=shifted(91 * 86400), expect=None)
+        self.assertEqual(late.json.get("notices"), [], late)
+        self.assertEqual(len(self.announce("ad-operator", "-n")["notices"]), 1)
+
+
 class RotateUser(unittest.TestCase):
     def offline_client(self, name):
         WORLD.variant("xb-reader", name, {})
@@ -187,7 +227,7 @@ class RotateUser(unittest.TestCase):
 
     def test_by_a_coordinator(self):
         conf, before = WORLD.conf("xa-coordinator"), own_fingerprint("xa-coordinator")
-        offline = self.offline_client("xb-away")
+        offline, stolen = self.offline_client("xb-away"), WORLD.variant("xa-coordinator", "xa-stolen", {})
         self.assertIn("dry run", WORLD.poc("xa-coordinator", "-n", "key", "rotate", "user").err)
         with open(conf, encoding="utf-8") as file:
             text = file.read()
@@ -207,6 +247,7 @@ class RotateUser(unittest.TestCase):
             if not re.match(r"(cert|key) = ", line):
                 self.assertIn(line, read(conf))
         WORLD.poc(offline, "lookup", "XA")
+        WORLD.poc(stolen, "lookup", "XB", expect=4)  # the old key
         WORLD.poc("xa-coordinator", "-y", "confirm", "XA")
         self.assertIn("OFFLINE", WORLD.poc("xa-coordinator", "--offline", "lookup", "XB").out)  # the copy came along
         WORLD.poc("xa-coordinator", "-y", "key", "rotate", "user")  # once more, another name
