@@ -45,14 +45,6 @@ static int parse_hash(const char *value, void *member, size_t room, struct refus
 	return hash_from_hex(value, member) == 0 ? 0 : refuse(why, STATUS_INVALID, "", "must be 64 hexadecimal digits");
 }
 
-static int parse_pin(const char *value, void *member, size_t room, struct refusal *why)
-{
-	struct config *config = (struct config *)((char *)member - offsetof(struct config, follow_pin));
-
-	config->follow_pinned = true;
-	return parse_hash(value, member, room, why);
-}
-
 static int parse_state(const char *value, void *member, size_t room, struct refusal *why)
 {
 	if (!state_valid(value) || strlen(value) >= room)
@@ -76,7 +68,7 @@ static const struct setting rows[] = {
     {"log", "checkpoint_interval", SETTING_DURATION, AT(checkpoint_interval_ms), 0, NULL},
     {"log", "heartbeat", SETTING_DURATION, AT(heartbeat_ms), 1000, NULL},
     {"follow", "server", SETTING_TEXT, AT(follow_server), ROOM(follow_server), NULL},
-    {"follow", "server_pin", SETTING_OTHER, AT(follow_pin), 0, parse_pin},
+    {"follow", "server_pin", SETTING_OTHER, AT(follow_pin), 0, parse_hash},
     {"follow", "id", SETTING_OTHER, AT(follow_id), 0, parse_hash},
     {"follow", "state", SETTING_OTHER, AT(follow_state), ROOM(follow_state), parse_state},
     {"follow", "key", SETTING_PATH, AT(follow_key), 0, NULL},

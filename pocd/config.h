@@ -22,9 +22,8 @@ struct config {
 	struct settings_paths log_keys; /* old and new while one replaces the other */
 	uint64_t checkpoint_interval_ms, heartbeat_ms;
 	/* [follow] */
-	char follow_server[128]; /* empty: this is the directory itself */
-	bool follow_pinned;
-	struct hash follow_pin, follow_id;
+	char follow_server[128];            /* empty: this is the directory itself */
+	struct hash follow_pin, follow_id;  /* a pin of zeros: none */
 	char follow_state[16];              /* whose U lists our key */
 	char follow_key[SETTINGS_PATH_MAX]; /* the auditor's; empty: a mirror */
 	/* [notices] */

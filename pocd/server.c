@@ -366,16 +366,17 @@ static int make_follow(struct server *server, struct refusal *why)
 		status = keystore_open(config->follow_key, NULL, &server->auditor, why);
 	if (status != 0)
 		return status;
-	struct follow_options options = {.directory = server->directory,
-					 .store = server->store,
-					 .server = config->follow_server,
-					 .server_pin = config->follow_pinned ? &config->follow_pin : NULL,
-					 .state = config->follow_state,
-					 .certificate = config->cert,
-					 .key = server->key,
-					 .auditor = server->auditor,
-					 .moved = on_published,
-					 .moved_ctx = server};
+	struct follow_options options = {
+	    .directory = server->directory,
+	    .store = server->store,
+	    .server = config->follow_server,
+	    .server_pin = hash_compare(&config->follow_pin, &hash_zero) != 0 ? &config->follow_pin : NULL,
+	    .state = config->follow_state,
+	    .certificate = config->cert,
+	    .key = server->key,
+	    .auditor = server->auditor,
+	    .moved = on_published,
+	    .moved_ctx = server};
 	return follow_create(&options, &server->follow, why);
 }
 

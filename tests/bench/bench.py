@@ -456,6 +456,16 @@ class Bench:
         table.add(f"{name}: start, s", taken.text("{:.2f}"), goal=f"< {goal}" if goal else "",
                   met=taken.median < goal if goal else None)
 
+    def followers(self, table):
+        """Auditors beside none, and a mirror that begins with nothing."""
+        os.environ["POCD_BUILD"] = self.build
+        import followers  # pylint: disable=import-outside-toplevel
+        figures = followers.measure()
+        more = figures["cosigned_ms"] - figures["alone_ms"]
+        table.add("publish to proven by 4 of 5 auditors, p50 ms", f"{figures['cosigned_ms']:.1f}",
+                  f"none {figures['alone_ms']:.1f}", f"+{more:.1f}", "<= +50", more <= 50)
+        table.add("a mirror's leaves/s of one core, signatures judged", f"{figures['leaves_per_s']:.0f}")
+
     def run(self):
         table = Table()
         small, _ = self.world("small", states=250)
@@ -480,6 +490,7 @@ class Bench:
         shutil.rmtree(large)
         long, _ = self.world("long", states=250, units=399, leaves=1000000)
         self.lookups(table, long, "100,000, 1M leaves", 1.5, 3)
+        self.followers(table)
         print(f"{table.lines} figures, {table.missed} missed; {self.rounds} rounds of {self.seconds} s")
 
     def run_smoke(self):

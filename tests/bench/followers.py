@@ -1,0 +1,81 @@
+"""followers: what auditors add to a publication, and how fast a mirror catches up, over real daemons on loopback.
+
+    followers.py        prints both (POCD_BUILD names the build folder)
+"""
+import os
+import statistics
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+import wire  # noqa: E402  pylint: disable=wrong-import-position
+from follower import Follower, forge, publish_trust, wait_for  # noqa: E402  pylint: disable=wrong-import-position
+from harness import World  # noqa: E402  pylint: disable=wrong-import-position
+
+
+class Documents:
+    """Signs documents of the directory, one after the other."""
+
+    def __init__(self, world):
+        self.key = forge.Signer.load(world.path("keys", "coordinator.key"))
+        self.directory, self.made = bytes.fromhex(world.setting("xa-reader", "directory", "id")), 0
+
+    def next(self):
+        self.made += 1
+        payload = {"head": forge.head(self.directory, f"D/bench-{self.made}"), "issued": int(time.time()), "kind": 3,
+                   "title": "bench", "text": "bench"}
+        return wire.element(1, wire.field(1, forge.seal("D", forge.encode("Document", payload), self.key)))
+
+
+def proven_ms(client, documents, n):
+    """How long each of n changes takes from its sending until it is proven."""
+    times = []
+    for _ in range(n):
+        body = documents.next() + wire.field(2, 1)
+        begun = time.monotonic()
+        answer = client.call(wire.SUBMIT, body)
+        times.append((time.monotonic() - begun) * 1000)
+        if answer.kind != wire.SUBMIT_ANSWER or dict(wire.decode(answer.body)).get(2, 0) == 0:
+            raise ValueError(f"a change was not proven: {answer.text}")
+    return statistics.median(times)
+
+
+def measure(changes=40, states=("XA", "XB", "AD", "AE", "XA"), quorum=4, groups=60):
+    """{what: figure}: medians in ms without auditors and with the quorum, leaves a mirror takes in a second of one core, all
+    signatures judged."""
+    with World() as world, world.settings(reload=False, log__checkpoint_interval="0ms"):
+        world.stop()
+        world.start()
+        documents, followers = Documents(world), []
+        try:
+            with world.client("directory-admin", timeout=60) as client:
+                alone = proven_ms(client, documents, changes)
+                for n, state in enumerate(states):
+                    followers.append(Follower(world, state, f"auditor{n}", sign=True).start())
+                    followers[-1].wait_log("follow.connected", seconds=30)
+                publish_trust(world, followers, quorum)
+                wait_for(lambda: world.poc("xa-reader", "-o", "json", "status", expect=None).json["checkpoint"]["cosigners"] >= quorum,
+                         "never cosigned", 60)
+                proven_ms(client, documents, 3)
+                cosigned = proven_ms(client, documents, changes)
+                for _ in range(groups):
+                    client.call(wire.SUBMIT, b"".join(documents.next() for _ in range(64)))
+                client.call(wire.SUBMIT, documents.next() + wire.field(2, 1))
+            mirror = Follower(world, "XA", "mirror")
+            followers.append(mirror)
+            mirror.start()
+            mirror.wait_log("follow.connected", seconds=120)
+            with open(f"/proc/{mirror.daemon.pid}/stat", encoding="ascii") as stat:
+                fields = stat.read().rsplit(")", 1)[1].split()
+            seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            size = world.poc("xa-reader", "-o", "json", "status", expect=None).json["checkpoint"]["size"]
+        finally:
+            for follower in followers:
+                follower.stop()
+    return {"alone_ms": alone, "cosigned_ms": cosigned, "leaves_per_s": size / seconds, "leaves": size}
+
+
+if __name__ == "__main__":
+    for name, figure in measure().items():
+        print(f"{name:14} {figure:.1f}")
