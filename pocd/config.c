@@ -1,13 +1,13 @@
 #include "pocd/config.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "pocd/base/address.h"
 #include "pocd/net/tls.h"
-#include "proto/keys/keystore.h"
-#include "proto/keys/keystore_open.h"
+#include "proto/keys/passphrase.h"
 
 static int parse_listen(const char *value, void *member, size_t room, struct refusal *why)
 {
@@ -46,10 +46,13 @@ static const struct setting rows[] = {
     {"server", "threads", SETTING_NUMBER32, AT(threads), 0, NULL},
     {"server", "cert", SETTING_PATH, AT(cert), 0, NULL},
     {"server", "key", SETTING_PATH, AT(key), 0, NULL},
+    {"server", "passphrase_file", SETTING_PATH, AT(passphrase_file), 0, NULL},
     {"store", "path", SETTING_PATH, AT(path), 0, NULL},
     {"store", "map_size", SETTING_SIZE, AT(map_size), 1 << 20, NULL},
     {"store", "quota", SETTING_SIZE, AT(quota), 0, NULL},
     {"log", "key", SETTING_PATHS, AT(log_keys), CONFIG_LOG_KEYS_MAX, NULL},
+    {"log", "passphrase_file", SETTING_PATH, AT(log_passphrase_file), 0, NULL},
+    {"log", "signed", SETTING_PATH, AT(log_signed), 0, NULL},
     {"log", "checkpoint_interval", SETTING_DURATION, AT(checkpoint_interval_ms), 0, NULL},
     {"log", "heartbeat", SETTING_DURATION, AT(heartbeat_ms), 1000, NULL},
     {"notices", "retention", SETTING_DURATION, AT(retention_ms), 3600000, NULL},
@@ -93,13 +96,26 @@ static void set_defaults(struct config *config)
 	config->level = DIAG_INFO;
 }
 
+/* Beside the configuration, where it stays when a database is replaced by another. */
+static int default_signed(const char *path, char out[SETTINGS_PATH_MAX], struct refusal *why)
+{
+	const char *slash = strrchr(path, '/');
+	int n = slash == NULL ? snprintf(out, SETTINGS_PATH_MAX, "./log.signed")
+			      : snprintf(out, SETTINGS_PATH_MAX, "%.*s/log.signed", (int)(slash - path), path);
+
+	return n >= 0 && n < SETTINGS_PATH_MAX ? 0 : refuse(why, STATUS_INVALID, "", "%s: path too long", path);
+}
+
 int config_read(const char *path, struct config *out, struct refusal *why)
 {
 	set_defaults(out);
 	int status = settings_read(path, rows, sizeof rows / sizeof rows[0], out, why);
 
+	if (status == 0 && out->log_signed[0] == '\0')
+		status = default_signed(path, out->log_signed, why);
 	if (status != 0)
 		return status;
+	snprintf(out->source, sizeof out->source, "%s", path);
 	if (out->cert[0] == '\0' || out->key[0] == '\0')
 		return refuse(why, STATUS_INVALID, "", "%s: [server] needs cert and key", path);
 	if (out->path[0] == '\0')
@@ -125,7 +141,7 @@ static bool same_files(const struct settings_paths *a, const struct settings_pat
 bool config_needs_restart(const struct config *a, const struct config *b)
 {
 	bool same = strcmp(a->listen, b->listen) == 0 && a->threads == b->threads && strcmp(a->path, b->path) == 0 &&
-		    a->map_size == b->map_size && a->quota == b->quota && same_files(&a->log_keys, &b->log_keys) &&
+		    a->map_size == b->map_size && a->quota == b->quota &&
 		    a->checkpoint_interval_ms == b->checkpoint_interval_ms && a->heartbeat_ms == b->heartbeat_ms &&
 		    a->retention_ms == b->retention_ms && a->notices_per_hour == b->notices_per_hour &&
 		    a->backlog == b->backlog && a->answer_cache == b->answer_cache;
@@ -133,12 +149,35 @@ bool config_needs_restart(const struct config *a, const struct config *b)
 	return !same;
 }
 
+bool config_signer_differs(const struct config *a, const struct config *b)
+{
+	return !same_files(&a->log_keys, &b->log_keys) || strcmp(a->log_passphrase_file, b->log_passphrase_file) != 0 ||
+	       strcmp(a->log_signed, b->log_signed) != 0;
+}
+
+static int check_log_keys(const struct config *config, struct refusal *why)
+{
+	struct passphrase passphrase = {.file = config->log_passphrase_file, .fd = -1, .ask = true};
+	struct keystore_key *key;
+	int status = 0;
+
+	for (size_t i = 0; status == 0 && i < config->log_keys.n; i++) {
+		status = passphrase_open(&passphrase, config->log_keys.paths[i], &key, why);
+		if (status == 0)
+			keystore_close(key);
+	}
+	passphrase_finish(&passphrase);
+	return status;
+}
+
 int config_check(const struct config *config, struct refusal *why)
 {
+	struct passphrase passphrase = {.file = config->passphrase_file, .fd = -1, .ask = true};
 	struct keystore_key *key;
 	struct stat st;
-	int status = keystore_open(config->key, NULL, &key, why);
+	int status = passphrase_open(&passphrase, config->key, &key, why);
 
+	passphrase_finish(&passphrase);
 	if (status != 0)
 		return status;
 	SSL_CTX *tls = tls_server_create(config->cert, keystore_pkey(key), why);
@@ -146,12 +185,9 @@ int config_check(const struct config *config, struct refusal *why)
 	keystore_close(key);
 	if (tls == NULL)
 		return STATUS_INVALID;
-	for (size_t i = 0; i < config->log_keys.n; i++) {
-		status = keystore_open(config->log_keys.paths[i], NULL, &key, why);
-		if (status != 0)
-			return status;
-		keystore_close(key);
-	}
+	status = check_log_keys(config, why);
+	if (status != 0)
+		return status;
 	if (stat(config->path, &st) != 0 || !S_ISDIR(st.st_mode))
 		return refuse(why, STATUS_NOT_FOUND, "store", "%s: there is no such folder; pocadm init makes one",
 			      config->path);

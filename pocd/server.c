@@ -12,7 +12,8 @@
 #include "pocd/handlers/session.h"
 #include "pocd/net/listener.h"
 #include "pocd/net/tls.h"
-#include "proto/keys/keystore_open.h"
+#include "pocd/signer_link.h"
+#include "proto/keys/passphrase.h"
 
 struct peer;
 
@@ -28,7 +29,7 @@ struct server_loop {
 struct server {
 	struct config config;
 	struct store *store;
-	struct keystore_key *log_keys[CONFIG_LOG_KEYS_MAX];
+	struct signer_link *signer;
 	struct directory *directory;
 	struct limit *limit;
 	struct listener *listener;
@@ -302,11 +303,15 @@ static SSL_CTX *current_tls(void *ctx)
 
 /* ---- Building */
 
-static SSL_CTX *load_tls(const struct config *config, struct refusal *why)
+/* ask: for a passphrase, where there is a terminal. */
+static SSL_CTX *load_tls(const struct config *config, bool ask, struct refusal *why)
 {
+	struct passphrase passphrase = {.file = config->passphrase_file, .fd = -1, .ask = ask};
 	struct keystore_key *key;
+	int status = passphrase_open(&passphrase, config->key, &key, why);
 
-	if (keystore_open(config->key, NULL, &key, why) != 0)
+	passphrase_finish(&passphrase);
+	if (status != 0)
 		return NULL;
 	SSL_CTX *tls = tls_server_create(config->cert, keystore_pkey(key), why);
 	keystore_close(key); /* the context holds its own reference */
@@ -329,19 +334,19 @@ static void look_at_clock(struct directory *directory)
 
 static int open_directory(struct server *server, struct refusal *why)
 {
+	size_t n_log_keys;
 	const struct config *config = &server->config;
 	struct store_lmdb_options store = {
 	    .path = config->path, .map_size = config->map_size, .quota = config->quota, .max_readers = 1024};
 	int status = store_lmdb_open(&store, &server->store, why);
 
-	for (size_t i = 0; status == 0 && i < config->log_keys.n; i++)
-		status = keystore_open(config->log_keys.paths[i], NULL, &server->log_keys[i], why);
 	if (status != 0)
 		return status;
 	struct directory_options options = {
 	    .store = server->store,
-	    .log_keys = server->log_keys,
-	    .n_log_keys = config->log_keys.n,
+	    .log_keys = signer_link_keys(server->signer, &n_log_keys),
+	    .n_log_keys = n_log_keys,
+	    .signer = signer_link_ledger(server->signer),
 	    .interval_ms = config->checkpoint_interval_ms,
 	    .heartbeat_ms = config->heartbeat_ms,
 	    .answer_cache = config->answer_cache,
@@ -392,13 +397,16 @@ static int inherited_socket(void)
 	return 3;
 }
 
-static int build(struct server *server, struct refusal *why)
+static int build(struct server *server, int passphrase_fd, struct refusal *why)
 {
-	int status = open_directory(server, why);
+	/* first, while there is nothing open that it could inherit: the log key never comes into this process */
+	int status = signer_link_open(server->config.source, passphrase_fd, &server->signer, why);
 
+	if (status == 0)
+		status = open_directory(server, why);
 	if (status != 0)
 		return status;
-	server->tls = load_tls(&server->config, why);
+	server->tls = load_tls(&server->config, true, why);
 	if (server->tls == NULL)
 		return why->code != 0 ? why->code : STATUS_INVALID;
 	server->limit =
@@ -416,7 +424,7 @@ static int build(struct server *server, struct refusal *why)
 	return server->listener != NULL ? 0 : why->code;
 }
 
-int server_create(const struct config *config, struct server **out, struct refusal *why)
+int server_create(const struct config *config, int passphrase_fd, struct server **out, struct refusal *why)
 {
 	struct server *server = calloc(1, sizeof *server);
 	struct refusal reason = {0};
@@ -426,7 +434,7 @@ int server_create(const struct config *config, struct server **out, struct refus
 		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 	pthread_mutex_init(&server->lock, NULL);
 	server->config = *config;
-	int status = build(server, &reason);
+	int status = build(server, passphrase_fd, &reason);
 	if (status != 0) {
 		if (why != NULL)
 			*why = reason;
@@ -449,8 +457,7 @@ void server_destroy(struct server *server)
 	for (unsigned i = 0; i < server->n_loops && server->loops != NULL; i++)
 		loop_destroy(server->loops[i].loop);
 	store_close(server->store);
-	for (size_t i = 0; i < CONFIG_LOG_KEYS_MAX; i++)
-		keystore_close(server->log_keys[i]);
+	signer_link_close(server->signer);
 	limit_destroy(server->limit);
 	SSL_CTX_free(server->tls);
 	free(server->loops);
@@ -499,22 +506,35 @@ static void apply_limits(void *arg)
 	free(change);
 }
 
-int server_reload(struct server *server, const struct config *config, struct refusal *why)
+/* Other log keys, or another memory of them: another signer, which takes the place of the running one between two
+ * publications, if T lists its keys. */
+static int reload_signer(struct server *server, const struct config *config, struct refusal *why)
 {
-	struct diag_options diagnostics = {config->level, config->json, config->file[0] != '\0' ? config->file : NULL};
-	SSL_CTX *tls = load_tls(config, why);
+	struct signer_link *next;
+	size_t n;
 
-	if (tls == NULL)
-		return STATUS_INVALID;
-	if (diag_configure(&diagnostics) != 0) {
-		SSL_CTX_free(tls);
-		return refuse(why, STATUS_IO, "diagnostics.file", "%s: cannot be opened", config->file);
+	if (!config_signer_differs(&server->config, config))
+		return 0;
+	int status = signer_link_open(config->source, -1, &next, why);
+	if (status != 0)
+		return status;
+	struct keystore_key *const *keys = signer_link_keys(next, &n);
+	const struct ledger_signer ledger = signer_link_ledger(next);
+	status = directory_use_log_keys(server->directory, keys, n, &ledger, why);
+	if (status != 0) {
+		signer_link_close(next);
+		return status;
 	}
-	pthread_mutex_lock(&server->lock);
-	SSL_CTX *old = server->tls;
-	server->tls = tls;
-	pthread_mutex_unlock(&server->lock);
-	SSL_CTX_free(old);
+	signer_link_close(server->signer);
+	server->signer = next;
+	server->config.log_keys = config->log_keys;
+	strcpy(server->config.log_passphrase_file, config->log_passphrase_file);
+	strcpy(server->config.log_signed, config->log_signed);
+	return 0;
+}
+
+static int reload_limits(struct server *server, const struct config *config, struct refusal *why)
+{
 	limit_configure(server->limit, (unsigned)config->connections, (unsigned)config->connections_per_address);
 	for (unsigned i = 0; i < server->n_loops; i++) {
 		struct reconfigure *change = malloc(sizeof *change);
@@ -525,6 +545,28 @@ int server_reload(struct server *server, const struct config *config, struct ref
 			free(change);
 	}
 	return 0;
+}
+
+int server_reload(struct server *server, const struct config *config, struct refusal *why)
+{
+	struct diag_options diagnostics = {config->level, config->json, config->file[0] != '\0' ? config->file : NULL};
+	SSL_CTX *tls = load_tls(config, false, why);
+
+	if (tls == NULL)
+		return STATUS_INVALID;
+	int status = reload_signer(server, config, why);
+	if (status == 0 && diag_configure(&diagnostics) != 0)
+		status = refuse(why, STATUS_IO, "diagnostics.file", "%s: cannot be opened", config->file);
+	if (status != 0) {
+		SSL_CTX_free(tls);
+		return status;
+	}
+	pthread_mutex_lock(&server->lock);
+	SSL_CTX *old = server->tls;
+	server->tls = tls;
+	pthread_mutex_unlock(&server->lock);
+	SSL_CTX_free(old);
+	return reload_limits(server, config, why);
 }
 
 bool server_needs_restart(const struct server *server, const struct config *config)

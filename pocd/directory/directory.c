@@ -21,10 +21,10 @@ static int attach(void *ctx, struct ledger *ledger, const struct snapshot *prev,
 }
 
 /* Every log key that signs here must be one that T lists: else clients would refuse each checkpoint. */
-static int check_log_keys(const struct directory_options *options, const Poc__Trust *trust, struct refusal *why)
+static int check_log_keys(struct keystore_key *const *log_keys, size_t n, const Poc__Trust *trust, struct refusal *why)
 {
-	for (size_t i = 0; i < options->n_log_keys; i++) {
-		const struct public_key *key = keystore_public(options->log_keys[i]);
+	for (size_t i = 0; i < n; i++) {
+		const struct public_key *key = keystore_public(log_keys[i]);
 		bool listed = false;
 		for (size_t k = 0; k < trust->n_log_keys && !listed; k++)
 			listed = trust->log_keys[k]->spki.len == key->spki_size &&
@@ -42,11 +42,12 @@ static int open_ledger(struct directory *directory, const struct envelope *trust
 					.origin = trust->payload.trust->origin,
 					.log_keys = directory->options.log_keys,
 					.n_log_keys = directory->options.n_log_keys,
+					.signer = directory->options.signer,
 					.now_ms = directory->options.now_ms,
 					.now_ctx = directory->options.now_ctx,
 					.attach = attach,
 					.attach_ctx = directory};
-	int status = check_log_keys(&directory->options, trust->payload.trust, why);
+	int status = check_log_keys(ledger.log_keys, ledger.n_log_keys, trust->payload.trust, why);
 
 	return status != 0 ? status : ledger_open(&ledger, &directory->ledger, why);
 }
@@ -370,6 +371,20 @@ void directory_deliver(struct directory *directory, const struct story_query *qu
 {
 	/* if the queue is full, the next who fetches it tells it */
 	(void)writer_deliver(directory->writer, &query->id, query->place, query->kind);
+}
+
+int directory_use_log_keys(struct directory *directory, struct keystore_key *const *log_keys, size_t n,
+			   const struct ledger_signer *signer, struct refusal *why)
+{
+	struct snapshot *snapshot = ledger_snapshot(directory->ledger);
+
+	if (snapshot == NULL)
+		return refuse(why, STATUS_BUSY, "log.key", "nothing is published yet");
+	int status = check_log_keys(log_keys, n, holders_of(snapshot)->trust->envelope->payload.trust, why);
+	if (status == 0)
+		ledger_use_keys(directory->ledger, log_keys, n, signer);
+	snapshot_unref(snapshot);
+	return status;
 }
 
 int directory_start(struct directory *directory)

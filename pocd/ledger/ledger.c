@@ -271,6 +271,8 @@ static int check_publication(struct ledger *ledger, struct store_view *view, con
 		return refuse(why, STATUS_DAMAGED, "publication", "the last STATE leaf is not in the log");
 	if (ledger->last_time_ms < leaf.time_ms)
 		ledger->last_time_ms = leaf.time_ms;
+	ledger->opened = checkpoint;
+	ledger->opened_ms = leaf.time_ms;
 	if (p->size != ledger->tlog.size)
 		return 0;
 	prefix_root(snapshot->map, &root);
@@ -361,6 +363,15 @@ static int load(struct ledger *ledger, struct store_view *view, struct refusal *
 	return status;
 }
 
+static int ask_signer(struct ledger *ledger, struct refusal *why)
+{
+	const struct ledger_signer *signer = &ledger->options.signer;
+
+	return signer->start == NULL ? 0
+				     : signer->start(signer->ctx, &ledger->opened, ledger->opened_ms, ledger->tlog.size,
+						     &ledger->signed_size, &ledger->signed_ms, why);
+}
+
 int ledger_open(const struct ledger_options *options, struct ledger **out, struct refusal *why)
 {
 	struct ledger *ledger = calloc(1, sizeof *ledger);
@@ -370,6 +381,7 @@ int ledger_open(const struct ledger_options *options, struct ledger **out, struc
 	if (ledger == NULL)
 		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 	pthread_mutex_init(&ledger->lock, NULL);
+	pthread_mutex_init(&ledger->keys_lock, NULL);
 	ledger->options = *options;
 	ledger->origin = strdup(options->origin);
 	int status = ledger->origin != NULL ? store_view_begin(options->store, &view) : STATUS_NO_MEMORY;
@@ -381,6 +393,8 @@ int ledger_open(const struct ledger_options *options, struct ledger **out, struc
 		if (status != 0 && why != NULL && why->code == 0)
 			refuse(why, status, "", "the ledger cannot be opened: %s", status_text(status));
 	}
+	if (status == 0)
+		status = ask_signer(ledger, why);
 	if (status != 0) {
 		ledger_close(ledger);
 		return status;
@@ -415,6 +429,7 @@ void ledger_close(struct ledger *ledger)
 		free(ledger->names.items[i]);
 	free(ledger->names.items);
 	pthread_mutex_destroy(&ledger->lock);
+	pthread_mutex_destroy(&ledger->keys_lock);
 	free(ledger->origin);
 	free(ledger);
 }
@@ -781,7 +796,17 @@ int ledger_first_answer(struct ledger *ledger, const struct hash *value, uint64_
 
 bool ledger_unpublished(const struct ledger *ledger)
 {
-	return ledger->pending.n > 0 || ledger->anchored;
+	return ledger->pending.n > 0 || ledger->anchored || ledger->signed_size == ledger->tlog.size + 1;
+}
+
+void ledger_use_keys(struct ledger *ledger, struct keystore_key *const *log_keys, size_t n,
+		     const struct ledger_signer *signer)
+{
+	pthread_mutex_lock(&ledger->keys_lock);
+	ledger->options.log_keys = log_keys;
+	ledger->options.n_log_keys = n;
+	ledger->options.signer = *signer;
+	pthread_mutex_unlock(&ledger->keys_lock);
 }
 
 uint64_t ledger_published_ms(const struct ledger *ledger)

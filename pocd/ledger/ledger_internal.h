@@ -40,6 +40,11 @@ struct ledger {
 	uint64_t publications;
 	uint64_t last_time_ms; /* no leaf is older than the one before it */
 	uint64_t published_ms;
+	/* The last head that was signed.  Until it is stored it is made again, byte for byte, with the time that its
+	 * STATE leaf had: two heads of one size must never be. */
+	uint64_t signed_size, signed_ms;
+	struct checkpoint opened; /* the newest one that was stored at the opening, and its STATE leaf's time */
+	uint64_t opened_ms;
 
 	struct tlog staged_tlog; /* tlog with what is staged */
 	struct store_batch *batch;
@@ -57,7 +62,8 @@ struct ledger {
 		char **items;
 	} names; /* interned: they never vanish, snapshots point at them */
 
-	pthread_mutex_t lock; /* guards snapshot */
+	pthread_mutex_t keys_lock; /* guards log keys and signer of options, while they are used */
+	pthread_mutex_t lock;      /* guards snapshot */
 	struct snapshot *snapshot;
 };
 
