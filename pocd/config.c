@@ -1,13 +1,14 @@
 #include "pocd/config.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "pocd/base/address.h"
 #include "pocd/net/tls.h"
 #include "proto/keys/keystore.h"
-#include "proto/keys/keystore_open.h"
+#include "proto/keys/passphrase.h"
 #include "proto/rules/names.h"
 
 static int parse_listen(const char *value, void *member, size_t room, struct refusal *why)
@@ -61,10 +62,13 @@ static const struct setting rows[] = {
     {"server", "threads", SETTING_NUMBER32, AT(threads), 0, NULL},
     {"server", "cert", SETTING_PATH, AT(cert), 0, NULL},
     {"server", "key", SETTING_PATH, AT(key), 0, NULL},
+    {"server", "passphrase_file", SETTING_PATH, AT(passphrase_file), 0, NULL},
     {"store", "path", SETTING_PATH, AT(path), 0, NULL},
     {"store", "map_size", SETTING_SIZE, AT(map_size), 1 << 20, NULL},
     {"store", "quota", SETTING_SIZE, AT(quota), 0, NULL},
     {"log", "key", SETTING_PATHS, AT(log_keys), CONFIG_LOG_KEYS_MAX, NULL},
+    {"log", "passphrase_file", SETTING_PATH, AT(log_passphrase_file), 0, NULL},
+    {"log", "signed", SETTING_PATH, AT(log_signed), 0, NULL},
     {"log", "checkpoint_interval", SETTING_DURATION, AT(checkpoint_interval_ms), 0, NULL},
     {"log", "heartbeat", SETTING_DURATION, AT(heartbeat_ms), 1000, NULL},
     {"follow", "server", SETTING_TEXT, AT(follow_server), ROOM(follow_server), NULL},
@@ -126,13 +130,26 @@ static int check_follow(const char *path, const struct config *config, struct re
 	return 0;
 }
 
+/* Beside the configuration, where it stays when a database is replaced by another. */
+static int default_signed(const char *path, char out[SETTINGS_PATH_MAX], struct refusal *why)
+{
+	const char *slash = strrchr(path, '/');
+	int n = slash == NULL ? snprintf(out, SETTINGS_PATH_MAX, "./log.signed")
+			      : snprintf(out, SETTINGS_PATH_MAX, "%.*s/log.signed", (int)(slash - path), path);
+
+	return n >= 0 && n < SETTINGS_PATH_MAX ? 0 : refuse(why, STATUS_INVALID, "", "%s: path too long", path);
+}
+
 int config_read(const char *path, struct config *out, struct refusal *why)
 {
 	set_defaults(out);
 	int status = settings_read(path, rows, sizeof rows / sizeof rows[0], out, why);
 
+	if (status == 0 && out->log_signed[0] == '\0')
+		status = default_signed(path, out->log_signed, why);
 	if (status != 0)
 		return status;
+	snprintf(out->source, sizeof out->source, "%s", path);
 	if (out->cert[0] == '\0' || out->key[0] == '\0')
 		return refuse(why, STATUS_INVALID, "", "%s: [server] needs cert and key", path);
 	if (out->path[0] == '\0')
@@ -161,12 +178,58 @@ bool config_needs_restart(const struct config *a, const struct config *b)
 	return !same;
 }
 
+static bool same_files(const struct settings_paths *a, const struct settings_paths *b)
+{
+	for (size_t i = 0; i < a->n && i < b->n; i++) {
+		if (strcmp(a->paths[i], b->paths[i]) != 0)
+			return false;
+	}
+	return a->n == b->n;
+}
+
+bool config_signer_differs(const struct config *a, const struct config *b)
+{
+	return !same_files(&a->log_keys, &b->log_keys) || strcmp(a->log_passphrase_file, b->log_passphrase_file) != 0 ||
+	       strcmp(a->log_signed, b->log_signed) != 0;
+}
+
+static int check_log_keys(const struct config *config, struct refusal *why)
+{
+	struct passphrase passphrase = {.file = config->log_passphrase_file, .fd = -1, .ask = true};
+	struct keystore_key *key;
+	int status = 0;
+
+	for (size_t i = 0; status == 0 && i < config->log_keys.n; i++) {
+		status = passphrase_open(&passphrase, config->log_keys.paths[i], &key, why);
+		if (status == 0)
+			keystore_close(key);
+	}
+	passphrase_finish(&passphrase);
+	return status;
+}
+
+static int check_follow_key(const struct config *config, struct refusal *why)
+{
+	struct passphrase passphrase = {.file = config->passphrase_file, .fd = -1};
+	struct keystore_key *key;
+
+	if (config->follow_key[0] == '\0')
+		return 0;
+	int status = passphrase_open(&passphrase, config->follow_key, &key, why);
+	passphrase_finish(&passphrase);
+	if (status == 0)
+		keystore_close(key);
+	return status;
+}
+
 int config_check(const struct config *config, struct refusal *why)
 {
+	struct passphrase passphrase = {.file = config->passphrase_file, .fd = -1, .ask = true};
 	struct keystore_key *key;
 	struct stat st;
-	int status = keystore_open(config->key, NULL, &key, why);
+	int status = passphrase_open(&passphrase, config->key, &key, why);
 
+	passphrase_finish(&passphrase);
 	if (status != 0)
 		return status;
 	SSL_CTX *tls = tls_server_create(config->cert, keystore_pkey(key), why);
@@ -174,18 +237,12 @@ int config_check(const struct config *config, struct refusal *why)
 	keystore_close(key);
 	if (tls == NULL)
 		return STATUS_INVALID;
-	for (size_t i = 0; i < config->log_keys.n; i++) {
-		status = keystore_open(config->log_keys.paths[i], NULL, &key, why);
-		if (status != 0)
-			return status;
-		keystore_close(key);
-	}
-	if (config->follow_key[0] != '\0') {
-		status = keystore_open(config->follow_key, NULL, &key, why);
-		if (status != 0)
-			return status;
-		keystore_close(key);
-	}
+	if (config->log_keys.n > 0)
+		status = check_log_keys(config, why);
+	else
+		status = check_follow_key(config, why);
+	if (status != 0)
+		return status;
 	if (stat(config->path, &st) != 0 || !S_ISDIR(st.st_mode))
 		return refuse(why, STATUS_NOT_FOUND, "store", "%s: there is no such folder; pocadm init makes one",
 			      config->path);

@@ -11,15 +11,17 @@
 enum { CONFIG_LOG_KEYS_MAX = 4, CONFIG_THREADS_MAX = 64 };
 
 struct config {
+	char source[SETTINGS_PATH_MAX]; /* the file */
 	/* [server] */
 	char listen[128];
 	unsigned threads; /* 0: the cores */
-	char cert[SETTINGS_PATH_MAX], key[SETTINGS_PATH_MAX];
+	char cert[SETTINGS_PATH_MAX], key[SETTINGS_PATH_MAX], passphrase_file[SETTINGS_PATH_MAX];
 	/* [store] */
 	char path[SETTINGS_PATH_MAX];
 	uint64_t map_size, quota;
 	/* [log] */
 	struct settings_paths log_keys; /* old and new while one replaces the other */
+	char log_passphrase_file[SETTINGS_PATH_MAX], log_signed[SETTINGS_PATH_MAX];
 	uint64_t checkpoint_interval_ms, heartbeat_ms;
 	/* [follow] */
 	char follow_server[128];            /* empty: this is the directory itself */
@@ -43,6 +45,9 @@ int config_read(const char *path, struct config *out, struct refusal *why);
 
 /* Whether they differ in what a reload does not take over. */
 bool config_needs_restart(const struct config *running, const struct config *wanted);
+
+/* Whether they differ in what the signer holds: its keys, their passphrase, its memory. */
+bool config_signer_differs(const struct config *running, const struct config *wanted);
 
 /* Checks what reading cannot: files are there, certificate and keys fit.  Changes nothing. */
 int config_check(const struct config *config, struct refusal *why);

@@ -1,5 +1,6 @@
 /* pocd: the daemon.  Signals are waited for on the main thread, so that nothing runs inside a signal handler. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,17 +15,21 @@
 
 #include "pocd/running.h"
 #include "pocd/server.h"
+#include "pocd/signer.h"
 
 enum { DRAIN_MS = 10000, FAILED_DRAIN_MS = 1000 };
 
 static void usage(FILE *out)
 {
-	fputs("usage: pocd -c FILE [--check-config]\n"
-	      "  -c, --config FILE   configuration, see pocd.conf(5)\n"
-	      "      --check-config  read it, check certificate and keys, and end\n"
-	      "  -h, --help          this text\n"
-	      "  -V, --version       the version\n"
-	      "SIGHUP reloads certificate, keys, limits and diagnostics; SIGTERM ends after what was asked is answered.\n",
+	fputs("usage: pocd -c FILE [--check-config] [--passphrase-fd N]\n"
+	      "  -c, --config FILE      configuration, see pocd.conf(5)\n"
+	      "      --check-config     read it, check certificate and keys, and end\n"
+	      "      --passphrase-fd N  the passphrase of the log keys comes on this descriptor\n"
+	      "      --signer           what pocd starts by itself: the process that holds the log keys\n"
+	      "  -h, --help             this text\n"
+	      "  -V, --version          the version\n"
+	      "SIGHUP reloads certificate, log keys, limits and diagnostics; SIGTERM ends after what was asked is "
+	      "answered.\n",
 	      out);
 }
 
@@ -111,7 +116,20 @@ static void wait_for_signals(struct server *server, const char *path, const char
 	}
 }
 
-static int serve(const char *path, const struct config *config)
+static int run_signer(const char *path, int passphrase_fd)
+{
+	struct config config;
+	struct refusal why = {0};
+
+	config_read(path, &config, &why);
+	struct signer_options options = {.keys = &config.log_keys,
+					 .passphrase_file = config.log_passphrase_file,
+					 .passphrase_fd = passphrase_fd,
+					 .memory = config.log_signed};
+	return signer_run(&options, &why);
+}
+
+static int serve(const char *path, const struct config *config, int passphrase_fd)
 {
 	struct diag_options diagnostics = {config->level, config->json, config->file[0] != '\0' ? config->file : NULL};
 	struct running running = {.pid = getpid()};
@@ -132,7 +150,7 @@ static int serve(const char *path, const struct config *config)
 	/* before the threads, which inherit it */
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	diag(DIAG_INFO, "server.start", "config", path, "version", POCD_VERSION, NULL);
-	if (server_create(config, &server, &why) != 0 || server_start(server, &why) != 0) {
+	if (server_create(config, passphrase_fd, &server, &why) != 0 || server_start(server, &why) != 0) {
 		diag(DIAG_ERROR, "server.failed", "error", why.message, NULL);
 		server_destroy(server);
 		return fail(&why);
@@ -154,15 +172,30 @@ static int serve(const char *path, const struct config *config)
 	return failed ? 1 : 0;
 }
 
+/* A descriptor that is open, from 3 on; -1, said. */
+static int descriptor(const char *text)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+
+	if (*text != '\0' && *end == '\0' && number >= 3 && number <= 1 << 20 && fcntl((int)number, F_GETFD) >= 0)
+		return (int)number;
+	fprintf(stderr, "pocd: --passphrase-fd %.20s: not an open descriptor from 3 on\n", text);
+	return -1;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
 						{"check-config", no_argument, NULL, 'k'},
+						{"passphrase-fd", required_argument, NULL, 'p'},
+						{"signer", no_argument, NULL, 's'},
 						{"help", no_argument, NULL, 'h'},
 						{"version", no_argument, NULL, 'V'},
 						{NULL, 0, NULL, 0}};
 	const char *path = NULL;
-	bool check = false;
+	bool check = false, signer = false;
+	int passphrase_fd = -1;
 	struct config config;
 	struct refusal why = {0};
 	struct rlimit no_core = {0, 0}, files;
@@ -174,6 +207,14 @@ int main(int argc, char **argv)
 			break;
 		case 'k':
 			check = true;
+			break;
+		case 'p':
+			passphrase_fd = descriptor(optarg);
+			if (passphrase_fd < 0)
+				return 2;
+			break;
+		case 's':
+			signer = true;
 			break;
 		case 'h':
 			usage(stdout);
@@ -190,6 +231,8 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
+	if (signer)
+		return run_signer(path, passphrase_fd);
 	setrlimit(RLIMIT_CORE, &no_core); /* a core would hold keys */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
@@ -201,5 +244,5 @@ int main(int argc, char **argv)
 		printf("%s: good\n", path);
 		return 0;
 	}
-	return serve(path, &config);
+	return serve(path, &config, passphrase_fd);
 }

@@ -13,7 +13,8 @@
 #include "pocd/handlers/session.h"
 #include "pocd/net/listener.h"
 #include "pocd/net/tls.h"
-#include "proto/keys/keystore_open.h"
+#include "pocd/signer_link.h"
+#include "proto/keys/passphrase.h"
 
 struct peer;
 
@@ -29,7 +30,7 @@ struct server_loop {
 struct server {
 	struct config config;
 	struct store *store;
-	struct keystore_key *log_keys[CONFIG_LOG_KEYS_MAX];
+	struct signer_link *signer;         /* NULL of a follower */
 	struct keystore_key *key, *auditor; /* of a follower: TLS key, auditor's */
 	struct directory *directory;
 	struct follow *follow; /* NULL: this is the directory itself */
@@ -327,11 +328,27 @@ static SSL_CTX *current_tls(void *ctx)
 
 /* ---- Building */
 
-static SSL_CTX *load_tls(const struct config *config, struct refusal *why)
+static bool follows(const struct config *config)
+{
+	return config->follow_server[0] != '\0';
+}
+
+/* ask: for a passphrase, where there is a terminal. */
+static int open_key(const struct config *config, const char *path, bool ask, struct keystore_key **out,
+		    struct refusal *why)
+{
+	struct passphrase passphrase = {.file = config->passphrase_file, .fd = -1, .ask = ask};
+	int status = passphrase_open(&passphrase, path, out, why);
+
+	passphrase_finish(&passphrase);
+	return status;
+}
+
+static SSL_CTX *load_tls(const struct config *config, bool ask, struct refusal *why)
 {
 	struct keystore_key *key;
 
-	if (keystore_open(config->key, NULL, &key, why) != 0)
+	if (open_key(config, config->key, ask, &key, why) != 0)
 		return NULL;
 	SSL_CTX *tls = tls_server_create(config->cert, keystore_pkey(key), why);
 	keystore_close(key); /* the context holds its own reference */
@@ -352,18 +369,13 @@ static void look_at_clock(struct directory *directory)
 	snapshot_unref(snapshot);
 }
 
-static bool follows(const struct config *config)
-{
-	return config->follow_server[0] != '\0';
-}
-
 static int make_follow(struct server *server, struct refusal *why)
 {
 	const struct config *config = &server->config;
-	int status = keystore_open(config->key, NULL, &server->key, why);
+	int status = open_key(config, config->key, true, &server->key, why);
 
 	if (status == 0 && config->follow_key[0] != '\0')
-		status = keystore_open(config->follow_key, NULL, &server->auditor, why);
+		status = open_key(config, config->follow_key, true, &server->auditor, why);
 	if (status != 0)
 		return status;
 	struct follow_options options = {
@@ -398,14 +410,10 @@ static int open_directory(struct server *server, struct refusal *why)
 	const struct config *config = &server->config;
 	int status = open_store(server, why);
 
-	for (size_t i = 0; status == 0 && i < config->log_keys.n; i++)
-		status = keystore_open(config->log_keys.paths[i], NULL, &server->log_keys[i], why);
 	if (status != 0)
 		return status;
 	struct directory_options options = {
 	    .store = server->store,
-	    .log_keys = server->log_keys,
-	    .n_log_keys = config->log_keys.n,
 	    .interval_ms = config->checkpoint_interval_ms,
 	    .heartbeat_ms = config->heartbeat_ms,
 	    .answer_cache = config->answer_cache,
@@ -422,6 +430,10 @@ static int open_directory(struct server *server, struct refusal *why)
 	    .follows = follows(config) ? &config->follow_id : NULL,
 	    .state = config->follow_state,
 	};
+	if (server->signer != NULL) {
+		options.log_keys = signer_link_keys(server->signer, &options.n_log_keys);
+		options.signer = signer_link_ledger(server->signer);
+	}
 	status = directory_open(&options, &server->directory, why);
 	if (status == 0)
 		look_at_clock(server->directory);
@@ -460,13 +472,19 @@ static int inherited_socket(void)
 	return 3;
 }
 
-static int build(struct server *server, struct refusal *why)
+static int build(struct server *server, int passphrase_fd, struct refusal *why)
 {
-	int status = open_directory(server, why);
+	int status = 0;
 
+	/* first, while there is nothing open that it could inherit: the log key never comes into this process */
+	if (!follows(&server->config))
+		status = signer_link_open(server->config.source, passphrase_fd, &server->signer, why);
+
+	if (status == 0)
+		status = open_directory(server, why);
 	if (status != 0)
 		return status;
-	server->tls = load_tls(&server->config, why);
+	server->tls = load_tls(&server->config, true, why);
 	if (server->tls == NULL)
 		return why->code != 0 ? why->code : STATUS_INVALID;
 	server->limit =
@@ -484,7 +502,7 @@ static int build(struct server *server, struct refusal *why)
 	return server->listener != NULL ? 0 : why->code;
 }
 
-int server_create(const struct config *config, struct server **out, struct refusal *why)
+int server_create(const struct config *config, int passphrase_fd, struct server **out, struct refusal *why)
 {
 	struct server *server = calloc(1, sizeof *server);
 	struct refusal reason = {0};
@@ -494,7 +512,7 @@ int server_create(const struct config *config, struct server **out, struct refus
 		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 	pthread_mutex_init(&server->lock, NULL);
 	server->config = *config;
-	int status = build(server, &reason);
+	int status = build(server, passphrase_fd, &reason);
 	if (status != 0) {
 		if (why != NULL)
 			*why = reason;
@@ -518,10 +536,9 @@ void server_destroy(struct server *server)
 	for (unsigned i = 0; i < server->n_loops && server->loops != NULL; i++)
 		loop_destroy(server->loops[i].loop);
 	store_close(server->store);
-	for (size_t i = 0; i < CONFIG_LOG_KEYS_MAX; i++)
-		keystore_close(server->log_keys[i]);
 	keystore_close(server->key);
 	keystore_close(server->auditor);
+	signer_link_close(server->signer);
 	limit_destroy(server->limit);
 	SSL_CTX_free(server->tls);
 	free(server->loops);
@@ -571,38 +588,55 @@ static void apply_limits(void *arg)
 	free(change);
 }
 
-/* Log keys from their files, all or none. */
-static int load_log_keys(const struct config *config, struct keystore_key *keys[CONFIG_LOG_KEYS_MAX], size_t *n,
-			 struct refusal *why)
+/* Other log keys, or another memory of them: another signer, which takes the place of the running one between two
+ * publications, if T lists one of its keys at least. */
+static int reload_signer(struct server *server, const struct config *config, struct refusal *why)
 {
-	int status = 0;
+	struct signer_link *next;
+	size_t n;
 
-	for (*n = 0; *n < config->log_keys.n && status == 0; *n += status == 0)
-		status = keystore_open(config->log_keys.paths[*n], NULL, &keys[*n], why);
-	return status;
+	if (follows(config) || !config_signer_differs(&server->config, config))
+		return 0;
+	int status = signer_link_open(config->source, -1, &next, why);
+	if (status != 0)
+		return status;
+	struct keystore_key *const *keys = signer_link_keys(next, &n);
+	const struct ledger_signer ledger = signer_link_ledger(next);
+	status = directory_use_log_keys(server->directory, keys, n, &ledger, why);
+	if (status != 0) {
+		signer_link_close(next);
+		return status;
+	}
+	signer_link_close(server->signer);
+	server->signer = next;
+	server->config.log_keys = config->log_keys;
+	strcpy(server->config.log_passphrase_file, config->log_passphrase_file);
+	strcpy(server->config.log_signed, config->log_signed);
+	return 0;
 }
 
-static int reload_log_keys(struct server *server, const struct config *config, struct refusal *why)
+static int reload_limits(struct server *server, const struct config *config, struct refusal *why)
 {
-	struct keystore_key *keys[CONFIG_LOG_KEYS_MAX];
-	size_t n;
-	int status = load_log_keys(config, keys, &n, why);
-
-	if (status == 0)
-		status = directory_offer_log_keys(server->directory, keys, n, why);
-	while (status != 0 && n > 0)
-		keystore_close(keys[--n]);
-	return status;
+	limit_configure(server->limit, (unsigned)config->connections, (unsigned)config->connections_per_address);
+	for (unsigned i = 0; i < server->n_loops; i++) {
+		struct reconfigure *change = malloc(sizeof *change);
+		if (change == NULL)
+			return refuse(why, STATUS_NO_MEMORY, "", "out of memory: the limits stay as they were");
+		*change = (struct reconfigure){server->loops[i].loop, config->conn};
+		if (mailbox_post(loop_mailbox(change->loop), apply_limits, change) != 0)
+			free(change);
+	}
+	return 0;
 }
 
 int server_reload(struct server *server, const struct config *config, struct refusal *why)
 {
 	struct diag_options diagnostics = {config->level, config->json, config->file[0] != '\0' ? config->file : NULL};
-	SSL_CTX *tls = load_tls(config, why);
+	SSL_CTX *tls = load_tls(config, false, why);
 
 	if (tls == NULL)
 		return STATUS_INVALID;
-	int status = reload_log_keys(server, config, why);
+	int status = reload_signer(server, config, why);
 	if (status == 0 && diag_configure(&diagnostics) != 0)
 		status = refuse(why, STATUS_IO, "diagnostics.file", "%s: cannot be opened", config->file);
 	if (status != 0) {
@@ -614,16 +648,7 @@ int server_reload(struct server *server, const struct config *config, struct ref
 	server->tls = tls;
 	pthread_mutex_unlock(&server->lock);
 	SSL_CTX_free(old);
-	limit_configure(server->limit, (unsigned)config->connections, (unsigned)config->connections_per_address);
-	for (unsigned i = 0; i < server->n_loops; i++) {
-		struct reconfigure *change = malloc(sizeof *change);
-		if (change == NULL)
-			return refuse(why, STATUS_NO_MEMORY, "", "out of memory: the limits stay as they were");
-		*change = (struct reconfigure){server->loops[i].loop, config->conn};
-		if (mailbox_post(loop_mailbox(change->loop), apply_limits, change) != 0)
-			free(change);
-	}
-	return 0;
+	return reload_limits(server, config, why);
 }
 
 bool server_needs_restart(const struct server *server, const struct config *config)

@@ -6,15 +6,16 @@
 
 struct server;
 
-/* Opens store and directory, binds, makes loops; starts no thread yet.  0, or a status with *why. */
-int server_create(const struct config *config, struct server **out, struct refusal *why);
+/* Starts the signer, which alone reads passphrase_fd (-1: none; closed here), opens store and directory, binds, makes
+ * loops; starts no thread yet.  0, or a status with *why. */
+int server_create(const struct config *config, int passphrase_fd, struct server **out, struct refusal *why);
 void server_destroy(struct server *server); /* NULL allowed */
 
 /* Starts writer and loops. */
 int server_start(struct server *server, struct refusal *why);
 
-/* Takes what may change at run time from a new configuration: certificate and key, limits, diagnostics.  On failure
- * everything stays as it was. */
+/* Takes what may change at run time from a new configuration: certificate and key, log keys (a new signer), limits,
+ * diagnostics.  On failure everything stays as it was. */
 int server_reload(struct server *server, const struct config *config, struct refusal *why);
 
 /* Whether a configuration says something else than the running one of what a reload does not take over. */

@@ -21,6 +21,7 @@ int pocadm_cmd_import(struct cli *cli);
 int pocadm_cmd_check(struct cli *cli);
 int pocadm_cmd_backup(struct cli *cli);
 int pocadm_cmd_restore(struct cli *cli);
+int pocadm_cmd_signed(struct cli *cli);
 int pocadm_cmd_remind(struct cli *cli);
 int pocadm_cmd_stats(struct cli *cli);
 int pocadm_cmd_metrics(struct cli *cli);

@@ -35,6 +35,11 @@ static const struct flag backup_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag signed_flags[] = {
+    {"forget", 'f', NULL, "let the log key sign again from where the database is; the daemon must not run"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct flag ping_start_flags[] = {
     {"all", 'a', NULL, "every state of the register"},
     {"deadline", 'd', "TIME", "answers wanted by then: a time, or a span such as 48h (default: 48h)"},
@@ -164,6 +169,8 @@ static const struct command commands[] = {
     {"backup", "FILE", "the database in one file, also while the daemon runs; checked", 1, 1, backup_flags,
      pocadm_cmd_backup, NULL},
     {"restore", "FILE DIR", "make a data folder of a backup; checked", 2, 2, NULL, pocadm_cmd_restore, NULL},
+    {"signed", "FILE", "what the log key has signed last, as the daemon's configuration FILE says", 1, 1, signed_flags,
+     pocadm_cmd_signed, NULL},
     {"remind", "", "tell coordinators what is due: confirmations, users, reading keys, the trust root", 0, 0, NULL,
      pocadm_cmd_remind, NULL},
     {"stats", "", "the server's counters, and what is due", 0, 0, NULL, pocadm_cmd_stats, NULL},

@@ -35,14 +35,14 @@ static int open_ledger(struct directory *directory, const struct envelope *trust
 					.origin = trust != NULL ? trust->payload.trust->origin : "",
 					.log_keys = directory->options.log_keys,
 					.n_log_keys = directory->options.n_log_keys,
+					.signer = directory->options.signer,
 					.now_ms = directory->options.now_ms,
 					.now_ctx = directory->options.now_ctx,
 					.attach = attach,
 					.attach_ctx = directory,
 					.cosigned = quorum_serves};
-	int status = trust != NULL ? check_log_keys(directory->options.log_keys, directory->options.n_log_keys,
-						    trust->payload.trust, why)
-				   : 0;
+	int status =
+	    trust != NULL ? check_log_keys(ledger.log_keys, ledger.n_log_keys, trust->payload.trust, why) : 0;
 
 	return status != 0 ? status : ledger_open(&ledger, &directory->ledger, why);
 }
@@ -87,7 +87,7 @@ static int open_with(const struct directory_options *options, const struct envel
 	else
 		directory->id = trust->seq > 1 ? trust->directory_id : trust_directory_id(trust);
 	directory->auditors = auditors_create();
-	directory->signers = signers_create(options->log_keys, options->n_log_keys);
+	directory->signers = signers_create(options->log_keys, options->n_log_keys, &options->signer);
 	int status = directory->auditors != NULL && directory->signers != NULL
 			 ? open_ledger(directory, trust, why)
 			 : refuse(why, STATUS_NO_MEMORY, "", "out of memory");
@@ -154,9 +154,7 @@ int directory_open(const struct directory_options *options, struct directory **o
 	/* What was committed before a crash is published before anything is served; where auditors must be heard before
 	 * anything is signed, it waits for them. */
 	if (status == 0 && options->n_log_keys > 0 && ledger_unpublished((*out)->ledger) && may_sign(*out)) {
-		status = signers_choose((*out)->signers, (*out)->ledger);
-		status = status != 0 ? refuse(why, status, "", "the trust root cannot be read")
-				     : ledger_publish((*out)->ledger, why);
+		status = signers_publish((*out)->signers, (*out)->ledger, why);
 		if (status != 0) {
 			directory_close(*out);
 			*out = NULL;
@@ -187,17 +185,17 @@ const struct hash *directory_id(const struct directory *directory)
 	return &directory->id;
 }
 
-int directory_offer_log_keys(struct directory *directory, struct keystore_key *const *keys, size_t n,
-			     struct refusal *why)
+int directory_use_log_keys(struct directory *directory, struct keystore_key *const *log_keys, size_t n,
+			   const struct ledger_signer *signer, struct refusal *why)
 {
 	struct snapshot *snapshot = ledger_snapshot(directory->ledger);
 	int status = snapshot == NULL
-			 ? refuse(why, STATUS_BUSY, "", "nothing is published yet")
-			 : check_log_keys(keys, n, holders_of(snapshot)->trust->envelope->payload.trust, why);
+			 ? refuse(why, STATUS_BUSY, "log.key", "nothing is published yet")
+			 : check_log_keys(log_keys, n, holders_of(snapshot)->trust->envelope->payload.trust, why);
 
 	snapshot_unref(snapshot);
 	if (status == 0)
-		signers_offer(directory->signers, keys, n);
+		signers_use(directory->signers, log_keys, n, signer);
 	return status;
 }
 

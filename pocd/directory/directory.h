@@ -17,7 +17,8 @@ struct directory_options {
 	struct store *store;                  /* borrowed */
 	struct keystore_key *const *log_keys; /* borrowed; those that T lists sign */
 	size_t n_log_keys;
-	uint64_t interval_ms; /* checkpoint interval */
+	struct ledger_signer signer; /* see ledger.h */
+	uint64_t interval_ms;        /* checkpoint interval */
 	uint64_t heartbeat_ms;
 	size_t answer_cache; /* bytes; 0: none */
 	uint64_t (*now_ms)(void *ctx);
@@ -54,11 +55,6 @@ int directory_publish_trust(const struct directory_options *options, const struc
 			    struct refusal *why);
 
 const struct hash *directory_id(const struct directory *directory);
-
-/* Any thread: other log keys, from the next publication on.  0: they are the directory's from then on.  INVALID: the
- * published T lists none of them; they stay the caller's. */
-int directory_offer_log_keys(struct directory *directory, struct keystore_key *const *keys, size_t n,
-			     struct refusal *why);
 
 /* ---- Sessions */
 struct principal {
@@ -163,6 +159,12 @@ struct story_query {
 int directory_story(struct directory *directory, const struct principal *who, const struct story_query *query,
 		    struct answer *out, bool *fetched, struct refusal *why);
 void directory_deliver(struct directory *directory, const struct story_query *query);
+
+/* Any thread: takes other log keys from the next publication on, if the current T lists one of them at least; those sign
+ * that T lists then.  The ones before are no longer used when this returns.  0, or STATUS_INVALID with *why: then all
+ * stays as it was. */
+int directory_use_log_keys(struct directory *directory, struct keystore_key *const *log_keys, size_t n,
+			   const struct ledger_signer *signer, struct refusal *why);
 
 /* Starts the writer thread.  Without it directory_submit can be used through directory_run_once (pocadm init, tests):
  * one turn of the writer on the calling thread. */

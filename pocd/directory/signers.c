@@ -7,50 +7,48 @@
 #include "pocd/base/diag.h"
 
 struct signers {
-	pthread_mutex_t lock; /* of everything but chosen and trust */
-	size_t n, n_offered;
-	struct keystore_key *keys[SIGNERS_MAX], *offered[SIGNERS_MAX];
-	bool owned; /* keys are ours to close */
-	/* the writer's own */
-	struct keystore_key *chosen[SIGNERS_MAX];
-	struct hash trust; /* value of the T by which they were chosen; zero: none yet */
+	pthread_mutex_t lock; /* held while the keys are used */
+	size_t n;
+	struct keystore_key *keys[SIGNERS_MAX], *chosen[SIGNERS_MAX];
+	struct ledger_signer signer;
+	bool changed;      /* since they were chosen */
+	struct hash trust; /* value of the T by which they were; zero: none yet */
 };
 
-struct signers *signers_create(struct keystore_key *const *keys, size_t n)
+static void take(struct signers *signers, struct keystore_key *const *keys, size_t n,
+		 const struct ledger_signer *signer)
+{
+	signers->n = n < SIGNERS_MAX ? n : SIGNERS_MAX;
+	for (size_t i = 0; i < signers->n; i++)
+		signers->keys[i] = keys[i];
+	signers->signer = *signer;
+	signers->changed = true;
+}
+
+struct signers *signers_create(struct keystore_key *const *keys, size_t n, const struct ledger_signer *signer)
 {
 	struct signers *signers = calloc(1, sizeof *signers);
 
 	if (signers == NULL)
 		return NULL;
 	pthread_mutex_init(&signers->lock, NULL);
-	for (size_t i = 0; i < n && i < SIGNERS_MAX; i++)
-		signers->keys[signers->n++] = keys[i];
+	take(signers, keys, n, signer);
 	return signers;
-}
-
-static void close_keys(struct keystore_key **keys, size_t *n)
-{
-	while (*n > 0)
-		keystore_close(keys[--*n]);
 }
 
 void signers_destroy(struct signers *signers)
 {
 	if (signers == NULL)
 		return;
-	if (signers->owned)
-		close_keys(signers->keys, &signers->n);
-	close_keys(signers->offered, &signers->n_offered);
 	pthread_mutex_destroy(&signers->lock);
 	free(signers);
 }
 
-void signers_offer(struct signers *signers, struct keystore_key *const *keys, size_t n)
+void signers_use(struct signers *signers, struct keystore_key *const *keys, size_t n,
+		 const struct ledger_signer *signer)
 {
 	pthread_mutex_lock(&signers->lock);
-	close_keys(signers->offered, &signers->n_offered); /* nobody has used them */
-	for (size_t i = 0; i < n && i < SIGNERS_MAX; i++)
-		signers->offered[signers->n_offered++] = keys[i];
+	take(signers, keys, n, signer);
 	pthread_mutex_unlock(&signers->lock);
 }
 
@@ -78,26 +76,9 @@ bool signers_listed(struct keystore_key *const *keys, size_t n, const Poc__Trust
 bool signers_serve(struct signers *signers, const Poc__Trust *trust)
 {
 	pthread_mutex_lock(&signers->lock);
-	const bool serve = signers->n_offered > 0 ? signers_listed(signers->offered, signers->n_offered, trust)
-						  : signers_listed(signers->keys, signers->n, trust);
+	const bool serve = signers_listed(signers->keys, signers->n, trust);
 	pthread_mutex_unlock(&signers->lock);
 	return serve;
-}
-
-/* Takes what was offered; *changed: the keys are others now. */
-static void take_offered(struct signers *signers, bool *changed)
-{
-	pthread_mutex_lock(&signers->lock);
-	*changed = signers->n_offered > 0;
-	if (*changed) {
-		if (signers->owned)
-			close_keys(signers->keys, &signers->n);
-		memcpy(signers->keys, signers->offered, sizeof signers->keys);
-		signers->n = signers->n_offered;
-		signers->n_offered = 0;
-		signers->owned = true;
-	}
-	pthread_mutex_unlock(&signers->lock);
 }
 
 static int choose(struct signers *signers, struct ledger *ledger)
@@ -121,22 +102,33 @@ static int choose(struct signers *signers, struct ledger *ledger)
 	envelope_destroy(trust);
 	const bool first = hash_compare(&signers->trust, &hash_zero) == 0;
 	signers->trust = value;
-	ledger_set_log_keys(ledger, signers->chosen, n);
+	signers->changed = false;
+	ledger_set_log_keys(ledger, signers->chosen, n, &signers->signer);
 	if (!first || n < signers->n)
 		diag(n > 0 ? DIAG_INFO : DIAG_ERROR, "log.keys", "sign", diag_number(n), "wait",
 		     diag_number(signers->n - n), NULL);
 	return 0;
 }
 
-int signers_choose(struct signers *signers, struct ledger *ledger)
+static int choose_anew(struct signers *signers, struct ledger *ledger)
 {
 	struct hash value;
 	uint64_t seq;
-	bool changed;
-
-	take_offered(signers, &changed);
 	int status = ledger_current(ledger, "T", &value, &seq, NULL, NULL);
+
 	if (status != 0)
 		return status;
-	return changed || hash_compare(&value, &signers->trust) != 0 ? choose(signers, ledger) : 0;
+	return signers->changed || hash_compare(&value, &signers->trust) != 0 ? choose(signers, ledger) : 0;
+}
+
+int signers_publish(struct signers *signers, struct ledger *ledger, struct refusal *why)
+{
+	pthread_mutex_lock(&signers->lock);
+	int status = choose_anew(signers, ledger);
+	if (status != 0)
+		status = refuse(why, status, "", "the trust root cannot be read: %s", status_text(status));
+	else
+		status = ledger_publish(ledger, why);
+	pthread_mutex_unlock(&signers->lock);
+	return status;
 }

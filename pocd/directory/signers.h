@@ -12,22 +12,22 @@ enum { SIGNERS_MAX = 4 };
 
 struct signers;
 
-/* keys are borrowed; at most SIGNERS_MAX.  NULL: out of memory. */
-struct signers *signers_create(struct keystore_key *const *keys, size_t n);
+/* keys are borrowed; at most SIGNERS_MAX.  signer remembers for them.  NULL: out of memory. */
+struct signers *signers_create(struct keystore_key *const *keys, size_t n, const struct ledger_signer *signer);
 void signers_destroy(struct signers *signers); /* NULL allowed */
 
-/* Any thread: other keys from the next publication on.  They are the signers' own from then on, and closed when others
- * take their place. */
-void signers_offer(struct signers *signers, struct keystore_key *const *keys, size_t n);
+/* Any thread: other keys from the next publication on.  Waits for one that is under way: when this returns the keys
+ * before are no longer used. */
+void signers_use(struct signers *signers, struct keystore_key *const *keys, size_t n,
+		 const struct ledger_signer *signer);
 
-/* Whether one of the keys, or of those that were offered last, is one that a T lists.  Any thread. */
+/* Whether one of the keys is one that a T lists.  Any thread. */
 bool signers_serve(struct signers *signers, const Poc__Trust *trust);
 
 /* Whether one of these keys is. */
 bool signers_listed(struct keystore_key *const *keys, size_t n, const Poc__Trust *trust);
 
-/* Writer's thread, before a publication: gives the ledger the keys that the T listed which is current in it.  0, or a
- * status: T cannot be read. */
-int signers_choose(struct signers *signers, struct ledger *ledger);
+/* Writer's thread: ledger_publish with the keys that the T lists which is current in it, and its outcome. */
+int signers_publish(struct signers *signers, struct ledger *ledger, struct refusal *why);
 
 #endif

@@ -490,10 +490,8 @@ static int publish(struct writer *writer)
 	struct refusal why = {0};
 	int status = may_sign(writer, &why);
 
-	if (status == 0 && signers_choose(writer->options.signers, writer->options.ledger) != 0)
-		status = refuse(&why, STATUS_IO, "", "the trust root cannot be read");
 	if (status == 0)
-		status = ledger_publish(writer->options.ledger, &why);
+		status = signers_publish(writer->options.signers, writer->options.ledger, &why);
 	if (status != 0) {
 		/* The changes are durable: that much can be said.  Their proof comes with a later publication. */
 		note_trouble(writer, status, "publish.failed", &why);

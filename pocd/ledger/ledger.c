@@ -479,6 +479,18 @@ static int load(struct ledger *ledger, struct store_view *view, struct refusal *
 	return status;
 }
 
+static int ask_signer(struct ledger *ledger, struct refusal *why)
+{
+	static const struct checkpoint none;
+	const struct ledger_signer *signer = &ledger->options.signer;
+	const struct snapshot *tip = ledger->tip;
+
+	return signer->start == NULL
+		   ? 0
+		   : signer->start(signer->ctx, tip != NULL ? &tip->checkpoint : &none, tip != NULL ? tip->time_ms : 0,
+				   ledger->tlog.size, &ledger->signed_size, &ledger->signed_ms, why);
+}
+
 int ledger_open(const struct ledger_options *options, struct ledger **out, struct refusal *why)
 {
 	struct ledger *ledger = calloc(1, sizeof *ledger);
@@ -499,6 +511,8 @@ int ledger_open(const struct ledger_options *options, struct ledger **out, struc
 		if (status != 0 && why != NULL && why->code == 0)
 			refuse(why, status, "", "the ledger cannot be opened: %s", status_text(status));
 	}
+	if (status == 0)
+		status = ask_signer(ledger, why);
 	if (status != 0) {
 		ledger_close(ledger);
 		return status;
@@ -910,7 +924,7 @@ int ledger_first_answer(struct ledger *ledger, const struct hash *value, uint64_
 
 bool ledger_unpublished(const struct ledger *ledger)
 {
-	return ledger->pending.n > 0 || ledger->anchored;
+	return ledger->pending.n > 0 || ledger->anchored || ledger->signed_size == ledger->tlog.size + 1;
 }
 
 uint64_t ledger_published_ms(const struct ledger *ledger)

@@ -13,11 +13,24 @@
 
 struct ledger;
 
+/* Who remembers what the log keys have signed (a process of its own), and allows the next head or not. */
+struct ledger_signer {
+	/* At the opening: the newest checkpoint of the store (size 0: none), the time of its STATE leaf, and how many
+	 * leaves there are.  0 and what was signed last (*signed_size 0: nothing), with its STATE leaf's time; or a
+	 * status with *why: the store is older than that, or tells another story. */
+	int (*start)(void *ctx, const struct checkpoint *published, uint64_t state_ms, uint64_t size,
+		     uint64_t *signed_size, uint64_t *signed_ms, struct refusal *why);
+	/* Before a head is signed.  0: it is remembered durably. */
+	int (*prepare)(void *ctx, const struct checkpoint *head, uint64_t state_ms, struct refusal *why);
+	void *ctx;
+};
+
 struct ledger_options {
 	struct store *store;                  /* borrowed */
 	const char *origin;                   /* of checkpoints; copied */
 	struct keystore_key *const *log_keys; /* Ed25519, borrowed; n_log_keys 0: read-only, cannot publish */
 	size_t n_log_keys;
+	struct ledger_signer signer;   /* zeroed: the keys sign whatever comes */
 	uint64_t (*now_ms)(void *ctx); /* the clock */
 	void *now_ctx;
 	/* Attaches what a higher floor wants to a new snapshot before it is swapped in; prev may be NULL.  0 or a
@@ -55,8 +68,9 @@ struct ledger_put {
 	uint64_t time_ms;
 };
 
-/* Other log keys (borrowed) from the next publication on.  The thread that publishes only. */
-void ledger_set_log_keys(struct ledger *ledger, struct keystore_key *const *keys, size_t n);
+/* Other log keys (borrowed), and who remembers for them, from the next publication on.  The thread that publishes only. */
+void ledger_set_log_keys(struct ledger *ledger, struct keystore_key *const *keys, size_t n,
+			 const struct ledger_signer *signer);
 
 /* A group of puts (of many writers) becomes one store batch.  Stage adds puts that belong together, all or nothing;
  * their rules have been checked against the current values that ledger_current gives, staged ones included. */
@@ -148,7 +162,8 @@ void ledger_append_abandon(struct ledger *ledger);
 
 uint64_t ledger_appended_size(const struct ledger *ledger); /* leaves, with what is staged */
 
-/* Whether commits wait for publication; and when the last one was (0: never). */
+/* Whether commits wait for publication, or a head that was signed waits to be stored; and when the last one was (0:
+ * never). */
 bool ledger_unpublished(const struct ledger *ledger);
 uint64_t ledger_published_ms(const struct ledger *ledger);
 

@@ -42,6 +42,9 @@ struct ledger {
 	uint64_t last_time_ms; /* no leaf is older than the one before it */
 	uint64_t published_ms;
 	bool served_noted; /* META_SERVED is there */
+	/* The last head that was signed.  Until it is stored it is made again, byte for byte, with the time that its
+	 * STATE leaf had: two heads of one size must never be. */
+	uint64_t signed_size, signed_ms;
 
 	struct tlog staged_tlog; /* tlog with what is staged */
 	struct store_batch *batch;

@@ -188,10 +188,35 @@ static int sign(struct ledger *ledger, const struct checkpoint *checkpoint, char
 	return 0;
 }
 
-void ledger_set_log_keys(struct ledger *ledger, struct keystore_key *const *keys, size_t n)
+void ledger_set_log_keys(struct ledger *ledger, struct keystore_key *const *keys, size_t n,
+			 const struct ledger_signer *signer)
 {
 	ledger->options.log_keys = keys;
 	ledger->options.n_log_keys = n;
+	ledger->options.signer = *signer;
+}
+
+/* The STATE leaf's time: the clock's, or that of the head of this size which was signed and not stored. */
+static uint64_t state_time(struct ledger *ledger, uint64_t size)
+{
+	if (ledger->signed_size != size)
+		return ledger_next_time(ledger);
+	if (ledger->last_time_ms < ledger->signed_ms)
+		ledger->last_time_ms = ledger->signed_ms;
+	return ledger->signed_ms;
+}
+
+static int prepare_and_sign(struct ledger *ledger, const struct checkpoint *checkpoint, uint64_t state_ms,
+			    char note[NOTE_MAX], size_t *size, struct refusal *why)
+{
+	const struct ledger_signer *signer = &ledger->options.signer;
+	int status = signer->prepare != NULL ? signer->prepare(signer->ctx, checkpoint, state_ms, why) : 0;
+
+	if (status != 0)
+		return status;
+	ledger->signed_size = checkpoint->size;
+	ledger->signed_ms = state_ms;
+	return sign(ledger, checkpoint, note, size);
 }
 
 struct draft {
@@ -215,13 +240,14 @@ int ledger_put_publication(struct store_batch *batch, const struct snapshot *s)
 		   : store_batch_put(batch, TABLE_PUBLICATION, key, sizeof key, value, 8 + LEAF_SIZE + s->note_size);
 }
 
-static int write_draft(struct ledger *ledger, struct draft *draft)
+static int write_draft(struct ledger *ledger, struct draft *draft, struct refusal *why)
 {
 	uint8_t leaf[LEAF_SIZE];
 	char note[NOTE_MAX];
 	size_t note_size = 0;
 	struct merkle_proof path;
-	struct leaf state = {.kind = LEAF_STATE, .seq = ledger->publications + 1, .time_ms = ledger_next_time(ledger)};
+	struct leaf state = {
+	    .kind = LEAF_STATE, .seq = ledger->publications + 1, .time_ms = state_time(ledger, draft->tlog.size + 1)};
 
 	prefix_root(draft->snapshot->map, &state.value);
 	leaf_write(&state, leaf);
@@ -233,7 +259,7 @@ static int write_draft(struct ledger *ledger, struct draft *draft)
 	if (status == 0)
 		status = check_consistent(ledger, &draft->tlog, &checkpoint.root);
 	if (status == 0)
-		status = sign(ledger, &checkpoint, note, &note_size);
+		status = prepare_and_sign(ledger, &checkpoint, state.time_ms, note, &note_size, why);
 	if (status == 0)
 		status = ledger_snapshot_seal(draft->snapshot, &checkpoint, note, note_size, leaf, &path);
 	if (status == 0)
@@ -254,6 +280,7 @@ static int write_draft(struct ledger *ledger, struct draft *draft)
 int ledger_publish(struct ledger *ledger, struct refusal *why)
 {
 	struct draft draft = {.tlog = ledger->tlog};
+	struct refusal refused = {0}; /* by the signer */
 
 	if (ledger->options.n_log_keys == 0 || strlen(ledger->origin) > NOTE_NAME_MAX)
 		return refuse(why, STATUS_DENIED, "log", "no log key: cannot publish");
@@ -263,7 +290,8 @@ int ledger_publish(struct ledger *ledger, struct refusal *why)
 	if (draft.batch != NULL)
 		store_batch_use_reserve(draft.batch); /* what was acknowledged as stored is owed its proof */
 	draft.snapshot = ledger_merge(ledger);
-	int status = draft.batch == NULL || draft.snapshot == NULL ? STATUS_NO_MEMORY : write_draft(ledger, &draft);
+	int status =
+	    draft.batch == NULL || draft.snapshot == NULL ? STATUS_NO_MEMORY : write_draft(ledger, &draft, &refused);
 	if (status == 0) {
 		status = store_commit_wait(ledger->options.store, draft.batch);
 		draft.batch = NULL;
@@ -271,7 +299,8 @@ int ledger_publish(struct ledger *ledger, struct refusal *why)
 	if (status != 0) {
 		store_batch_destroy(draft.batch);
 		snapshot_unref(draft.snapshot);
-		return refuse(why, status, "log", "cannot publish: %s", ledger_store_reason(status));
+		return refuse(why, status, "log", "cannot publish: %s",
+			      refused.code != 0 ? refused.message : ledger_store_reason(status));
 	}
 	ledger->tlog = draft.tlog;
 	ledger->staged_tlog = draft.tlog;

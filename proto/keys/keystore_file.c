@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/keys/private_file.h"
+
 enum { KEY_FILE_MAX = 16 * 1024 };
 
 struct file_key {
@@ -96,45 +98,6 @@ static int wrap(EVP_PKEY *pkey, struct keystore_key **out, struct refusal *why)
 	return *out != NULL ? 0 : refuse(why, STATUS_NO_MEMORY, "key", "out of memory");
 }
 
-/* A file that systemd handed to this service (LoadCredential=): root's, with an access list that lets the service read,
- * which shows as a right of the group. */
-static bool is_credential(const char *path, mode_t mode)
-{
-	const char *folder = getenv("CREDENTIALS_DIRECTORY"), *slash = strrchr(path, '/');
-
-	return folder != NULL && slash != NULL && strlen(folder) == (size_t)(slash - path) &&
-	       strncmp(path, folder, (size_t)(slash - path)) == 0 && (mode & 037) == 0;
-}
-
-/* Opens once and judges the opened file, so that nobody can swap it between check and use. */
-static int open_private(const char *path, struct refusal *why)
-{
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-
-	if (fd < 0) {
-		if (errno == ELOOP)
-			refuse(why, STATUS_DENIED, "key", "%s: a key file must not be a symbolic link", path);
-		else
-			refuse(why, errno == EACCES ? STATUS_DENIED : STATUS_IO, "key", "%s: %s", path,
-			       strerror(errno));
-		return -1;
-	}
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		refuse(why, STATUS_INVALID, "key", "%s: not a regular file", path);
-	else if (st.st_uid != geteuid() && st.st_uid != 0)
-		refuse(why, STATUS_DENIED, "key", "%s: belongs to another user", path);
-	else if ((st.st_mode & 077) != 0 && !is_credential(path, st.st_mode))
-		refuse(why, STATUS_DENIED, "key", "%s: others may read or write it (mode %04o); chmod 600 it", path,
-		       (unsigned)st.st_mode & 07777);
-	else if (st.st_size > KEY_FILE_MAX)
-		refuse(why, STATUS_INVALID, "key", "%s: too large for a key file", path);
-	else
-		return fd;
-	close(fd);
-	return -1;
-}
-
 static int no_prompt(char *buffer, int size, int writing, void *passphrase)
 {
 	(void)writing;
@@ -147,30 +110,47 @@ static int no_prompt(char *buffer, int size, int writing, void *passphrase)
 	return (int)length;
 }
 
+/* Whether a PEM file says that it is encrypted. */
+static bool is_sealed(FILE *file)
+{
+	char line[256];
+	bool sealed = false;
+
+	while (!sealed && fgets(line, sizeof line, file) != NULL)
+		sealed = strncmp(line, "-----BEGIN ENCRYPTED PRIVATE KEY-----", 37) == 0 ||
+			 strncmp(line, "Proc-Type: 4,ENCRYPTED", 22) == 0;
+	rewind(file);
+	explicit_bzero(line, sizeof line);
+	return sealed;
+}
+
 int keystore_file_open(const char *path, const char *passphrase, struct keystore_key **out, struct refusal *why)
 {
-	int fd = open_private(path, why);
+	struct refusal reason = {.code = STATUS_DENIED};
+	int fd = private_file_open(path, KEY_FILE_MAX, "key", &reason);
 
 	*out = NULL;
-	if (fd < 0)
-		return why != NULL ? why->code : STATUS_DENIED;
+	if (fd < 0) {
+		if (why != NULL)
+			*why = reason;
+		return reason.code;
+	}
 	FILE *file = fdopen(fd, "r");
 	if (file == NULL) {
 		close(fd);
 		return refuse(why, STATUS_NO_MEMORY, "key", "out of memory");
 	}
+	setvbuf(file, NULL, _IONBF, 0); /* no copy of the key is left in a buffer */
+	bool sealed = is_sealed(file);
 	EVP_PKEY *pkey = PEM_read_PrivateKey(file, NULL, no_prompt, (void *)passphrase);
 	fclose(file);
-	if (pkey == NULL) {
-		unsigned long code = ERR_peek_last_error();
-		bool needs = ERR_GET_REASON(code) == PEM_R_BAD_PASSWORD_READ;
-		ERR_clear_error();
-		return refuse(why, needs ? STATUS_DENIED : STATUS_INVALID, "key", "%s: %s", path,
-			      needs                ? "needs a passphrase"
-			      : passphrase != NULL ? "no private key in PEM form, or a wrong passphrase"
-						   : "no private key in PEM form");
-	}
-	return wrap(pkey, out, why);
+	ERR_clear_error();
+	if (pkey != NULL)
+		return wrap(pkey, out, why);
+	if (!sealed)
+		return refuse(why, STATUS_INVALID, "key", "%s: no private key in PEM form", path);
+	return refuse(why, STATUS_DENIED, "passphrase", "%s: %s", path,
+		      passphrase == NULL ? "needs a passphrase" : "wrong passphrase");
 }
 
 int keystore_file_public(const char *path, struct public_key *out)

@@ -4,10 +4,15 @@
 
 #include "proto/keys/keystore_file.h"
 
+bool keystore_is_token(const char *location)
+{
+	return strncmp(location, "pkcs11:", 7) == 0;
+}
+
 int keystore_open(const char *location, const char *passphrase, struct keystore_key **out, struct refusal *why)
 {
 	*out = NULL;
-	if (strncmp(location, "pkcs11:", 7) == 0)
+	if (keystore_is_token(location))
 		return refuse(why, STATUS_INVALID, "key", "PKCS#11 keys are not supported by this version");
 	return keystore_file_open(location, passphrase, out, why);
 }

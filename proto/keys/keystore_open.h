@@ -10,4 +10,7 @@
  * and *out (destroy with keystore_close), or a status with *why. */
 int keystore_open(const char *location, const char *passphrase, struct keystore_key **out, struct refusal *why);
 
+/* Whether a location is a pkcs11: URI rather than a path. */
+bool keystore_is_token(const char *location);
+
 #endif

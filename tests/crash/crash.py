@@ -317,6 +317,11 @@ class World:
         self.storm(1)
         shutil.rmtree(self.path("data"))
         shutil.move(self.path("older"), self.path("data"))
+        self.forget_signed()
+
+    def forget_signed(self):
+        """The log key would not sign again what it has signed since."""
+        os.remove(self.path("log.signed"))
 
     def judge_end(self):
         """After everything has come to an end."""

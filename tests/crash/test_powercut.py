@@ -55,6 +55,7 @@ class PowerCut(unittest.TestCase):
         world = self.world
         shutil.rmtree(world.path("data"))
         shutil.move(folder, world.path("data"))
+        world.forget_signed()
         shutil.rmtree(world.path("state"), ignore_errors=True)  # an older world than the last image's
         world.start()
         world.poc("-y", "confirm", "AI")

@@ -13,27 +13,28 @@ class Restart(unittest.TestCase):
         self.world = World()
         self.addCleanup(lambda: self.world.__exit__(None, None, None))
 
-    def child(self):
-        """Waits for the child of the server that starts; its process id."""
+    def children(self):
+        """Waits for the child that reads the database, the second one after the signer; its process id, and the signer's."""
         pid = self.world.server.pid
         end = time.monotonic() + 5 * SLOW
         while time.monotonic() < end:
             with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
-                if ids := children.read().split():
-                    return int(ids[0])
-        raise AssertionError("there is no child")
+                if len(ids := children.read().split()) == 2:
+                    return [int(each) for each in ids]
+        raise AssertionError("there is no second child")
 
     def test_killed_while_reading(self):
         for pause in (0, 0.02):
             self.world.spawn()
-            child = self.child()
+            children = self.children()
             time.sleep(pause * SLOW)
             self.world.end(KILL)
             self.world.start()
             end = time.monotonic() + 2 * SLOW
-            while os.path.exists(f"/proc/{child}") and time.monotonic() < end:
+            while any(os.path.exists(f"/proc/{each}") for each in children) and time.monotonic() < end:
                 time.sleep(0.01)
-            self.assertFalse(os.path.exists(f"/proc/{child}"), "the child lives on")
+            for each in children:
+                self.assertFalse(os.path.exists(f"/proc/{each}"), "a child lives on")
             self.assertEqual(self.world.end(TERM), 0)
 
 

@@ -86,6 +86,9 @@ class Backup(unittest.TestCase):
         world.poc(late, "lookup", "XB")
         world.stop()
         with world.settings(reload=False, store__path=folder):
+            refused = world.start(expect_ready=False)
+            self.assertRegex(refused.err, "older than what the log key has signed.* was a backup restored")
+            world.forget_signed()
             world.start()
             result = world.poc(late, "--online", "lookup", "XB", expect=7)
             self.assertIn("the server is behind", result.err)
@@ -99,6 +102,7 @@ class Backup(unittest.TestCase):
             # a daemon that stands still can be copied too; and the copy of a copy is as good
             again = world.pocadm("-o", "json", "backup", "--data", folder, self.path("again")).json
             self.assertGreater(again["leaves"], report["leaves"])
+        world.forget_signed()
         world.start()
         world.poc(late, "lookup", "XB")
 

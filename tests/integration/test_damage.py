@@ -49,6 +49,7 @@ class Damage(unittest.TestCase):
         """Data as it was, and what the clients hold, who would not go back with it."""
         if WORLD.daemon:
             WORLD.stop()
+        WORLD.forget_signed()
         for held in ("users", "states"):
             shutil.rmtree(WORLD.path(held))
             shutil.copytree(WORLD.path(held + "-before"), WORLD.path(held))

@@ -118,7 +118,7 @@ static void test_defaults(void **state)
 {
 	(void)state;
 	setenv("XDG_STATE_HOME", "/nowhere", 1);
-	assert_int_equal(walk_defaults(MAN "pocd.conf.5", daemon_default), 21);
+	assert_int_equal(walk_defaults(MAN "pocd.conf.5", daemon_default), 22);
 	assert_int_equal(walk_defaults(MAN "poc.conf.5", client_default), 2);
 	/* the comparison sees a difference */
 	const struct config *other = read_daemon("[limits]\nidle_time = 301s\n"), *plain = read_daemon("");
@@ -269,10 +269,18 @@ static void test_needs_restart(void **state)
 	strcpy(other->path, "/other");
 	assert_true(config_needs_restart(plain, other));
 	strcpy(other->path, plain->path);
+	assert_false(config_needs_restart(plain, other));
+	/* a new signer takes these over */
+	assert_false(config_signer_differs(plain, other));
 	strcpy(other->log_keys.paths[0], "/other.key");
-	assert_false(config_needs_restart(plain, other)); /* taken over */
+	assert_true(config_signer_differs(plain, other));
 	strcpy(other->log_keys.paths[0], plain->log_keys.paths[0]);
 	other->log_keys.n = 2;
+	assert_true(config_signer_differs(plain, other));
+	other->log_keys.n = 1;
+	assert_false(config_signer_differs(plain, other));
+	strcpy(other->log_signed, "/other.signed");
+	assert_true(config_signer_differs(plain, other));
 	assert_false(config_needs_restart(plain, other));
 }
 

@@ -506,10 +506,114 @@ static void test_model(void **state)
 	}
 }
 
+/* ---- A signer, and heads that were signed and not stored */
+
+static struct memory {
+	struct checkpoint head;
+	uint64_t state_ms;
+	unsigned again;
+} memory;
+
+static int remember(void *ctx, const struct checkpoint *head, uint64_t state_ms, struct refusal *why)
+{
+	struct memory *last = ctx;
+
+	(void)why;
+	assert_true(head->size >= last->head.size);
+	if (head->size == last->head.size) { /* never two of one size */
+		assert_memory_equal(&head->root, &last->head.root, sizeof head->root);
+		assert_int_equal(state_ms, last->state_ms);
+		last->again++;
+	}
+	last->head = *head;
+	last->state_ms = state_ms;
+	return 0;
+}
+
+static int remind(void *ctx, const struct checkpoint *published, uint64_t state_ms, uint64_t size,
+		  uint64_t *signed_size, uint64_t *signed_ms, struct refusal *why)
+{
+	const struct memory *last = ctx;
+
+	assert_true(published->size <= size && (published->size == 0) == (state_ms == 0));
+	*signed_size = last->head.size;
+	*signed_ms = last->state_ms;
+	return last->head.size <= size + 1 ? 0 : refuse(why, STATUS_CONFLICT, "", "older");
+}
+
+static int open_signed(struct store *store, struct world *world, struct ledger **out)
+{
+	struct ledger_options options = {.store = store,
+					 .origin = "pocd.test/2026",
+					 .log_keys = &world->log,
+					 .n_log_keys = 1,
+					 .signer = {remind, remember, &memory},
+					 .now_ms = read_now};
+	struct refusal why = {0};
+
+	return ledger_open(&options, out, &why);
+}
+
+/* Fails to store a head that was signed, as on a full disk; the clock goes on. */
+static void fail_to_publish(struct store *store, struct ledger *ledger)
+{
+	struct store_ops ops = *store->ops;
+
+	real_ops = store->ops;
+	ops.commit = failing_commit;
+	commits_fail = true;
+	store->ops = &ops;
+	assert_int_equal(ledger_publish(ledger, NULL), STATUS_STORAGE);
+	store->ops = real_ops;
+	commits_fail = false;
+	assert_true(ledger_unpublished(ledger));
+	now += 5000;
+}
+
+static void test_signed_and_not_stored(void **state)
+{
+	struct world *world = world_create(1790000000);
+	struct store *store = store_mem_create();
+	struct ledger *ledger;
+
+	(void)state;
+	memset(&memory, 0, sizeof memory);
+	assert_int_equal(open_signed(store, world, &ledger), 0);
+	stage(ledger, &world->trust);
+	stage(ledger, &world->reg);
+	stage_state(ledger, world_state(world, "@directory"));
+	assert_int_equal(ledger_commit(ledger, NULL), 0);
+	for (unsigned i = 1; i <= 3; i++) { /* the first with changes, the others without */
+		fail_to_publish(store, ledger);
+		const uint64_t size = memory.head.size;
+		if (i == 2) { /* or the daemon died between */
+			ledger_close(ledger);
+			assert_int_equal(open_signed(store, world, &ledger), 0);
+			assert_true(ledger_unpublished(ledger));
+		}
+		assert_int_equal(ledger_publish(ledger, NULL), 0);
+		assert_int_equal(memory.head.size, size);
+		assert_int_equal(memory.again, i);
+		assert_false(ledger_unpublished(ledger));
+	}
+	/* leaves that come in between make it another size */
+	fail_to_publish(store, ledger);
+	world_add_state(world, "XC");
+	stage(ledger, &world->reg);
+	assert_int_equal(ledger_commit(ledger, NULL), 0);
+	assert_int_equal(ledger_publish(ledger, NULL), 0);
+	assert_int_equal(memory.again, 3);
+	memory.head.size += 2; /* and a store that is older is not opened */
+	ledger_close(ledger);
+	assert_int_equal(open_signed(store, world, &ledger), STATUS_CONFLICT);
+	store_close(store);
+	world_destroy(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_histories), cmocka_unit_test(test_events),
-					   cmocka_unit_test(test_model)};
+					   cmocka_unit_test(test_model), cmocka_unit_test(test_signed_and_not_stored)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
