@@ -10,11 +10,11 @@
 enum { SCHEMA_VERSION = 1 };
 
 /* Names in TABLE_META. */
-#define META_SCHEMA "schema" /* u64: SCHEMA_VERSION */
-#define META_COUNTS "counts" /* u64 per table: how many keys it has; kept by the backend */
-#define META_LOG "log"       /* u64 leaves committed, u64 publications, 32 bytes log root */
+#define META_SCHEMA "schema"     /* u64: SCHEMA_VERSION */
+#define META_COUNTS "counts"     /* u64 per table: how many keys it has; kept by the backend */
+#define META_LOG "log"           /* u64 leaves committed, u64 publications, 32 bytes log root */
 #define META_FOLLOWED "followed" /* u64: leaves taken over from another's log, without events */
-#define META_SERVED "served" /* u64: number of the publication that was served when a later one was stored */
+#define META_SERVED "served"     /* u64: number of the publication that was served when a later one was stored */
 
 void schema_put_u16(uint8_t out[2], unsigned value);
 unsigned schema_get_u16(const uint8_t in[2]);

@@ -192,6 +192,13 @@ static void test_log_keys(void **state)
 	write_file(before, "[log]\nkey =\n");
 	assert_int_equal(config_read(path, &config, &why), STATUS_INVALID);
 	assert_non_null(strstr(why.message, "[log] needs key"));
+	write_file("[server]\ncert = a.crt\nkey = a.key\n[store]\npath = data\n",
+		   "[follow]\nserver = a.example:7437\n");
+	assert_int_equal(config_read(path, &config, &why), STATUS_INVALID);
+	assert_non_null(strstr(why.message, "[follow] needs id and state"));
+	write_file(needed, "[follow]\nserver = a.example:7437\n");
+	assert_int_equal(config_read(path, &config, &why), STATUS_INVALID);
+	assert_non_null(strstr(why.message, "signs no log of its own"));
 }
 
 static void test_listen(void **state)
