@@ -23,7 +23,8 @@ static void usage(FILE *out)
 	      "      --check-config  read it, check certificate and keys, and end\n"
 	      "  -h, --help          this text\n"
 	      "  -V, --version       the version\n"
-	      "SIGHUP reloads certificate, keys, limits and diagnostics; SIGTERM ends after what was asked is answered.\n",
+	      "SIGHUP reloads certificate, keys, limits and diagnostics; SIGTERM ends after what was asked is "
+	      "answered.\n",
 	      out);
 }
 
