@@ -91,7 +91,7 @@ int poc_cmd_state_draft(struct cli *cli)
 		link_fail(cli, poc, status);
 	if (status == 0 && keys.envelope == NULL)
 		status = cli_fail(cli, STATUS_NOT_FOUND, tr("%s has no keys"), state);
-	if (status == 0)
+	if (status == 0 && keys.envelope != NULL)
 		status = propose_keys(cli, poc, keys.envelope, &proposal);
 	if (status == 0 && (status = client_prove(poc, state, &proof, &size)) != 0)
 		link_fail(cli, poc, status);

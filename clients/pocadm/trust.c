@@ -318,7 +318,7 @@ int pocadm_cmd_state_replace(struct cli *cli)
 	int status = begin(d);
 	if (status == 0)
 		status = read_replacing(d, cli->argv[1], &keys);
-	if (status == 0)
+	if (status == 0 && keys.n > 0)
 		status = add_replacement(d, keys.proposals[0].envelope);
 	if (status == 0)
 		status = read_expiry(d);
