@@ -160,7 +160,7 @@ int known_note(const char *folder, const struct known *known, struct refusal *wh
 
 void known_judge(const char *folder, const char *state, const struct hash *authority, struct poc_verdict *verdict)
 {
-	struct known known;
+	struct known known = {0};
 	int status = known_find(folder, state, &known, NULL);
 
 	verdict->keys = status == STATUS_NOT_FOUND                       ? POC_KEYS_NEVER

@@ -312,7 +312,7 @@ int poc_cmd_key_announce(struct cli *cli)
 		status = find_change(&a);
 	if (status == 0 && a.change.seq != 0)
 		status = find_senders(&a);
-	for (size_t i = 0; i < a.n && status == 0; i++)
+	for (size_t i = 0; a.list != NULL && i < a.n && status == 0; i++)
 		status = announce(&a, &a.list[i]);
 	if (status == 0)
 		tell_all(&a);

@@ -83,7 +83,7 @@ int poc_cmd_key_verified(struct cli *cli)
 		status = link_open(cli, true, &poc);
 	if (status == 0)
 		status = fetch_keys(cli, poc, staff ? STATE_DIRECTORY : place.state, &k);
-	if (status == 0)
+	if (status == 0 && k.envelope != NULL)
 		list = show_question(cli, poc, &k);
 	if (status == 0 && cli->dry_run)
 		cli_note(cli, tr("dry run: nothing is remembered"));
@@ -91,9 +91,9 @@ int poc_cmd_key_verified(struct cli *cli)
 		status =
 		    cli_confirm(cli, tr("Did the state itself read out these very fingerprints, on a line that you "
 					"know from elsewhere?"));
-	if (status == 0 && !cli->dry_run)
+	if (status == 0 && k.envelope != NULL && !cli->dry_run)
 		status = remember(cli, poc, &k);
-	if (status == 0 && cli->json)
+	if (status == 0 && k.envelope != NULL && cli->json)
 		cli_document(cli, "poc.key-verified/1",
 			     json_pack("{s:s,s:I,s:O,s:o}", "state", k.name.state, "seq", (json_int_t)k.envelope->seq,
 				       "fingerprints", list, "verified_at",

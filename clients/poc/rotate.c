@@ -459,7 +459,7 @@ static int find_old(struct rotating *r, Poc__Holder holder, Poc__ReadingKey **ou
 
 	*out = NULL;
 	for (size_t i = 0; i < paths->n; i++) {
-		struct public_key key;
+		struct public_key key = {0};
 		int status = read_public(r->cli, paths->paths[i], &key);
 		if (status != 0)
 			return status;
@@ -600,7 +600,7 @@ static int rotate_reading(struct rotating *r, Poc__Holder holder)
 	if (status != 0 || listed)
 		return status;
 	status = find_old(r, holder, &old, &place);
-	if (status != 0)
+	if (status != 0 || old == NULL)
 		return status;
 	snprintf(old_path, sizeof old_path, "%s", cli->conf.reading.paths[place]);
 	if (!begun)

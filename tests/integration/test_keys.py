@@ -406,6 +406,11 @@ class Suspension(unittest.TestCase):
             session.until_closed()
         looked = WORLD.poc("xa-reader", "-o", "json", "lookup", "AE", expect=7)
         self.assertEqual(looked.json["verdict"]["status"], "suspended")
+        saved = os.path.join(WORLD.root, "suspended.proof")
+        WORLD.poc("xa-reader", "lookup", "AE", "--save", saved, expect=7)
+        identity = WORLD.setting("xa-reader", "directory", "id")
+        verified = run(sys.executable, os.path.join(ROOT, "tests", "reference", "verify.py"), "--id", identity, saved, expect=7)
+        self.assertIn("suspended", verified.out)  # the independent verifier reads the register with its reason
         WORLD.poc("ae-reader", "lookup", "XB", expect=7)
         WORLD.poc("ae-operator", "notice", "ack", notice, expect=None)
         steps = WORLD.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]
@@ -431,6 +436,12 @@ class Suspension(unittest.TestCase):
         WORLD.pocadm("-y", "state", "suspend", "AE/unit", "--reason", "r", expect=2)
         refused = WORLD.pocadm("-y", "state", "suspend", "@directory", "--reason", "r", expect=4)
         self.assertIn("nobody could ever lift it", refused.err)
+
+    def test_a_reason_without_suspension(self):
+        register, key = current(WORLD, "xa-reader", "S"), forge.Signer.load(WORLD.path("keys", "enrolment.key"))
+        entries = [{**each, "reason": "r"} for each in forge.payload_of(register)["entries"]]
+        with self.assertRaisesRegex(AssertionError, "only of a suspension"):
+            submit(WORLD, "xa-reader", forge.change(register, key, head=forge.next_head(register), entries=entries))
 
 
 class Reload(unittest.TestCase):
