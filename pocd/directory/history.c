@@ -18,7 +18,7 @@ struct replay {
 	struct changes names;        /* by map key */
 	struct envelope **envelopes; /* beside names.items: parsed T, S, K, U; NULL for R */
 	size_t capacity;
-	struct changes replaced; /* states whose K chain holds the council's replacement, by hash of their code */
+	struct changes replaced; /* the council's replacements that stand in a chain of K, by hash of their payload */
 	struct history_report report;
 };
 
@@ -73,19 +73,19 @@ static int keep(struct replay *r, const struct hash *key, uint64_t leaf, struct 
 	return 0;
 }
 
-static bool was_replaced(struct replay *r, const char *state)
+static bool came(struct replay *r, const Poc__Replacement *replacement)
 {
-	struct hash key = hash_of(state, strlen(state));
+	struct hash key;
 
+	memcpy(key.bytes, replacement->keys.data, HASH_SIZE);
 	return changes_find(&r->replaced, &key) != NULL;
 }
 
 static int note_replacement(struct replay *r, const struct envelope *trust, const struct envelope *keys)
 {
-	const Poc__Replacement *replacement = trust_replacement(trust->payload.trust, keys->name.state);
-	struct change change = {.key = hash_of(keys->name.state, strlen(keys->name.state))};
+	struct change change = {.key = keys->payload_hash};
 
-	if (replacement == NULL || memcmp(replacement->keys.data, keys->payload_hash.bytes, HASH_SIZE) != 0)
+	if (trust_replaces(trust->payload.trust, keys->name.state, keys->payload_hash.bytes) == NULL)
 		return 0;
 	return changes_put(&r->replaced, &change);
 }
@@ -99,7 +99,7 @@ static void look_at_state(struct replay *r, const struct name *name, struct judg
 	const Poc__Entry *entry = register_find(facts->reg->payload.register_, state);
 	const Poc__Replacement *replacement = trust_replacement(facts->trust->payload.trust, state);
 
-	facts->replacing = replacement != NULL && !was_replaced(r, state);
+	facts->replacing = replacement != NULL && !came(r, replacement);
 	facts->suspended = (entry != NULL && entry->suspended) || facts->replacing ||
 			   (replacement != NULL && facts->time < replacement->not_before);
 }
