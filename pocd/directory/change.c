@@ -352,8 +352,7 @@ static const struct envelope *replaced(struct judging *j, const struct envelope 
 }
 
 /* Whether the council's replacement of a state's authority stands in its chain, or comes with this group. */
-static bool replacement_came(struct judging *j, const struct envelope *trust, const Poc__Replacement *replacement,
-			     const struct envelope *keys)
+static bool replacement_came(struct judging *j, const Poc__Replacement *replacement, const struct envelope *keys)
 {
 	bool came = false;
 
@@ -364,7 +363,7 @@ static bool replacement_came(struct judging *j, const struct envelope *trust, co
 	}
 	if (came || keys == NULL)
 		return came;
-	int status = replacement_done(j->changer->store, trust, replacement->state, keys->seq, &came);
+	int status = replacement_done(j->changer->store, replacement, keys->seq, &came);
 	if (status != 0 && status != STATUS_NOT_FOUND)
 		j->status = status;
 	return came;
@@ -379,7 +378,7 @@ static void look_at_state(struct judging *j, const struct envelope *next, struct
 		return;
 	const Poc__Entry *entry = register_find(facts->reg->payload.register_, state);
 	const Poc__Replacement *replacement = trust_replacement(facts->trust->payload.trust, state);
-	bool came = replacement == NULL || replacement_came(j, facts->trust, replacement, facts->keys);
+	bool came = replacement == NULL || replacement_came(j, replacement, facts->keys);
 
 	facts->replacing = !came;
 	facts->suspended = (entry != NULL && entry->suspended) || replacement_bars(facts->trust, state, came, j->now);
@@ -723,7 +722,31 @@ static int check_unit_orphan(struct judging *j, const struct candidate *c)
 	return refuse_orphans(&o, check_orphan(&o, record.text));
 }
 
-static int check_register_orphan(struct judging *j)
+/* The chain of K of a state that the council replaced holds only as long as T says so. */
+static int check_replacements_kept(struct judging *j, const struct envelope *before, const struct envelope *after)
+{
+	for (size_t i = 0; before != NULL && i < before->payload.trust->n_replaced; i++) {
+		const Poc__Replacement *old = before->payload.trust->replaced[i];
+		const Poc__Replacement *kept = trust_replaces(after->payload.trust, old->state, old->keys.data);
+		struct name name;
+		bool came = false;
+		if ((kept != NULL && kept->not_before == old->not_before) ||
+		    !name_make(NAME_KEYS, old->state, NULL, &name))
+			continue;
+		const struct envelope *keys = ledger_version(j, &name);
+		int status = keys != NULL ? replacement_done(j->changer->store, old, keys->seq, &came) : j->status;
+		if (status != 0)
+			return refuse(j->why, status, "", "the current values cannot be read");
+		if (came)
+			return refuse(
+			    j->why, STATUS_ORPHANS, "replaced",
+			    "would leave K/%s without valid signature: its replacement has come, and stays in T",
+			    old->state);
+	}
+	return 0;
+}
+
+static int check_trust_orphans(struct judging *j)
 {
 	j->done = j->group->n;
 	const struct envelope *trust = current(j, NAME_TRUST, NULL, NULL), *reg = current(j, NAME_REGISTER, NULL, NULL);
@@ -732,7 +755,9 @@ static int check_register_orphan(struct judging *j)
 		return refuse(j->why, j->status, "", "the current values cannot be read");
 	if (reg != NULL && !judge_enrolled(trust, reg))
 		return refuse(j->why, STATUS_ORPHANS, "", "would leave S without valid enrolment signatures");
-	return 0;
+	struct name name;
+	name_make(NAME_TRUST, NULL, NULL, &name);
+	return check_replacements_kept(j, ledger_version(j, &name), trust);
 }
 
 static int check_end(struct judging *j, const struct candidate *c)
@@ -742,7 +767,7 @@ static int check_end(struct judging *j, const struct candidate *c)
 	if (c->repeated)
 		return 0;
 	if (name->kind == NAME_TRUST)
-		return check_register_orphan(j);
+		return check_trust_orphans(j);
 	if (name->kind == NAME_KEYS)
 		return check_keys_orphans(j, c);
 	if (name->kind == NAME_USERS && name->unit[0] != '\0')

@@ -295,14 +295,13 @@ bool replacement_bars(const struct envelope *trust, const char *state, bool done
 	return replacement != NULL && (time < replacement->not_before || !done);
 }
 
-int replacement_done(struct store *store, const struct envelope *trust, const char *state, uint64_t seq, bool *done)
+int replacement_done(struct store *store, const Poc__Replacement *replacement, uint64_t seq, bool *done)
 {
-	const Poc__Replacement *replacement = trust_replacement(trust->payload.trust, state);
 	struct store_view *view;
 	struct name name;
 
 	*done = false;
-	if (replacement == NULL || !name_make(NAME_KEYS, state, NULL, &name))
+	if (replacement == NULL || !name_make(NAME_KEYS, replacement->state, NULL, &name))
 		return 0;
 	int status = store_view_begin(store, &view);
 	if (status != 0)
@@ -331,8 +330,8 @@ static int settle_state(struct build *build, struct held_state *state)
 
 	state->registered = entry != NULL;
 	if (state->keys != NULL && (!state->replaced || build->trust_changed)) {
-		int status =
-		    replacement_done(build->store, trust, state->code, state->keys->envelope->seq, &state->replaced);
+		int status = replacement_done(build->store, trust_replacement(trust->payload.trust, state->code),
+					      state->keys->envelope->seq, &state->replaced);
 		if (status != 0)
 			return status;
 	}

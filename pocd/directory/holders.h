@@ -66,7 +66,7 @@ struct holder *holders_version(const struct holders *holders, const struct name 
 /* Whether a replacement in T bars a state at a time: it counts later, or its K has not been published. */
 bool replacement_bars(const struct envelope *trust, const char *state, bool done, int64_t time);
 
-/* Whether the chain of K/<state> up to seq holds the K that a replacement names.  0 or a status. */
-int replacement_done(struct store *store, const struct envelope *trust, const char *state, uint64_t seq, bool *done);
+/* Whether the chain of its state's K up to seq holds the K that a replacement (NULL: none) names.  0 or a status. */
+int replacement_done(struct store *store, const Poc__Replacement *replacement, uint64_t seq, bool *done);
 
 #endif

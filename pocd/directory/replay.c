@@ -57,19 +57,19 @@ static int keep(struct replay *r, const struct hash *key, struct envelope *envel
 	return 0;
 }
 
-static bool was_replaced(const struct replay *r, const char *state)
+static bool came(const struct replay *r, const Poc__Replacement *replacement)
 {
-	struct hash key = hash_of(state, strlen(state));
+	struct hash key;
 
+	memcpy(key.bytes, replacement->keys.data, HASH_SIZE);
 	return changes_find(&r->replaced, &key) != NULL;
 }
 
 static int note_replacement(struct replay *r, const struct envelope *trust, const struct envelope *keys)
 {
-	const Poc__Replacement *replacement = trust_replacement(trust->payload.trust, keys->name.state);
-	struct change change = {.key = hash_of(keys->name.state, strlen(keys->name.state))};
+	struct change change = {.key = keys->payload_hash};
 
-	if (replacement == NULL || memcmp(replacement->keys.data, keys->payload_hash.bytes, HASH_SIZE) != 0)
+	if (trust_replaces(trust->payload.trust, keys->name.state, keys->payload_hash.bytes) == NULL)
 		return 0;
 	return changes_put(&r->replaced, &change);
 }
@@ -83,7 +83,7 @@ static void look_at_state(const struct replay *r, const struct name *name, struc
 	const Poc__Entry *entry = register_find(facts->reg->payload.register_, state);
 	const Poc__Replacement *replacement = trust_replacement(facts->trust->payload.trust, state);
 
-	facts->replacing = replacement != NULL && !was_replaced(r, state);
+	facts->replacing = replacement != NULL && !came(r, replacement);
 	facts->suspended = (entry != NULL && entry->suspended) || facts->replacing ||
 			   (replacement != NULL && facts->time < replacement->not_before);
 }
@@ -184,12 +184,13 @@ static int load_replaced(struct replay *r, struct store *store)
 	int status = 0;
 
 	for (size_t i = 0; trust != NULL && i < trust->payload.trust->n_replaced && status == 0; i++) {
-		const char *state = trust->payload.trust->replaced[i]->state;
-		const struct envelope *keys = replay_version(r, NAME_KEYS, state, NULL);
+		const Poc__Replacement *replacement = trust->payload.trust->replaced[i];
+		const struct envelope *keys = replay_version(r, NAME_KEYS, replacement->state, NULL);
+		struct change change = {0};
 		bool done = false;
-		struct change change = {.key = hash_of(state, strlen(state))};
+		memcpy(change.key.bytes, replacement->keys.data, HASH_SIZE);
 		if (keys != NULL)
-			status = replacement_done(store, trust, state, keys->seq, &done);
+			status = replacement_done(store, replacement, keys->seq, &done);
 		if (status == 0 && done)
 			status = changes_put(&r->replaced, &change);
 	}

@@ -12,7 +12,7 @@ struct replay {
 	struct changes names;        /* by map key */
 	struct envelope **envelopes; /* beside names.items: parsed T, S, K, U; NULL of others */
 	size_t capacity;
-	struct changes replaced; /* states whose K chain holds the council's replacement, by hash of their code */
+	struct changes replaced; /* the council's replacements that stand in a chain of K, by hash of their payload */
 };
 
 void replay_finish(struct replay *replay);

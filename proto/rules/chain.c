@@ -50,9 +50,9 @@ int trust_delays(const struct envelope *prev, const struct envelope *next, int64
 
 	for (size_t i = 0; i < trust->n_replaced; i++) {
 		const Poc__Replacement *r = trust->replaced[i];
-		const Poc__Replacement *old = prev != NULL ? trust_replacement(prev->payload.trust, r->state) : NULL;
-		if (old != NULL && old->not_before == r->not_before &&
-		    memcmp(old->keys.data, r->keys.data, HASH_SIZE) == 0)
+		const Poc__Replacement *old =
+		    prev != NULL ? trust_replaces(prev->payload.trust, r->state, r->keys.data) : NULL;
+		if (old != NULL && old->not_before == r->not_before)
 			continue;
 		uint32_t delay = prev != NULL ? prev->payload.trust->replacement_delay : trust->replacement_delay;
 		if (r->not_before < now + (int64_t)delay)
@@ -149,7 +149,8 @@ int keys_accepts(const struct envelope *trust, const struct envelope *reg, const
 		 const struct envelope *next, int64_t state_time, struct refusal *why)
 {
 	const Poc__Entry *entry = register_find(reg->payload.register_, next->name.state);
-	const Poc__Replacement *replaced = trust_replacement(trust->payload.trust, next->name.state);
+	const Poc__Replacement *replaced =
+	    trust_replaces(trust->payload.trust, next->name.state, next->payload_hash.bytes);
 	int status = follows(trust, prev, next, why);
 
 	if (status != 0)
@@ -165,7 +166,7 @@ int keys_accepts(const struct envelope *trust, const struct envelope *reg, const
 				      "K(1) is not the one that the register anchors");
 		return 0;
 	}
-	if (replaced != NULL && memcmp(replaced->keys.data, next->payload_hash.bytes, HASH_SIZE) == 0)
+	if (replaced != NULL)
 		return state_time >= replaced->not_before ? 0
 							  : refuse(why, STATUS_UNVERIFIED, "head.name",
 								   "the council's replacement does not count yet");

@@ -83,8 +83,10 @@ static int check_replaced(const Poc__Trust *trust, struct refusal *why)
 		snprintf(field, sizeof field, "replaced[%zu]", i);
 		if (!state_valid(r->state) || r->keys.len != HASH_SIZE || r->not_before <= 0)
 			return refuse(why, STATUS_INVALID, field, "needs a state, a hash of 32 bytes and a time");
-		if (i > 0 && strcmp(trust->replaced[i - 1]->state, r->state) >= 0)
-			return refuse(why, STATUS_INVALID, field, "must be ascending by state");
+		const Poc__Replacement *before = i > 0 ? trust->replaced[i - 1] : NULL;
+		const int order = before != NULL ? strcmp(before->state, r->state) : -1;
+		if (order > 0 || (order == 0 && before->not_before >= r->not_before))
+			return refuse(why, STATUS_INVALID, field, "must be ascending by state and not_before");
 	}
 	return 0;
 }
@@ -176,8 +178,18 @@ size_t trust_auditor_keys(const Poc__Trust *trust, struct note_key *out, size_t 
 
 const Poc__Replacement *trust_replacement(const Poc__Trust *trust, const char *state)
 {
-	for (size_t i = 0; i < trust->n_replaced; i++) {
+	for (size_t i = trust->n_replaced; i-- > 0;) {
 		if (strcmp(trust->replaced[i]->state, state) == 0)
+			return trust->replaced[i];
+	}
+	return NULL;
+}
+
+const Poc__Replacement *trust_replaces(const Poc__Trust *trust, const char *state, const uint8_t keys[HASH_SIZE])
+{
+	for (size_t i = 0; i < trust->n_replaced; i++) {
+		if (strcmp(trust->replaced[i]->state, state) == 0 &&
+		    memcmp(trust->replaced[i]->keys.data, keys, HASH_SIZE) == 0)
 			return trust->replaced[i];
 	}
 	return NULL;

@@ -17,7 +17,10 @@ unsigned trust_algorithms(const Poc__Trust *trust); /* bit set for envelope_coun
 size_t trust_log_keys(const Poc__Trust *trust, struct note_key *out, size_t max);
 size_t trust_auditor_keys(const Poc__Trust *trust, struct note_key *out, size_t max);
 
-/* The Replacement for a state, or NULL. */
+/* The newest Replacement for a state, or NULL. */
 const Poc__Replacement *trust_replacement(const Poc__Trust *trust, const char *state);
+
+/* The Replacement of a state by the K whose payload has this hash, or NULL. */
+const Poc__Replacement *trust_replaces(const Poc__Trust *trust, const char *state, const uint8_t keys[HASH_SIZE]);
 
 #endif

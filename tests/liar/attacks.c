@@ -86,9 +86,8 @@ static void put_replacement(struct liar *liar, int64_t not_before)
 	struct world_trust trust = liar_usual_trust(liar);
 
 	tell_usurped_keys(liar);
-	trust.replaced = "XB";
-	trust.keys = world_payload_hash(&xb(liar)->keys);
-	trust.not_before = not_before;
+	trust.replaced[trust.n_replaced++] =
+	    (struct world_replacement){"XB", world_payload_hash(&xb(liar)->keys), not_before};
 	world_next_trust(liar->world, &trust, &liar->world->root, 1, NULL);
 	book_put(&liar->lie, &liar->world->trust, NULL, 0);
 }

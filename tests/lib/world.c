@@ -99,7 +99,7 @@ void world_next_trust(struct world *world, const struct world_trust *form, struc
 		 log = key_message(form->log);
 	Poc__Key *roots[] = {&root}, *enrolments[] = {&enrolment}, *logs[] = {&log};
 	Poc__Auditor auditors[4], *auditor_pointers[4];
-	Poc__Replacement replacement = POC__REPLACEMENT__INIT, *replaced[] = {&replacement};
+	Poc__Replacement replaced[2], *replaced_pointers[2];
 	char *algorithms[] = {"ecdsa-p256-sha256", "ecdsa-p384-sha384", "ed25519"};
 	struct hash prev = world->trust.value;
 
@@ -124,13 +124,15 @@ void world_next_trust(struct world *world, const struct world_trust *form, struc
 	trust.n_algorithms = 3;
 	trust.least_protocol = 1;
 	trust.replacement_delay = 259200;
-	if (form->replaced != NULL) {
-		replacement.state = (char *)form->replaced;
-		replacement.keys = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)form->keys.bytes};
-		replacement.not_before = form->not_before;
-		trust.replaced = replaced;
-		trust.n_replaced = 1;
+	for (size_t i = 0; i < form->n_replaced; i++) {
+		poc__replacement__init(&replaced[i]);
+		replaced[i].state = (char *)form->replaced[i].state;
+		replaced[i].keys = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)form->replaced[i].keys.bytes};
+		replaced[i].not_before = form->replaced[i].not_before;
+		replaced_pointers[i] = &replaced[i];
 	}
+	trust.replaced = replaced_pointers;
+	trust.n_replaced = form->n_replaced;
 	keep_old(&world->trust, keep);
 	world_sign(&trust.base, signers, n, &world->trust);
 }

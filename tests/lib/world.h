@@ -61,9 +61,12 @@ struct world_trust {
 	struct keystore_key *auditors[4];
 	const char *auditor_names[4];
 	unsigned quorum;
-	const char *replaced; /* a state, NULL: none; by the K with this payload, from this time on */
-	struct hash keys;
-	int64_t not_before;
+	size_t n_replaced;
+	struct world_replacement {
+		const char *state;
+		struct hash keys; /* payload of the K that is to come */
+		int64_t not_before;
+	} replaced[2];
 };
 
 struct world_trust world_usual_trust(const struct world *world); /* the world's keys, no auditors */

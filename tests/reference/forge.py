@@ -683,6 +683,16 @@ def replacements(trust, register, keys, record, sections, log_key, root, strange
         made.append((label, why, encode("Proof", its.saved("K/" + state, payload_of(record)["head"]["name"]))))
 
     add("control: an authority replaced by the council", None)
+    again = change(council, root, head=next_head(council), authority=[{"spki": root.spki}],
+                   coordinators=[{"spki": root.spki}])
+    for label, why, listed in (("control: an authority replaced twice", None, (council, again)),
+                               ("the first of two replacements left out", "too few signatures", (again,))):
+        its = Operator(log_key, (soonest + 1) * 1000).put(trust).put(change(
+            trust, root, head=head(directory, "T", 2, sha(trust)),
+            replaced=[{"state": state, "keys": sha(decode("Envelope", each)["payload"]), "not_before": soonest + i}
+                      for i, each in enumerate(listed)]))
+        its.put(register).put(keys).put(council).put(again).put(change(record, root), sections)
+        made.append((label, why, encode("Proof", its.saved("K/" + state, payload_of(record)["head"]["name"]))))
     add("an authority replaced a second before its time", "before its time", time=soonest - 1)
     add("an authority replaced sooner than the delay allows", "comes too early", not_before=soonest - 1)
     add("an authority replaced by another K than T says", "too few signatures", value=sha(b"another"))

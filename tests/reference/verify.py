@@ -237,7 +237,8 @@ class Envelope:
                all(1 <= len(a.encode()) <= 64 for a in names) and
                any(a == shape[0] for shape in SHAPES for a in names), "wrong algorithms")
         replaced = self.get("replaced")
-        demand(len(replaced) <= 64 and ascending([get(r, "Replacement", "state") for r in replaced]),
+        demand(len(replaced) <= 64 and ascending([(get(r, "Replacement", "state"), get(r, "Replacement", "not_before"))
+                                                  for r in replaced]),
                "wrong replacements")
         for r in replaced:
             demand(valid_state(get(r, "Replacement", "state")) and len(get(r, "Replacement", "keys")) == 32 and
@@ -562,8 +563,14 @@ def signed_register(data, trust, directory):
     return register
 
 
+def replacements_of(trust, state):
+    """Oldest first."""
+    return [r for r in trust.get("replaced") if get(r, "Replacement", "state") == state]
+
+
 def replacement_of(trust, state):
-    return next((r for r in trust.get("replaced") if get(r, "Replacement", "state") == state), None)
+    """The newest."""
+    return next(reversed(replacements_of(trust, state)), None)
 
 
 def suspended(entry, replacement, replaced):
@@ -573,23 +580,24 @@ def suspended(entry, replacement, replaced):
 
 def keys_chain(chain, state, trust, register, time):
     """(last K, whether the council replaced it) of envelopes from the anchor on, at a STATE time (step 6)."""
-    name, entry, replacement = "K/" + state, register.entry(state), replacement_of(trust, state)
+    name, entry, newest = "K/" + state, register.entry(state), replacement_of(trust, state)
+    replaced_by = {get(r, "Replacement", "keys"): r for r in replacements_of(trust, state)}
     demand(entry is not None, f"{state} is not in the register")
     prev, replaced = None, False
     for data in chain:
         keys = envelope_of(name, data, register.directory)
         signers = [keys]
-        council = replacement is not None and keys.payload_hash == get(replacement, "Replacement", "keys")
+        council = replaced_by.get(keys.payload_hash)
         if prev is None:
             demand(keys.seq == 1 and keys.payload_hash == get(entry, "Entry", "anchor"),
                    f"{name} does not begin at its anchor")
         else:
             demand(keys.seq == prev.seq + 1 and keys.prev == prev.value, f"{name} does not follow the one before")
             if council:
-                demand(time >= get(replacement, "Replacement", "not_before"), "a replacement before its time")
+                demand(time >= get(council, "Replacement", "not_before"), "a replacement before its time")
             else:
                 signers.append(prev)
-        replaced = replaced or council
+        replaced = replaced or (council is not None and council is newest)
         for by in signers:
             demand(keys.count(by.keys("authority"), trust.get("algorithms")) >= by.get("authority_threshold"),
                    f"{name}: too few signatures")

@@ -510,9 +510,8 @@ static void test_replacement_cannot_be_held_up(void **context)
 	state->authority = keystore_ephemeral(KEY_ED25519);
 	world_next_keys(world, state, keystore_ephemeral(KEY_ED25519), &unused); /* K(2) by the council's choice */
 	world_item_finish(&unused);
-	trust.replaced = "XA";
-	trust.keys = world_payload_hash(&state->keys);
-	trust.not_before = world->now + 4 * 86400;
+	const int64_t first = world->now + 4 * 86400, second = first + 8 * 86400;
+	trust.replaced[trust.n_replaced++] = (struct world_replacement){"XA", world_payload_hash(&state->keys), first};
 	world_next_trust(world, &trust, &world->root, 1, NULL);
 	struct told told = submit_one(house, &world->trust);
 	expect(&told, 0);
@@ -520,7 +519,7 @@ static void test_replacement_cannot_be_held_up(void **context)
 	expect(&told, STATUS_SUSPENDED);
 	told = submit_one(house, &state->keys);
 	expect(&told, STATUS_UNVERIFIED); /* not yet */
-	now_ms = (uint64_t)trust.not_before * 1000;
+	now_ms = (uint64_t)first * 1000;
 	told = submit_one(house, &stolen);
 	expect(&told, STATUS_SUSPENDED);
 	told = submit_one(house, &state->keys);
@@ -533,8 +532,33 @@ static void test_replacement_cannot_be_held_up(void **context)
 	world_next_keys(world, state, NULL, NULL); /* and on it goes */
 	told = submit_one(house, &state->keys);
 	expect(&told, 0);
+	/* what came stays in T, or nobody could follow the chain any more */
+	struct world_trust without = world_usual_trust(world);
+	struct world_item current;
+	world_next_trust(world, &without, &world->root, 1, &current);
+	told = submit_one(house, &world->trust);
+	expect(&told, STATUS_ORPHANS);
+	/* and it may be stolen again */
+	world_item_finish(&world->trust);
+	world->trust = current;
+	struct keystore_key *thief2 = state->authority;
+	state->authority = keystore_ephemeral(KEY_ED25519);
+	world_next_keys(world, state, NULL, NULL);
+	trust.replaced[trust.n_replaced++] = (struct world_replacement){"XA", world_payload_hash(&state->keys), second};
+	world_next_trust(world, &trust, &world->root, 1, NULL);
+	told = submit_one(house, &world->trust);
+	expect(&told, 0);
+	told = submit_one(house, &state->keys);
+	expect(&told, STATUS_UNVERIFIED);
+	now_ms = (uint64_t)second * 1000;
+	told = submit_one(house, &state->keys);
+	expect(&told, 0);
+	struct verified_head *at = head(house);
+	envelope_destroy(get_keys(house, at, "XA")); /* a client follows the chain through both */
+	verified_head_unref(at);
 	world_item_finish(&stolen);
 	keystore_close(thief);
+	keystore_close(thief2);
 	keystore_close(old);
 }
 
