@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clients/libpoc/connection.h"
+#include "clients/libpoc/desk.h"
 #include "clients/libpoc/session.h"
 #include "proto/wire/prescan.h"
 
@@ -283,7 +284,22 @@ static int reseal(struct poc *poc, const char *name, const Poc__Post *post, stru
 	return status;
 }
 
-static void describe(const Poc__Post *post, struct outbox_result *out)
+/* A receipt does not say that its notice is of an exercise; the copy of the desk's feed has the notice. */
+static void find_exercise(struct poc *poc, const struct receipt *receipt, struct outbox_result *out)
+{
+	struct client_desk id = {.kind = receipt->receipt->kind};
+	struct desk *desk;
+
+	snprintf(id.place, sizeof id.place, "%s", receipt->receipt->place);
+	if (desk_open(poc, &id, &desk) != 0)
+		return;
+	const struct desk_notice *about = desk_find(desk, &receipt->notice_id);
+	if (about != NULL)
+		snprintf(out->exercise, sizeof out->exercise, "%s", about->notice->core->exercise);
+	desk_close(desk);
+}
+
+static void describe(struct poc *poc, const Poc__Post *post, struct outbox_result *out)
 {
 	struct notice *notice;
 	struct receipt *receipt;
@@ -297,6 +313,7 @@ static void describe(const Poc__Post *post, struct outbox_result *out)
 	} else if (receipt_parse(post->envelope.data, post->envelope.len, &receipt, NULL) == 0) {
 		out->id = receipt->notice_id;
 		out->step = receipt->receipt->step;
+		find_exercise(poc, receipt, out);
 		receipt_destroy(receipt);
 	}
 }
@@ -326,7 +343,7 @@ static int flush_one(struct poc *poc, const char *folder, const char *name, stru
 	free(bytes);
 	if (status == 0) {
 		const Poc__Post *post = (Poc__Post *)message;
-		describe(post, result);
+		describe(poc, post, result);
 		status =
 		    client_post(poc, post->envelope.data, post->envelope.len, post->body.data, post->body.len, &posted);
 		if (status == STATUS_STALE_KEY && result->is_notice)

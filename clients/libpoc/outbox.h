@@ -27,7 +27,7 @@ struct outbox_result {
 	bool is_notice;
 	struct notice_id id;                /* of the notice, or that the receipt is about */
 	Poc__Step step;                     /* of a receipt */
-	char exercise[UNIT_MAX_LENGTH + 1]; /* of a notice; "": none */
+	char exercise[UNIT_MAX_LENGTH + 1]; /* of that notice; "": none known */
 	int status;          /* 0; QUEUED: it goes on waiting; else refused for good, and kept beside as NAME.refused */
 	const char *message; /* of a refusal */
 };

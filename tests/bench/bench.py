@@ -252,7 +252,7 @@ class Bench:
         words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
         begun = time.monotonic()
         done = subprocess.run([self.program("tests/bench/world"), folder, *words], stdout=subprocess.DEVNULL,
-                              timeout=3 * PATIENCE, check=False)
+                              timeout=8 * PATIENCE, check=False)
         if done.returncode != 0:
             raise Failure(f"world {name} ended with {done.returncode}")
         return folder, time.monotonic() - begun
@@ -392,8 +392,8 @@ class Bench:
                               f"{world}/notices-{number}")
         return result["answers"] / result["seconds"]
 
-    def notices(self, table, world, shapes=((50, 1, 0.7), (8, 16, 0.6), (1, 1, 0.6)), rounds=3):
-        """Notices stored a second beside the durable floor, and what PostgreSQL inserts."""
+    def notices(self, table, world, shapes=((50, 1, 0.7), (8, 16, 0.6), (1, 1, 0.6)), rounds=3, name=""):
+        """Notices stored a second beside the durable floor, and how soon a watcher is told."""
         rates, number = {}, 0
         with self.server(world) as daemon, self.server(world, ANSWER_POST, f"{world}/appended") as floor:
             for connections, outstanding, goal in shapes:
@@ -404,9 +404,11 @@ class Bench:
                 ours, floors = Spread(pair[0] for pair in pairs), Spread(pair[1] for pair in pairs)
                 ratio = Spread(pair[0] / pair[1] for pair in pairs)
                 rates[connections] = ours.median
-                table.add(f"notices of 2 KB: {connections} x {outstanding}, stored/s", ours.text("{:.0f}"), floors.text("{:.0f}"),
+                table.add(f"{name}notices of 2 KB: {connections} x {outstanding}, stored/s", ours.text("{:.0f}"), floors.text("{:.0f}"),
                           ratio.text("{:.2f}"), f">= {goal}", ratio.median >= goal)
             self.alerts(table, daemon, world)
+            if name:
+                self.memory(table, name.rstrip(", "), daemon.memory("RssAnon"), 200)
         return rates, number
 
     def alerts(self, table, daemon, world):
@@ -493,6 +495,19 @@ class Bench:
         self.followers(table)
         print(f"{table.lines} figures, {table.missed} missed; {self.rounds} rounds of {self.seconds} s")
 
+    def run_million(self, stored=1000000):
+        """Rates and memory of a directory that has had a million notices, beside those of one that had none: a world of its own,
+        since it takes minutes to make and 8 GB of disk."""
+        table = Table()
+        empty, _ = self.world("empty", states=250, notices=4000, rounds=9)
+        self.notices(table, empty, name="none before, ")
+        shutil.rmtree(empty)
+        full, seconds = self.world("full", states=250, stored=stored, notices=4000, rounds=9)
+        table.add(f"{stored} notices: made, s", f"{seconds:.0f}")
+        self.start(table, f"{stored} notices", full, 1)
+        self.notices(table, full, name="a million before, ")
+        print(f"{table.lines} figures, {table.missed} missed")
+
     def run_smoke(self):
         """All modes once, briefly."""
         self.rounds = 1
@@ -504,7 +519,7 @@ class Bench:
         self.idle(table, world, 20)
         self.handshakes(table, world)
         self.publish(table, world, top, rounds=1)
-        posts, _ = self.world("posts", states=3, notices=100, rounds=4)
+        posts, _ = self.world("posts", states=3, stored=200, notices=100, rounds=4)
         _, number = self.notices(table, posts, rounds=1)
         self.beside_notices(table, posts, number, top, rounds=1)
         if table.lines < 13:
@@ -516,10 +531,12 @@ def main():
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="build folder")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each run")
+    parser.add_argument("--million", action="store_true", help="over a million stored notices, instead of all else")
     parser.add_argument("--smoke", action="store_true", help="a short test")
-    bench = Bench(parser.parse_args())
+    options = parser.parse_args()
+    bench = Bench(options)
     try:
-        bench.run_smoke() if bench.smoke else bench.run()
+        bench.run_smoke() if bench.smoke else bench.run_million() if options.million else bench.run()
     except (Failure, OSError, ValueError, subprocess.SubprocessError) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1

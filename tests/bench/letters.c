@@ -60,29 +60,8 @@ static int make_first(const struct world *world, struct world_state *from, struc
 	return status;
 }
 
-static int write_frame(FILE *file, const uint8_t *envelope, size_t size, const struct letter *letter)
-{
-	Poc__Request request = POC__REQUEST__INIT;
-	Poc__Post post = POC__POST__INIT;
-	uint8_t header[FRAME_HEADER], *bytes;
-	size_t length;
-
-	post.envelope = (ProtobufCBinaryData){size, (uint8_t *)envelope};
-	post.body = (ProtobufCBinaryData){letter->body_size, letter->body};
-	request.id = 1;
-	request.body_case = POC__REQUEST__BODY_POST;
-	request.post = &post;
-	if (message_encode(&request, &bytes, &length) != 0)
-		return STATUS_NO_MEMORY;
-	frame_put_header(header, (uint32_t)length);
-	int status = fwrite(header, 1, sizeof header, file) == sizeof header && fwrite(bytes, 1, length, file) == length
-			 ? 0
-			 : STATUS_FAILED;
-	free(bytes);
-	return status;
-}
-
-static int write_next(FILE *file, const struct letter *letter, const struct keystore_key *signer, struct refusal *why)
+static int make_next(const struct letter *letter, const struct keystore_key *signer, letters_each_fn each, void *ctx,
+		     struct refusal *why)
 {
 	Poc__Core *core = letter->notice->core;
 	Poc__Notice *header = letter->notice->header;
@@ -100,16 +79,16 @@ static int write_next(FILE *file, const struct letter *letter, const struct keys
 		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 	}
 	int status = signed_make(&header->base, NOTICE_TYPE, signer, &envelope, &size, why);
-	if (status == 0 && write_frame(file, envelope, size, letter) != 0)
-		status = refuse(why, STATUS_FAILED, "", "a frame cannot be written");
+	if (status == 0)
+		status = each(ctx, envelope, size, letter->body, letter->body_size, why);
 	free(envelope);
 	free(header->core.data);
 	header->core = own;
 	return status;
 }
 
-int letters_write(FILE *file, struct world *world, struct world_state *from, struct world_state *to, size_t n_to,
-		  size_t n, struct refusal *why)
+int letters_make(struct world *world, struct world_state *from, struct world_state *to, size_t n_to, size_t n,
+		 letters_each_fn each, void *ctx, struct refusal *why)
 {
 	struct letter *letters = calloc(n_to, sizeof *letters);
 	int status = letters == NULL ? refuse(why, STATUS_NO_MEMORY, "", "out of memory") : 0;
@@ -119,12 +98,41 @@ int letters_write(FILE *file, struct world *world, struct world_state *from, str
 		if (letter->notice == NULL)
 			status = make_first(world, from, &to[i % n_to], letter, why);
 		if (status == 0)
-			status = write_next(file, letter, from->operator_, why);
+			status = make_next(letter, from->operator_, each, ctx, why);
 	}
 	for (size_t i = 0; letters != NULL && i < n_to; i++) {
 		notice_destroy(letters[i].notice);
 		free(letters[i].body);
 	}
 	free(letters);
-	return status == 0 ? 0 : -1;
+	return status;
+}
+
+static int write_frame(void *ctx, const uint8_t *envelope, size_t size, const uint8_t *body, size_t body_size,
+		       struct refusal *why)
+{
+	FILE *file = ctx;
+	Poc__Request request = POC__REQUEST__INIT;
+	Poc__Post post = POC__POST__INIT;
+	uint8_t header[FRAME_HEADER], *bytes;
+	size_t length;
+
+	post.envelope = (ProtobufCBinaryData){size, (uint8_t *)envelope};
+	post.body = (ProtobufCBinaryData){body_size, (uint8_t *)body};
+	request.id = 1;
+	request.body_case = POC__REQUEST__BODY_POST;
+	request.post = &post;
+	if (message_encode(&request, &bytes, &length) != 0)
+		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	frame_put_header(header, (uint32_t)length);
+	bool written =
+	    fwrite(header, 1, sizeof header, file) == sizeof header && fwrite(bytes, 1, length, file) == length;
+	free(bytes);
+	return written ? 0 : refuse(why, STATUS_FAILED, "", "a frame cannot be written");
+}
+
+int letters_write(FILE *file, struct world *world, struct world_state *from, struct world_state *to, size_t n_to,
+		  size_t n, struct refusal *why)
+{
+	return letters_make(world, from, to, n_to, n, write_frame, file, why);
 }

@@ -1,6 +1,7 @@
 /* world: makes a directory for the bench, in-process: a folder that pocd can serve and that load can ask.
  *
- *   world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N] [--notices N] [--rounds N]
+ *   world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N] [--notices N] [--stored N]
+ *         [--rounds N]
  *
  * N states, each with so many users in its U and so many units, all with a record.  --leaves fills the log up to at
  * least so many leaves with earlier versions of the units' records: only their hashes matter, so their bytes are no
@@ -8,6 +9,7 @@
  * publish-2, ...: each has the next versions of the first so many units' records, and follows the one before.
  * --notices writes files of ready Post frames, notices-1, notices-2, ...: each so many notices from the operator of the
  * first state to the others' desks; and alerts, a tenth as many, all to the second state's.
+ * --stored puts so many of these into the directory, past the judging of their signatures.
  *
  * FOLDER gets pocd.conf, server.crt, keys/, data/, and for load: directory.id, clients.txt (state, certificate, key),
  * places.txt; posters.txt and watchers.txt (as clients.txt) name the operators of the first and the second state. */
@@ -21,6 +23,7 @@
 #include <time.h>
 
 #include "pocd/base/clock.h"
+#include "pocd/directory/inbox.h"
 #include "pocd/ledger/ledger.h"
 #include "proto/keys/keystore_file.h"
 #include "proto/rules/rules.h"
@@ -38,12 +41,13 @@ enum {
 	COMMIT_SECTIONS = 10000 /* staged ones are searched */,
 	STATES_MAX = 280,
 	UNITS_MAX = 1000,
-	USERS_MAX = 150
+	USERS_MAX = 150,
+	COMMIT_POSTS = 10000
 };
 
 struct options {
 	const char *folder;
-	size_t states, units, users, leaves, publish, notices, rounds, port;
+	size_t states, units, users, leaves, publish, notices, stored, rounds, port;
 };
 
 struct making {
@@ -416,6 +420,74 @@ static void write_letters(struct making *making, const char *name, size_t n_to, 
 	finish_file(file);
 }
 
+/* ---- Notices that are there already */
+
+struct storing {
+	struct making *making;
+	struct inbox *inbox;
+	uint64_t publication; /* by which all of them pass as judged */
+	size_t staged;
+};
+
+static void commit_posts(struct storing *storing)
+{
+	struct refusal why = {0};
+
+	check(inbox_flush(storing->inbox, &why), &why);
+	commit(storing->making);
+	inbox_settle(storing->inbox, 0);
+	storing->staged = 0;
+}
+
+static int store_post(void *ctx, const uint8_t *envelope, size_t size, const uint8_t *body, size_t body_size,
+		      struct refusal *why)
+{
+	struct storing *storing = ctx;
+	const struct world *world = storing->making->world;
+	const struct world_state *from = &world->states[1];
+	const struct post_in in = {.envelope = envelope, .envelope_size = size, .body = body, .body_size = body_size};
+	struct post *post;
+	struct post_result result;
+	bool lost = false;
+	int status =
+	    post_parse(&in, from->code, &keystore_public(from->operator_)->id, &world->directory_id, &post, why);
+
+	if (status != 0)
+		return status;
+	post->judged = storing->publication;
+	status = inbox_post(storing->inbox, post, &result, why, &lost);
+	post_destroy(post);
+	if (status == 0 && ++storing->staged == COMMIT_POSTS)
+		commit_posts(storing);
+	return status;
+}
+
+static void store_notices(struct making *making)
+{
+	const struct options *options = &making->options;
+	struct world_state *states = making->world->states;
+	struct storing storing = {.making = making};
+	struct snapshot *snapshot = ledger_snapshot(making->ledger);
+	struct inbox_options inbox = {.ledger = making->ledger,
+				      .store = making->store,
+				      .quota = quota_create(0),
+				      .retention_ms = (uint64_t)400 * 86400 * 1000};
+	struct refusal why = {0};
+
+	if (options->states < 2 || snapshot == NULL || inbox.quota == NULL)
+		fail("notices want two states", "");
+	storing.publication = snapshot->number;
+	snapshot_unref(snapshot);
+	check(inbox_create(&inbox, &storing.inbox), &why);
+	check(letters_make(making->world, &states[1], &states[2], options->states - 1, options->stored, store_post,
+			   &storing, &why),
+	      &why);
+	commit_posts(&storing);
+	inbox_destroy(storing.inbox);
+	quota_destroy(inbox.quota);
+	check(ledger_publish(making->ledger, &why), &why);
+}
+
 static void write_notices(struct making *making)
 {
 	const struct options *options = &making->options;
@@ -446,15 +518,12 @@ static size_t number(const char *text, size_t least, size_t most)
 
 static void read_options(int argc, char **argv, struct options *options)
 {
-	static const struct option list[] = {{"states", required_argument, NULL, 's'},
-					     {"units", required_argument, NULL, 'u'},
-					     {"users", required_argument, NULL, 'p'},
-					     {"leaves", required_argument, NULL, 'l'},
-					     {"publish", required_argument, NULL, 'w'},
-					     {"port", required_argument, NULL, 'o'},
-					     {"rounds", required_argument, NULL, 'r'},
-					     {"notices", required_argument, NULL, 'n'},
-					     {0}};
+	static const struct option list[] = {
+	    {"states", required_argument, NULL, 's'},  {"units", required_argument, NULL, 'u'},
+	    {"users", required_argument, NULL, 'p'},   {"leaves", required_argument, NULL, 'l'},
+	    {"publish", required_argument, NULL, 'w'}, {"port", required_argument, NULL, 'o'},
+	    {"rounds", required_argument, NULL, 'r'},  {"notices", required_argument, NULL, 'n'},
+	    {"stored", required_argument, NULL, 't'},  {0}};
 
 	*options = (struct options){.states = 250, .rounds = 1, .port = 7437};
 	for (int c; (c = getopt_long(argc, argv, "", list, NULL)) != -1;) {
@@ -470,6 +539,8 @@ static void read_options(int argc, char **argv, struct options *options)
 			options->publish = number(optarg, 0, 1000000);
 		else if (c == 'n')
 			options->notices = number(optarg, 0, 10000000);
+		else if (c == 't')
+			options->stored = number(optarg, 0, 10000000);
 		else if (c == 'o')
 			options->port = number(optarg, 1, 65535);
 		else if (c == 'r')
@@ -479,7 +550,7 @@ static void read_options(int argc, char **argv, struct options *options)
 	}
 	if (optind + 1 != argc)
 		fail("usage: world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N] "
-		     "[--notices N] [--rounds N]",
+		     "[--notices N] [--stored N] [--rounds N]",
 		     "");
 	options->folder = argv[optind];
 }
@@ -492,6 +563,8 @@ int main(int argc, char **argv)
 	make_folders(&making);
 	make_states(&making);
 	make_ledger(&making);
+	if (making.options.stored > 0)
+		store_notices(&making);
 	write_server(&making);
 	write_clients(&making);
 	write_places(&making);

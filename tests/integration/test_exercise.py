@@ -9,6 +9,7 @@ import time
 import unittest
 
 from harness import ROOT, SLOW, World, main
+from tracker import Tracker
 
 NAME = "spring-27"
 MARK = f"EXERCISE {NAME}"
@@ -88,11 +89,37 @@ class Exercise(unittest.TestCase):
         queued = world.poc("ad-operator", "--offline", "notice", *sent, expect=8)
         self.assertIn(MARK, queued.out)
         self.assertIn(MARK, world.poc("ad-operator", "notice", "flush").err)
+        # a receipt in the outbox, which does not say of what its notice is
+        world.poc("ae-operator", "-q", "sync")
+        late = self.send(user="ad-operator", to="AE")
+        world.poc("ae-operator", "notice", "show", late)
+        self.assertIn(MARK, world.poc("ae-operator", "--offline", "notice", "ack", late, expect=8).out)
+        flushed = world.poc("ae-operator", "notice", "flush").err
+        self.assertRegex(flushed, f"{MARK}: sent from the outbox: acknowledged {late}")
         covered.add("flush")
         every = set(world.poc("ad-operator", "notice", "--help").out.split("commands:\n")[1].split("\nflags:")[0].split("\n"))
         self.assertEqual({line.split()[0] for line in every if line.startswith("  ") and line[2] != " "}, covered)
 
+    def check_tickets(self, lines):
+        tracker = Tracker()
+        self.addCleanup(tracker.stop)
+        token = os.path.join(self.world.root, "token")
+        with open(token, "w", encoding="ascii") as file:
+            file.write("of-the-test\n")
+        for line in lines:
+            subprocess.run([os.path.join(ROOT, "clients/gateway/request-tracker")], input=line, text=True, check=True,
+                           env={**self.world.env, "RT_URL": f"http://127.0.0.1:{tracker.server_port}", "RT_TOKEN_FILE": token})
+        self.assertGreater(len(tracker.tickets), 3)
+        for ticket in tracker.tickets.values():
+            self.assertIn(f"] {MARK}: ", ticket["Subject"])
+            self.assertTrue(ticket["Content"].startswith(MARK), ticket)
+        self.assertGreater(len(tracker.comments), 3)
+        for _, comment in tracker.comments:
+            self.assertTrue(comment.startswith(MARK), comment)
+
     def check_gateways(self, lines):
+        """Mails, tickets and comments on tickets: none is without the mark."""
+        self.check_tickets(lines)
         keep = os.path.join(self.world.root, "mails")
         sendmail = os.path.join(self.world.root, "sendmail")
         with open(sendmail, "w", encoding="utf-8") as out:

@@ -1,0 +1,55 @@
+"""tracker: what clients/gateway/request-tracker talks to, in the tests."""
+import http.server
+import json
+import re
+import threading
+import urllib.parse
+
+
+class Tracker(http.server.ThreadingHTTPServer):
+    """What the gateway uses of Request Tracker's REST 2."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), TrackerRequest)
+        self.tickets, self.comments, self.down = {}, [], False
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+
+class TrackerRequest(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+        pass
+
+    def answer(self, status, document):
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def allowed(self):
+        if self.server.down or self.headers["Authorization"] != "token of-the-test":
+            self.answer(503 if self.server.down else 401, {"message": "no"})
+            return False
+        return True
+
+    def do_GET(self):  # pylint: disable=invalid-name
+        if not self.allowed():
+            return
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["query"][0]
+        wanted = re.fullmatch(r"Queue = 'Incidents' AND Subject LIKE '(.*)'", query).group(1)
+        self.answer(200, {"items": [{"id": str(n)} for n, ticket in self.server.tickets.items() if wanted in ticket["Subject"]]})
+
+    def do_POST(self):  # pylint: disable=invalid-name
+        document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if not self.allowed():
+            return
+        comment = re.fullmatch(r"/REST/2.0/ticket/(\d+)/comment", self.path)
+        if comment:
+            self.server.comments.append((int(comment.group(1)), document["Content"]))
+        else:
+            self.server.tickets[len(self.server.tickets) + 1] = document
+        self.answer(201, ["done"])
