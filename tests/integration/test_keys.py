@@ -190,9 +190,9 @@ class Tokens(unittest.TestCase):
             conf.write(f"directories.tokendir = {folder}/store\nobjectstore.backend = file\nlog.level = ERROR\n")
         WORLD.env.update({"SOFTHSM2_CONF": os.path.join(folder, "softhsm2.conf"), "PKCS11_PROVIDER_MODULE": module})
         run("softhsm2-util", "--init-token", "--free", "--label", "desk", "--pin", "4711", "--so-pin", "12345678", env=WORLD.env)
-        for label, kind in (("user", "EC:secp256r1"), ("signing", "EC:secp384r1"), ("log", "EC:edwards25519")):
+        for number, (label, kind) in enumerate((("user", "EC:secp256r1"), ("signing", "EC:secp384r1"), ("log", "EC:edwards25519"))):
             run("pkcs11-tool", "--module", module, "--token-label", "desk", "--login", "--pin", "4711", "--keypairgen",
-                "--key-type", kind, "--label", label, "--usage-sign", env=WORLD.env)
+                "--key-type", kind, "--label", label, "--id", f"0{number + 1}", "--usage-sign", env=WORLD.env)
         self.pin = os.path.join(folder, "pin")
         with open(self.pin, "w", encoding="ascii") as file:
             file.write("4711")
