@@ -231,7 +231,7 @@ class Tokens(unittest.TestCase):
         WORLD.poc_file(conf, "setup", "--key", self.uri("user"), invite)
         WORLD.poc("xa-coordinator", "-y", "user", "add", request)
         WORLD.poc_file(conf, "--online", "lookup", "XB")
-        WORLD.poc_file(conf, "-y", "notice", "send", "--to", "XB", "--subject", "from a token", "--text", "x", expect=None)
+        WORLD.poc_file(conf, "-y", "notice", "send", "--to", "XB", "--subject", "from a token", "--text", "x")
 
     def log_key(self, folder):
         """A directory of its own, whose log key is in the token: listed in its first trust root by way of the file that it replaces
