@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clients/cli/key.h"
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
 #include "pocd/base/ini.h"
@@ -412,16 +413,12 @@ int ceremony_refuse_missing(struct cli *cli, const struct ceremony *ceremony, bo
 int ceremony_key_read(struct cli *cli, const char *path, struct public_key *out)
 {
 	struct keystore_key *key;
-	struct refusal why = {0};
-	bool failed;
 
 	if (keystore_file_public(path, out) == 0)
 		return 0;
-	const char *passphrase = cli_passphrase(cli, &failed);
-	if (failed)
-		return STATUS_IO;
-	if (keystore_open(path, passphrase, &key, &why) != 0)
-		return cli_refused(cli, &why);
+	int status = key_open(cli, path, &key);
+	if (status != 0)
+		return status;
 	*out = *keystore_public(key);
 	keystore_close(key);
 	return 0;
@@ -589,15 +586,9 @@ static int open_signing_key(struct cli *cli, struct keystore_key **out)
 	const char *path = cli_has(cli, "key")  ? cli_value(cli, "key")
 			   : configured->n == 1 ? configured->paths[0]
 						: NULL;
-	struct refusal why = {0};
-	bool failed;
 
-	if (path == NULL)
-		return cli_fail(cli, STATUS_USAGE, tr("--key FILE: which key signs?"));
-	const char *passphrase = cli_passphrase(cli, &failed);
-	if (failed)
-		return STATUS_IO;
-	return keystore_open(path, passphrase, out, &why) == 0 ? 0 : cli_refused(cli, &why);
+	return path != NULL ? key_open(cli, path, out)
+			    : cli_fail(cli, STATUS_USAGE, tr("--key FILE: which key signs?"));
 }
 
 int ceremony_cmd_sign(struct cli *cli)

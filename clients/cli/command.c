@@ -22,6 +22,7 @@ static const struct flag global_flags[] = {
     {"timeout", 't', "SECONDS", "for each call to a server (5)"},
     {"offline", 0, NULL, "use the local copy only"},
     {"online", 0, NULL, "insist on a server"},
+    {"passphrase-fd", 0, "N", "the passphrase of key files comes on this descriptor"},
     {"dry-run", 'n', NULL, "show what would be done, change nothing"},
     {"yes", 'y', NULL, "do not ask"},
     {"quiet", 'q', NULL, "no diagnostics but errors"},
@@ -112,6 +113,12 @@ static int apply_global(struct cli *cli, const struct flag *flag, const char *va
 		if (!ini_unsigned(value, 3600, &number) || number == 0)
 			return cli_fail(cli, STATUS_USAGE, tr("--timeout takes seconds, 1 to 3600"));
 		cli->timeout_ms = (unsigned)number * 1000;
+		break;
+	case 'a': /* passphrase-fd */
+		if (!ini_unsigned(value, 1 << 20, &number) || number < 3 || fcntl((int)number, F_GETFD) < 0)
+			return cli_fail(cli, STATUS_USAGE,
+					tr("--passphrase-fd %.20s: not an open descriptor from 3 on"), value);
+		cli->passphrase.fd = (int)number;
 		break;
 	case 'f': /* offline */
 		cli->offline = true;
@@ -300,7 +307,7 @@ static int run_command(struct cli *cli, const struct parsing *p)
 
 int cli_main(const char *program, const char *about, const struct command *commands, int argc, char **argv)
 {
-	struct cli cli = {.program = program};
+	struct cli cli = {.program = program, .passphrase = {.fd = -1, .ask = true}};
 	struct parsing p = {.cli = &cli, .commands = commands, .argc = argc, .at = 1, .argv = argv};
 
 	name_schema(&cli, "error");
@@ -326,6 +333,7 @@ int cli_main(const char *program, const char *about, const struct command *comma
 		status = run_command(&cli, &p);
 	if (status != 0 && !cli.failed && status_exit(status) != 7)
 		cli_fail(&cli, status, "%s", status_text(status));
+	passphrase_finish(&cli.passphrase);
 	free(cli.argv);
 	const bool told = fflush(stdout) == 0 && !ferror(stdout);
 	made_finish(&cli.made, status == 0 && told);
@@ -708,25 +716,4 @@ bool cli_edit_again(struct cli *cli)
 		return false;
 	cli->failed = false;
 	return true;
-}
-
-const char *cli_passphrase(struct cli *cli, bool *failed)
-{
-	static char passphrase[512];
-	struct refusal why = {0};
-	size_t size;
-
-	*failed = false;
-	if (cli->conf.passphrase_file[0] == '\0')
-		return NULL;
-	char *bytes = cli_read_file(cli->conf.passphrase_file, sizeof passphrase - 1, &size, &why);
-	if (bytes == NULL) {
-		*failed = true;
-		cli_refused(cli, &why);
-		return NULL;
-	}
-	snprintf(passphrase, sizeof passphrase, "%.*s", (int)strcspn(bytes, "\r\n"), bytes);
-	explicit_bzero(bytes, size);
-	free(bytes);
-	return passphrase;
 }

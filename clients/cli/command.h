@@ -7,6 +7,7 @@
 
 #include "clients/cli/conf.h"
 #include "clients/cli/made.h"
+#include "proto/keys/passphrase.h"
 #include "proto/wire/status.h"
 
 struct cli;
@@ -40,6 +41,7 @@ struct cli {
 	bool insist; /* on a server: --online, or -s on the command line */
 	bool json, offline, online, dry_run, yes, quiet, verbose;
 	unsigned timeout_ms;
+	struct passphrase passphrase; /* of keys, see key.h */
 	/* what was given */
 	int argc;
 	char **argv;
@@ -111,8 +113,5 @@ bool cli_edit_empty(const char *text);
 
 /* Asks whether the form that was refused is to be edited again; false where nobody can be asked. */
 bool cli_edit_again(struct cli *cli);
-
-/* First line of a passphrase file, or NULL if the configuration has none; static buffer. *failed is set on error. */
-const char *cli_passphrase(struct cli *cli, bool *failed);
 
 #endif

@@ -7,9 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/cli/key.h"
 #include "clients/cli/show.h"
 #include "clients/cli/strings.h"
-#include "proto/keys/keystore_open.h"
 
 /* A line that is written over itself, once a second at most, and gone at the end. */
 static void show_progress(void *ctx, uint64_t done, uint64_t all)
@@ -30,16 +30,20 @@ static void show_progress(void *ctx, uint64_t done, uint64_t all)
 	}
 }
 
+static int open_user_key(void *ctx, const char *location, struct keystore_key **out, struct refusal *why)
+{
+	struct cli *cli = ctx;
+
+	cli->passphrase.file = cli->conf.passphrase_file;
+	return passphrase_open(&cli->passphrase, location, out, why);
+}
+
 int link_open(struct cli *cli, bool with_user, struct poc **out)
 {
 	const struct conf *conf = &cli->conf;
 	char message[512] = "";
-	bool failed;
-	const char *passphrase = cli_passphrase(cli, &failed);
 
 	*out = NULL;
-	if (failed)
-		return STATUS_IO;
 	if (conf->id[0] == '\0')
 		return cli_fail(cli, STATUS_USAGE, tr("no directory is configured (%s); %s"),
 				conf->path[0] != '\0' ? conf->path : tr("no configuration file found"),
@@ -60,14 +64,13 @@ int link_open(struct cli *cli, bool with_user, struct poc **out)
 	    .key = conf->key[0] != '\0' ? conf->key : NULL,
 	    .next_certificate = conf->next_cert[0] != '\0' ? conf->next_cert : NULL,
 	    .next_key = conf->next_key[0] != '\0' ? conf->next_key : NULL,
-	    .passphrase = passphrase,
 	    .state_dir = conf->state_dir,
 	    .quorum = conf->quorum,
 	    .own_auditor = conf->own_auditor[0] != '\0' ? conf->own_auditor : NULL,
 	    .max_age = (int64_t)(conf->max_age_ms / 1000),
 	    .timeout_ms = cli->timeout_ms,
 	};
-	int status = poc_open(&options, out, message, sizeof message);
+	int status = client_open(&options, open_user_key, cli, out, message, sizeof message);
 	if (status == 0 && !cli->quiet && isatty(STDERR_FILENO))
 		client_progress(*out, show_progress, NULL);
 	return status == 0 ? 0 : cli_fail(cli, status, "%s", message);
@@ -202,20 +205,14 @@ int link_tell_unheld(struct cli *cli, const struct poc *poc, int status, json_t 
 
 int link_keys_open(struct cli *cli, const struct settings_paths *paths, const char *section, struct link_keys *out)
 {
-	struct refusal why = {0};
-	bool failed;
-
 	memset(out, 0, sizeof *out);
 	if (paths->n == 0)
 		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [%s] key"), section);
-	const char *passphrase = cli_passphrase(cli, &failed);
-	if (failed)
-		return STATUS_IO;
 	for (unsigned i = 0; i < paths->n; i++) {
-		int status = keystore_open(paths->paths[i], passphrase, &out->keys[i], &why);
+		int status = key_open(cli, paths->paths[i], &out->keys[i]);
 		if (status != 0) {
 			link_keys_close(out);
-			return cli_refused(cli, &why);
+			return status;
 		}
 		out->n++;
 	}

@@ -260,7 +260,7 @@ void person_code(const struct person *person, char out[40])
 }
 
 int person_write_conf(struct cli *cli, const struct person *person, const char *path, const char *key_name,
-		      const char *extra)
+		      const char *location, const char *extra)
 {
 	struct refusal why = {0};
 	char *text;
@@ -268,11 +268,12 @@ int person_write_conf(struct cli *cli, const struct person *person, const char *
 	if (asprintf(&text,
 		     "; made by %s; poc.conf(5) lists all keys\n[directory]\nserver = %s\nid = "
 		     "%s\n%s%s%s\n[user]\nstate = %s\n%s%s%s"
-		     "cert = %s.crt\nkey = %s.key\n\n[state]\ndir = %s.state\n%s",
+		     "cert = %s.crt\nkey = %s%s\n\n[state]\ndir = %s.state\n%s",
 		     cli->program, person->servers, person->directory_id,
 		     person->server_pin[0] != '\0' ? "server_pin = " : "", person->server_pin,
 		     person->server_pin[0] != '\0' ? "\n" : "", person->state, person->unit[0] != '\0' ? "unit = " : "",
-		     person->unit, person->unit[0] != '\0' ? "\n" : "", key_name, key_name, key_name,
+		     person->unit, person->unit[0] != '\0' ? "\n" : "", key_name,
+		     location != NULL ? location : key_name, location != NULL ? "" : ".key", key_name,
 		     extra != NULL ? extra : "") < 0)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	int status = cli_write_file(path, text, strlen(text), 0600, true, &why);

@@ -47,8 +47,9 @@ bool person_reads(const struct person *person);
 bool person_add_role(struct person *person, const char *text);
 bool person_add_kind(struct person *person, const char *text);
 
-/* Writes a client configuration that uses NAME.key and NAME.crt beside it. extra: further lines, may be NULL. */
+/* Writes a client configuration that uses NAME.key and NAME.crt beside it; location: another key, or NULL.
+ * extra: further lines, may be NULL. */
 int person_write_conf(struct cli *cli, const struct person *person, const char *path, const char *key_name,
-		      const char *extra);
+		      const char *location, const char *extra);
 
 #endif

@@ -4,20 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/keys/keystore_file.h"
+#include "clients/cli/key.h"
 #include "proto/wire/prescan.h"
 
 int reading_make(struct cli *cli, const char *folder, const char *name, struct public_key *out)
 {
 	char path[CONF_PATH_MAX + 300];
 	struct keystore_key *key;
-	struct refusal why = {0};
 
 	snprintf(path, sizeof path, "%s/%s.key", folder, name);
-	int status = keystore_generate(KEY_P384, path, NULL, &key, &why);
+	int status = key_make(cli, KEY_P384, path, false, &key);
 	if (status != 0)
-		return cli_refused(cli, &why);
-	made_add(&cli->made, path);
+		return status;
 	*out = *keystore_public(key);
 	keystore_close(key);
 	return 0;

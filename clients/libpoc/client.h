@@ -29,6 +29,11 @@ const struct hash *client_directory_id(const struct poc *poc);
 const char *client_state_dir(const struct poc *poc); /* of this directory: state_dir/<16 digits of its id> */
 int64_t client_now(const struct poc *poc);           /* seconds */
 
+/* As poc_open, but the user's key is opened by a call of the caller's, who may ask a person for its passphrase. */
+typedef int (*client_key_fn)(void *ctx, const char *location, struct keystore_key **out, struct refusal *why);
+int client_open(const struct poc_options *options, client_key_fn open_key, void *ctx, struct poc **out, char *message,
+		size_t message_size);
+
 /* From here on this handle only shows what it reads, and nothing is signed by it: a head that is verified and proven
  * not to go back, but cannot be held (the disk is full, the folder is not ours to write to), is used all the same; so
  * is a copy that cannot be kept. */

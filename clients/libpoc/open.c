@@ -65,14 +65,19 @@ static int take_options(struct poc *poc, const struct poc_options *o)
 	return take_place(poc, o->user_unit);
 }
 
-static int open_key(struct poc *poc, const struct poc_options *o)
+static int open_plainly(void *ctx, const char *location, struct keystore_key **out, struct refusal *why)
 {
-	int status = o->key != NULL ? keystore_open(o->key, o->passphrase, &poc->key, &poc->why) : 0;
+	return keystore_open(location, ctx, out, why);
+}
+
+static int open_key(struct poc *poc, const struct poc_options *o, client_key_fn open, void *ctx)
+{
+	int status = o->key != NULL ? open(ctx, o->key, &poc->key, &poc->why) : 0;
 
 	if (status == 0 && poc->key != NULL && poc->certificate != NULL && poc->user_state[0] != '\0')
 		status = transport_context_create(poc->certificate, poc->key, &poc->context, &poc->why);
 	if (status == 0 && poc->context != NULL && o->next_key != NULL && o->next_certificate != NULL)
-		status = keystore_open(o->next_key, o->passphrase, &poc->next_key, &poc->why);
+		status = open(ctx, o->next_key, &poc->next_key, &poc->why);
 	if (status == 0 && poc->next_key != NULL)
 		status = transport_context_create(o->next_certificate, poc->next_key, &poc->next_context, &poc->why);
 	return status;
@@ -90,6 +95,12 @@ static int open_state(struct poc *poc, const struct poc_options *o)
 
 int poc_open(const struct poc_options *options, struct poc **out, char *message, size_t message_size)
 {
+	return client_open(options, open_plainly, (void *)options->passphrase, out, message, message_size);
+}
+
+int client_open(const struct poc_options *options, client_key_fn open, void *ctx, struct poc **out, char *message,
+		size_t message_size)
+{
 	struct poc *poc = calloc(1, sizeof *poc);
 
 	*out = NULL;
@@ -102,7 +113,7 @@ int poc_open(const struct poc_options *options, struct poc **out, char *message,
 	if (status == 0)
 		status = open_state(poc, options);
 	if (status == 0)
-		status = open_key(poc, options);
+		status = open_key(poc, options, open, ctx);
 	if (status != 0) {
 		if (message != NULL)
 			snprintf(message, message_size, "%s", poc->why.message);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clients/cli/ceremony_show.h"
+#include "clients/cli/key.h"
 #include "clients/cli/make.h"
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
@@ -170,23 +171,21 @@ static bool is_coordinator(const struct envelope *keys, const struct hash *id)
 static int open_signer(struct submitting *s)
 {
 	struct cli *cli = s->cli;
-	struct refusal why = {0};
-	bool failed;
-	const char *passphrase = cli_passphrase(cli, &failed);
+	int status;
 
-	if (failed)
-		return STATUS_IO;
 	if (cli_has(cli, "key")) {
-		if (keystore_open(cli_value(cli, "key"), passphrase, &s->signer, &why) != 0)
-			return cli_refused(cli, &why);
+		status = key_open(cli, cli_value(cli, "key"), &s->signer);
+		if (status != 0)
+			return status;
 		return is_coordinator(s->next, &keystore_public(s->signer)->id)
 			   ? 0
 			   : cli_fail(cli, STATUS_DENIED, tr("--key %s: no coordinator key of the proposed K"),
 				      cli_value(cli, "key"));
 	}
 	for (size_t i = 0; i < cli->conf.coordinator.n && s->signer == NULL; i++) {
-		if (keystore_open(cli->conf.coordinator.paths[i], passphrase, &s->signer, &why) != 0)
-			return cli_refused(cli, &why);
+		status = key_open(cli, cli->conf.coordinator.paths[i], &s->signer);
+		if (status != 0)
+			return status;
 		if (is_coordinator(s->next, &keystore_public(s->signer)->id))
 			break;
 		keystore_close(s->signer);

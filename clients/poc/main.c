@@ -45,6 +45,8 @@ static const struct flag withdraw_flags[] = {
 
 static const struct flag setup_flags[] = {
     {"request", 0, "FILE", "where the request goes (default: beside the invitation)"},
+    {"key", 0, "FILE|URI", "the user's key, where there is one already: a file, or pkcs11:... for one in a token"},
+    {"seal", 0, NULL, "under a passphrase, which is asked for"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -76,6 +78,7 @@ static const struct flag key_new_flags[] = {
     {"kind", 'k', "KIND", "whose notices it reads: technical, diplomatic, coordinator (may be given several times)"},
     {"unit", 0, "NAME", "a key of this unit of the state"},
     {"not-after", 0, "DATE", "end of the reading key's time, YYYY-MM-DD"},
+    {"seal", 0, NULL, "under a passphrase, which is asked for"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -93,6 +96,7 @@ static const struct flag state_new_flags[] = {
     {"directory", 0, "FILE", "the directory's description, directory.info, where no configuration exists yet"},
     {"authorities", 0, "N", "number of authority keys (default: 1)"},
     {"threshold", 0, "K", "how many of them must sign (default: all)"},
+    {"seal", 0, NULL, "under a passphrase, which is asked for"},
     {NULL, 0, NULL, NULL},
 };
 

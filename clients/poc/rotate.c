@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "clients/cli/conf_edit.h"
+#include "clients/cli/key.h"
 #include "clients/cli/make.h"
 #include "clients/cli/person.h"
 #include "clients/cli/reading.h"
@@ -56,15 +57,11 @@ static const char *fingerprint(const struct public_key *key)
 /* The public half of a key file of the configuration. */
 static int read_public(struct cli *cli, const char *path, struct public_key *out)
 {
-	struct refusal why = {0};
 	struct keystore_key *key;
-	bool failed;
-	const char *passphrase = cli_passphrase(cli, &failed);
+	int status = key_open(cli, path, &key);
 
-	if (failed)
-		return STATUS_IO;
-	if (keystore_open(path, passphrase, &key, &why) != 0)
-		return cli_refused(cli, &why);
+	if (status != 0)
+		return status;
 	*out = *keystore_public(key);
 	keystore_close(key);
 	return 0;
@@ -118,19 +115,14 @@ static int make_key(struct rotating *r, const char *stem, enum key_algorithm alg
 	char name[CONF_PATH_MAX], crt[CONF_PATH_MAX];
 	struct keystore_key *key;
 	struct refusal why = {0};
-	bool failed;
-	const char *passphrase = cli_passphrase(cli, &failed);
 
-	if (failed)
-		return STATUS_IO;
 	if (snprintf(name, sizeof name, "%s.key", stem) >= (int)sizeof name ||
 	    !conf_resolve(cli->conf.path, name, r->path) ||
 	    snprintf(name, sizeof name, "%s.crt", stem) >= (int)sizeof name || !conf_resolve(cli->conf.path, name, crt))
 		return cli_fail(cli, STATUS_INVALID, tr("path too long"));
-	int status = keystore_generate(algorithm, r->path, passphrase, &key, &why);
+	int status = key_make(cli, algorithm, r->path, true, &key);
 	if (status != 0)
-		return cli_refused(cli, &why);
-	made_add(&cli->made, r->path);
+		return status;
 	r->fresh = *keystore_public(key);
 	if (certificate) {
 		status = keystore_write_certificate(key, r->own->handle, crt, &why);

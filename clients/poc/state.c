@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/cli/key.h"
 #include "clients/cli/person.h"
 #include "clients/cli/place.h"
 #include "clients/cli/reading.h"
@@ -116,14 +117,9 @@ static int make_folder(struct founding *f)
 static int make_key(struct founding *f, enum key_algorithm algorithm, const char *name, struct keystore_key **out)
 {
 	char path[CONF_PATH_MAX];
-	struct refusal why = {0};
 
 	snprintf(path, sizeof path, "%s/%s.key", f->folder, name);
-	int status = keystore_generate(algorithm, path, NULL, out, &why);
-	if (status != 0)
-		return cli_refused(f->cli, &why);
-	made_add(&f->cli->made, path);
-	return 0;
+	return key_make(f->cli, algorithm, path, false, out);
 }
 
 static int make_keys(struct founding *f)
@@ -292,7 +288,7 @@ static int write_conf(struct founding *f)
 		used += snprintf(extra + used, sizeof extra - (size_t)used, ", %s.key", name);
 	}
 	snprintf(extra + used, sizeof extra - (size_t)used, "\n");
-	return person_write_conf(f->cli, &f->person, path, stem, extra);
+	return person_write_conf(f->cli, &f->person, path, stem, NULL, extra);
 }
 
 int poc_cmd_state_new(struct cli *cli)

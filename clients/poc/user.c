@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/cli/key.h"
 #include "clients/cli/make.h"
 #include "clients/cli/person.h"
 #include "clients/cli/place.h"
@@ -62,6 +63,7 @@ static int make_folder(struct cli *cli, const char *path)
 	return cli_fail(cli, STATUS_IO, tr("%s: cannot be written to: %s"), path, strerror(errno));
 }
 
+/* The user's own key, or the one that --key names, with a certificate. */
 static int make_key(struct cli *cli, const char *folder, const char *stem, const char *common_name,
 		    enum key_algorithm algorithm, struct public_key *out)
 {
@@ -70,10 +72,10 @@ static int make_key(struct cli *cli, const char *folder, const char *stem, const
 	struct refusal why = {0};
 
 	snprintf(path, sizeof path, "%s/%s.key", folder, stem);
-	int status = keystore_generate(algorithm, path, NULL, &key, &why);
+	int status = cli_has(cli, "key") ? key_open(cli, cli_value(cli, "key"), &key)
+					 : key_make(cli, algorithm, path, false, &key);
 	if (status != 0)
-		return cli_refused(cli, &why);
-	made_add(&cli->made, path);
+		return status;
 	*out = *keystore_public(key);
 	snprintf(path, sizeof path, "%s/%s.crt", folder, stem);
 	status = keystore_write_certificate(key, common_name, path, &why);
@@ -190,7 +192,7 @@ static int make_setup(struct cli *cli, struct setting_up *s)
 	if (status == 0)
 		status = make_reading_key(cli, &s->person, s->folder, s->stem, extra);
 	if (status == 0)
-		status = person_write_conf(cli, &s->person, s->path, s->stem, extra);
+		status = person_write_conf(cli, &s->person, s->path, s->stem, cli_value(cli, "key"), extra);
 	s->person.has_key = true;
 	return status == 0 ? person_write(cli, &s->person, s->request) : status;
 }
@@ -199,8 +201,11 @@ int poc_cmd_setup(struct cli *cli)
 {
 	struct setting_up s = {0};
 	char code[40];
+	const char *key = cli_value(cli, "key");
 	int status = check_setup(cli, &s);
 
+	if (status == 0 && key != NULL && key[0] != '/' && !keystore_is_token(key))
+		return cli_fail(cli, STATUS_USAGE, tr("--key takes an absolute path or a pkcs11: URI"));
 	if (status == 0 && cli->dry_run && !s.done) {
 		cli_note(cli, tr("dry run: %s, keys beside it, and %s would be made"), s.path, s.request);
 		return 0;
@@ -868,16 +873,10 @@ int poc_cmd_user_list(struct cli *cli)
 static int make_key_file(struct cli *cli, enum key_algorithm algorithm, struct public_key *out)
 {
 	struct keystore_key *key;
-	struct refusal why = {0};
-	bool failed;
-	const char *passphrase = cli_passphrase(cli, &failed);
+	int status = key_make(cli, algorithm, cli->argv[0], true, &key);
 
-	if (failed)
-		return STATUS_IO;
-	int status = keystore_generate(algorithm, cli->argv[0], passphrase, &key, &why);
 	if (status != 0)
-		return cli_refused(cli, &why);
-	made_add(&cli->made, cli->argv[0]);
+		return status;
 	*out = *keystore_public(key);
 	keystore_close(key);
 	return 0;
@@ -1046,16 +1045,12 @@ static void show_key(struct cli *cli, json_t *list, const char *what, const Prot
 static int read_public(struct cli *cli, const char *path, struct public_key *out)
 {
 	struct keystore_key *key;
-	struct refusal why = {0};
-	bool failed;
 
 	if (keystore_file_public(path, out) == 0)
 		return 0;
-	const char *passphrase = cli_passphrase(cli, &failed);
-	if (failed)
-		return STATUS_IO;
-	if (keystore_open(path, passphrase, &key, &why) != 0)
-		return cli_refused(cli, &why);
+	int status = key_open(cli, path, &key);
+	if (status != 0)
+		return status;
 	*out = *keystore_public(key);
 	keystore_close(key);
 	return 0;
@@ -1157,7 +1152,7 @@ int poc_cmd_key_show(struct cli *cli)
 						: cli_fail(cli, STATUS_USAGE, tr("which key? STATE or FILE"));
 	if (strcmp(cli->argv[0], STATE_DIRECTORY) == 0)
 		return show_state(cli, STATE_DIRECTORY);
-	if (access(cli->argv[0], F_OK) == 0)
+	if (keystore_is_token(cli->argv[0]) || access(cli->argv[0], F_OK) == 0)
 		return show_file(cli, cli->argv[0]);
 	int status = place_read(cli, cli->argv[0], &name);
 	return status != 0 ? status : show_state(cli, name.state);

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/cli/key.h"
 #include "clients/cli/strings.h"
 #include "clients/pocadm/commands.h"
 #include "pocd/base/address.h"
@@ -50,7 +51,6 @@ static int path_in(const struct founding *f, char out[CONF_PATH_MAX], const char
 static int make_keys(struct founding *f, struct key_set *set, const char *name, enum key_algorithm algorithm)
 {
 	char file[120], path[CONF_PATH_MAX];
-	struct refusal why = {0};
 
 	for (size_t i = 0; i < set->n; i++) {
 		if (set->n == 1)
@@ -59,8 +59,9 @@ static int make_keys(struct founding *f, struct key_set *set, const char *name, 
 			snprintf(file, sizeof file, "keys/%s-%zu.key", name, i + 1);
 		if (path_in(f, path, file) != 0)
 			return STATUS_INVALID;
-		if (keystore_generate(algorithm, path, NULL, &set->keys[i], &why) != 0)
-			return cli_refused(f->cli, &why);
+		int status = key_make(f->cli, algorithm, path, false, &set->keys[i]);
+		if (status != 0)
+			return status;
 		const struct public_key *public_key = keystore_public(set->keys[i]);
 		poc__key__init(&set->messages[i]);
 		set->messages[i].spki = (ProtobufCBinaryData){public_key->spki_size, (uint8_t *)public_key->spki};

@@ -10,6 +10,7 @@ static const struct flag init_flags[] = {
     {"root-threshold", 0, "K", "how many of them must sign (default: more than half)"},
     {"enrolments", 0, "N", "number of enrolment keys (default: 1)"},
     {"enrolment-threshold", 0, "K", "how many of them must sign (default: more than half)"},
+    {"seal", 0, NULL, "under a passphrase, which is asked for"},
     {NULL, 0, NULL, NULL},
 };
 

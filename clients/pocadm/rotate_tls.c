@@ -16,7 +16,7 @@
 #include "clients/pocadm/reload.h"
 #include "pocd/config.h"
 #include "proto/keys/keystore_file.h"
-#include "proto/keys/keystore_open.h"
+#include "proto/keys/passphrase.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
 
@@ -28,6 +28,8 @@ struct rotating {
 	struct link_keys keys; /* of the coordinator */
 	struct make_users users;
 	char conf[CONF_PATH_MAX]; /* pocd.conf */
+	char passphrase_file[CONF_PATH_MAX]; /* that it names for the server's key; or empty */
+	struct passphrase passphrase;
 	char stem[VALUE_MAX];     /* of the new key's file, as pocd.conf writes it */
 	struct public_key now;    /* the key that pocd.conf names */
 	struct public_key fresh;
@@ -74,7 +76,8 @@ static bool read_numbered(struct rotating *r, const char *base, size_t number, s
 		snprintf(name, sizeof name, "%s.key", base);
 	else
 		snprintf(name, sizeof name, "%s-%zu.key", base, number);
-	if (!conf_resolve(r->conf, name, path) || access(path, F_OK) != 0 || keystore_open(path, NULL, &key, NULL) != 0)
+	if (!conf_resolve(r->conf, name, path) || access(path, F_OK) != 0 ||
+	    passphrase_open(&r->passphrase, path, &key, NULL) != 0)
 		return false;
 	*out = *keystore_public(key);
 	keystore_close(key);
@@ -88,6 +91,10 @@ static int find_place(struct rotating *r)
 	Poc__Users *users = r->users.users;
 	struct public_key key;
 
+	if (conf_value(r->conf, "server", "passphrase_file", file, sizeof file) &&
+	    !conf_resolve(r->conf, file, r->passphrase_file))
+		return cli_fail(r->cli, STATUS_INVALID, tr("path too long"));
+	r->passphrase = (struct passphrase){.file = r->passphrase_file, .fd = -1, .ask = true};
 	if (!conf_value(r->conf, "server", "key", file, sizeof file))
 		return cli_fail(r->cli, STATUS_INVALID, tr("%s: it names no [server] key"), r->conf);
 	const size_t number = split_number(file, base);
@@ -218,7 +225,10 @@ static int make_key(struct rotating *r)
 	snprintf(name, sizeof name, "%s.crt", r->stem);
 	if (!conf_resolve(r->conf, name, crt))
 		return cli_fail(cli, STATUS_INVALID, tr("path too long"));
-	int status = keystore_generate(KEY_ED25519, path, NULL, &key, &why);
+	const char *passphrase;
+	int status = passphrase_new(&r->passphrase, false, path, &passphrase, &why);
+	if (status == 0)
+		status = keystore_generate(KEY_ED25519, path, passphrase, &key, &why);
 	if (status != 0)
 		return cli_refused(cli, &why);
 	made_add(&cli->made, path);
@@ -405,6 +415,7 @@ int pocadm_cmd_key_rotate(struct cli *cli)
 		status = rotate(&r);
 	if (status == 0)
 		tell_end(&r);
+	passphrase_finish(&r.passphrase);
 	make_users_close(&r.users);
 	link_keys_close(&r.keys);
 	link_close(cli, r.poc);

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "clients/cli/ceremony_show.h"
+#include "clients/cli/key.h"
 #include "clients/cli/make.h"
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
@@ -274,9 +275,12 @@ static int read_replacing(struct drafting *d, const char *path, struct ceremony 
 	return status;
 }
 
-static int by_state(const void *a, const void *b)
+static int by_state_and_time(const void *a, const void *b)
 {
-	return strcmp((*(Poc__Replacement *const *)a)->state, (*(Poc__Replacement *const *)b)->state);
+	const Poc__Replacement *one = *(Poc__Replacement *const *)a, *two = *(Poc__Replacement *const *)b;
+	int order = strcmp(one->state, two->state);
+
+	return order != 0 ? order : (one->not_before > two->not_before) - (one->not_before < two->not_before);
 }
 
 static int add_replacement(struct drafting *d, struct envelope *next)
@@ -288,8 +292,9 @@ static int add_replacement(struct drafting *d, struct envelope *next)
 
 	if (status != 0)
 		return status;
+	/* what came by a replacement before is authorised by it for ever; the state's newest one is what counts now */
 	for (size_t i = 0; i < t->n_replaced; i++) {
-		if (strcmp(t->replaced[i]->state, next->name.state) != 0)
+		if (memcmp(t->replaced[i]->keys.data, next->payload_hash.bytes, HASH_SIZE) != 0)
 			d->replaced[n++] = t->replaced[i];
 	}
 	if (n == REPLACED_MAX)
@@ -301,7 +306,7 @@ static int add_replacement(struct drafting *d, struct envelope *next)
 	d->replacement.not_before =
 	    t->issued + (int64_t)signing + (int64_t)d->trust.envelope->payload.trust->replacement_delay;
 	d->replaced[n++] = &d->replacement;
-	qsort(d->replaced, n, sizeof d->replaced[0], by_state);
+	qsort(d->replaced, n, sizeof d->replaced[0], by_state_and_time);
 	t->replaced = d->replaced;
 	t->n_replaced = n;
 	return 0;
@@ -386,9 +391,7 @@ static int publish_offline(struct cli *cli, struct ceremony *c)
 	struct directory_options options = {.n_log_keys = 1, .now_ms = clock_now_ms};
 	struct keystore_key *key = NULL;
 	struct refusal why = {0};
-	bool failed;
-	const char *passphrase = cli_passphrase(cli, &failed);
-	int status = failed ? STATUS_IO : ceremony_refuse_missing(cli, c, false);
+	int status = ceremony_refuse_missing(cli, c, false);
 
 	if (status != 0)
 		return status;
@@ -398,10 +401,11 @@ static int publish_offline(struct cli *cli, struct ceremony *c)
 		return cli_fail(cli, STATUS_INVALID, tr("%s: proposes no T (poc state submit is for a K)"),
 				cli->argv[0]);
 	status = ceremony_check(c, (int64_t)time(NULL), &why);
-	if (status == 0)
-		status = keystore_open(cli_value(cli, "log-key"), passphrase, &key, &why);
 	if (status != 0)
 		return cli_refused(cli, &why);
+	status = key_open(cli, cli_value(cli, "log-key"), &key);
+	if (status != 0)
+		return status;
 	for (size_t i = 0; i < c->n; i++)
 		writes[i] =
 		    (struct change_write){c->proposals[i].envelope->bytes, c->proposals[i].envelope->size, 0, NULL};

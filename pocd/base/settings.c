@@ -16,8 +16,9 @@ struct reading {
 
 static int put_path(const struct reading *reading, const char *value, char out[SETTINGS_PATH_MAX], struct refusal *why)
 {
-	int n = value[0] == '/' ? snprintf(out, SETTINGS_PATH_MAX, "%s", value)
-				: snprintf(out, SETTINGS_PATH_MAX, "%s/%s", reading->folder, value);
+	bool whole = value[0] == '/' || strncmp(value, "pkcs11:", 7) == 0;
+	int n = whole ? snprintf(out, SETTINGS_PATH_MAX, "%s", value)
+		      : snprintf(out, SETTINGS_PATH_MAX, "%s/%s", reading->folder, value);
 
 	return n >= 0 && n < SETTINGS_PATH_MAX ? 0 : refuse(why, STATUS_INVALID, "", "path too long");
 }

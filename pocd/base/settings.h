@@ -18,10 +18,10 @@ struct settings_paths {
 
 /* What a value is, and the type of the member that it goes to. */
 enum setting_kind {
-	SETTING_TEXT,       /* char[room] */
-	SETTING_PATH,       /* char[SETTINGS_PATH_MAX]; a relative one is taken from the file's folder */
-	SETTING_PATHS,      /* struct settings_paths; at most room files, none if the value is empty */
-	SETTING_NUMBER,     /* uint64_t, room to 2^32 - 1 */
+	SETTING_TEXT,   /* char[room] */
+	SETTING_PATH,   /* char[SETTINGS_PATH_MAX]; a relative one is taken from the file's folder; or a pkcs11: URI */
+	SETTING_PATHS,  /* struct settings_paths; at most room files, none if the value is empty */
+	SETTING_NUMBER, /* uint64_t, room to 2^32 - 1 */
 	SETTING_NUMBER32,   /* unsigned, likewise */
 	SETTING_SIZE,       /* uint64_t, bytes, at least room */
 	SETTING_DURATION,   /* uint64_t, ms, at least room */

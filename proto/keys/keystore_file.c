@@ -14,89 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/keys/keystore_pkey.h"
 #include "proto/keys/private_file.h"
 
 enum { KEY_FILE_MAX = 16 * 1024 };
-
-struct file_key {
-	EVP_PKEY *pkey;
-	enum key_algorithm algorithm;
-};
-
-/* DER ECDSA signature to raw r||s of 2 * half bytes. */
-static int ecdsa_raw(const uint8_t *der, size_t der_size, size_t half, uint8_t *out)
-{
-	const uint8_t *at = der;
-	ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &at, (long)der_size);
-	int status = STATUS_FAILED;
-
-	if (sig != NULL && BN_bn2binpad(ECDSA_SIG_get0_r(sig), out, (int)half) >= 0 &&
-	    BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + half, (int)half) >= 0)
-		status = 0;
-	ECDSA_SIG_free(sig);
-	return status;
-}
-
-static int file_sign(void *impl, const uint8_t *bytes, size_t size, uint8_t signature[SIGNATURE_MAX],
-		     size_t *signature_size)
-{
-	const struct file_key *key = impl;
-	const char *digest = key->algorithm == KEY_ED25519 ? NULL : key->algorithm == KEY_P256 ? "SHA256" : "SHA384";
-	size_t half = key->algorithm == KEY_P384 ? 48 : 32;
-	uint8_t made[256];
-	size_t made_size = sizeof made;
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	int status = STATUS_FAILED;
-
-	if (ctx != NULL && EVP_DigestSignInit_ex(ctx, NULL, digest, NULL, NULL, key->pkey, NULL) == 1 &&
-	    EVP_DigestSign(ctx, made, &made_size, bytes, size) == 1)
-		status = 0;
-	EVP_MD_CTX_free(ctx);
-	if (status != 0)
-		return status;
-	*signature_size = 2 * half;
-	if (digest != NULL)
-		return ecdsa_raw(made, made_size, half, signature);
-	memcpy(signature, made, 64);
-	return 0;
-}
-
-static EVP_PKEY *file_pkey(void *impl)
-{
-	return ((struct file_key *)impl)->pkey;
-}
-
-static void file_erase(void *impl)
-{
-	struct file_key *key = impl;
-
-	EVP_PKEY_free(key->pkey); /* OpenSSL clears private parts when it frees them */
-	OPENSSL_free(key);
-}
-
-static const struct keystore_ops file_ops = {file_sign, file_pkey, file_erase};
-
-/* Owns pkey from here on. */
-static int wrap(EVP_PKEY *pkey, struct keystore_key **out, struct refusal *why)
-{
-	struct public_key public_key;
-	uint8_t *spki = NULL;
-	int size = i2d_PUBKEY(pkey, &spki);
-	int status = size <= 0 ? refuse(why, STATUS_INVALID, "key", "no usable key")
-			       : public_key_parse(spki, (size_t)size, &public_key, why);
-
-	OPENSSL_free(spki);
-	if (status == 0 && public_key.algorithm == KEY_UNKNOWN)
-		status = refuse(why, STATUS_INVALID, "key", "key is not Ed25519, P-256 or P-384");
-	struct file_key *key = status == 0 ? OPENSSL_zalloc(sizeof *key) : NULL;
-	if (key == NULL) {
-		EVP_PKEY_free(pkey);
-		return status != 0 ? status : refuse(why, STATUS_NO_MEMORY, "key", "out of memory");
-	}
-	*key = (struct file_key){pkey, public_key.algorithm};
-	*out = keystore_wrap(&file_ops, key, &public_key);
-	return *out != NULL ? 0 : refuse(why, STATUS_NO_MEMORY, "key", "out of memory");
-}
 
 static int no_prompt(char *buffer, int size, int writing, void *passphrase)
 {
@@ -146,7 +67,7 @@ int keystore_file_open(const char *path, const char *passphrase, struct keystore
 	fclose(file);
 	ERR_clear_error();
 	if (pkey != NULL)
-		return wrap(pkey, out, why);
+		return keystore_pkey_wrap(pkey, out, why);
 	if (!sealed)
 		return refuse(why, STATUS_INVALID, "key", "%s: no private key in PEM form", path);
 	return refuse(why, STATUS_DENIED, "passphrase", "%s: %s", path,
@@ -199,7 +120,7 @@ struct keystore_key *keystore_ephemeral(enum key_algorithm algorithm)
 	EVP_PKEY *pkey = generate(algorithm);
 	struct keystore_key *key = NULL;
 
-	return pkey != NULL && wrap(pkey, &key, NULL) == 0 ? key : NULL;
+	return pkey != NULL && keystore_pkey_wrap(pkey, &key, NULL) == 0 ? key : NULL;
 }
 
 static int create(const char *path, mode_t mode, FILE **file, struct refusal *why)
@@ -248,7 +169,7 @@ int keystore_generate(enum key_algorithm algorithm, const char *path, const char
 		EVP_PKEY_free(pkey);
 		return status;
 	}
-	return wrap(pkey, out, why);
+	return keystore_pkey_wrap(pkey, out, why);
 }
 
 static X509 *certificate(const struct keystore_key *key, const char *common_name)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proto/keys/keystore_file.h"
+#include "proto/keys/keystore_pkcs11.h"
 
 bool keystore_is_token(const char *location)
 {
@@ -13,6 +14,6 @@ int keystore_open(const char *location, const char *passphrase, struct keystore_
 {
 	*out = NULL;
 	if (keystore_is_token(location))
-		return refuse(why, STATUS_INVALID, "key", "PKCS#11 keys are not supported by this version");
+		return keystore_pkcs11_open(location, passphrase, out, why);
 	return keystore_file_open(location, passphrase, out, why);
 }

@@ -4,7 +4,7 @@
 
 #include "proto/keys/keystore.h"
 
-/* Opens a key by location: a path to a PEM file, or a pkcs11: URI (refused: STATUS_INVALID until a later version).
+/* Opens a key by location: a path to a PEM file, or a pkcs11: URI, see keystore_pkcs11.h.
  * passphrase may be NULL.  A file is refused when it is a symlink, is not owned by the caller or root, or lets group or
  * others read (STATUS_DENIED), unless systemd handed it over in $CREDENTIALS_DIRECTORY, where the group may read.  0
  * and *out (destroy with keystore_close), or a status with *why. */

@@ -1,0 +1,26 @@
+#include "clients/cli/key.h"
+
+#include "proto/keys/keystore_file.h"
+
+int key_open(struct cli *cli, const char *location, struct keystore_key **out)
+{
+	struct refusal why = {0};
+
+	cli->passphrase.file = cli->conf.passphrase_file;
+	return passphrase_open(&cli->passphrase, location, out, &why) == 0 ? 0 : cli_refused(cli, &why);
+}
+
+int key_make(struct cli *cli, enum key_algorithm algorithm, const char *path, bool file, struct keystore_key **out)
+{
+	const char *passphrase;
+	struct refusal why = {0};
+
+	cli->passphrase.file = file ? cli->conf.passphrase_file : NULL;
+	int status = passphrase_new(&cli->passphrase, cli_has(cli, "seal"), path, &passphrase, &why);
+	if (status == 0)
+		status = keystore_generate(algorithm, path, passphrase, out, &why);
+	if (status != 0)
+		return cli_refused(cli, &why);
+	made_add(&cli->made, path);
+	return 0;
+}

@@ -1,0 +1,17 @@
+/* key: private keys of a command: opened and made, with the passphrase that they need. */
+#ifndef CLIENTS_CLI_KEY_H
+#define CLIENTS_CLI_KEY_H
+
+#include "clients/cli/command.h"
+#include "proto/keys/keystore.h"
+
+/* Opens a key.  Its passphrase is that of --passphrase-fd, else of the configuration's passphrase_file; where that is
+ * missing or another, the terminal is asked.  0 and *out (keystore_close), or a status, printed. */
+int key_open(struct cli *cli, const char *location, struct keystore_key **out);
+
+/* Makes a key file, noted in cli->made: encrypted under the passphrase of --passphrase-fd, or with --seal under what
+ * is typed twice; file: else under that of the configuration's passphrase_file too.  0 and *out, or a status, printed.
+ */
+int key_make(struct cli *cli, enum key_algorithm algorithm, const char *path, bool file, struct keystore_key **out);
+
+#endif

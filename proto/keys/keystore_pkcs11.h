@@ -1,0 +1,12 @@
+/* keystore_pkcs11: keys in tokens, by PKCS#11 URI (RFC 7512), through OpenSSL's provider "pkcs11". */
+#ifndef PROTO_KEYS_KEYSTORE_PKCS11_H
+#define PROTO_KEYS_KEYSTORE_PKCS11_H
+
+#include "proto/keys/keystore.h"
+
+/* As keystore_open, for a URI that names one private key.  Its PIN comes from the file that pin-source=file:PATH in the
+ * URI names, under the same rules as a key file; else it is pin (NULL: none); pin-value= is refused.  STATUS_INVALID
+ * with *why, too, where the platform has no such provider. */
+int keystore_pkcs11_open(const char *uri, const char *pin, struct keystore_key **out, struct refusal *why);
+
+#endif
