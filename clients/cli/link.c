@@ -167,7 +167,7 @@ void link_close(struct cli *cli, struct poc *poc)
 			cli_detail(cli, tr("checkpoint of size %llu verified"),
 				   (unsigned long long)head->checkpoint.size);
 		warn_of_end(cli, poc);
-		if (client_uses_next(poc))
+		if (client_uses_next(poc) && cli->conf.next_key[0] != '\0')
 			cli_note(cli,
 				 tr("the user's new key is listed and in use: poc key rotate user ends the change"));
 		sync_in_passing(cli, poc);

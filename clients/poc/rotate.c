@@ -84,8 +84,8 @@ static int open_all(struct rotating *r)
 	r->user = *keystore_public(client_key(r->poc));
 	r->own = users_find(r->users.current.envelope->payload.users, &r->user.id);
 	return r->own != NULL ? 0
-			      : cli_fail(cli, STATUS_DENIED, tr("U/%s does not list the key of %s"), conf_place(&cli->conf),
-					 cli->conf.path);
+			      : cli_fail(cli, STATUS_DENIED, tr("U/%s does not list the key of %s"),
+					 conf_place(&cli->conf), cli->conf.path);
 }
 
 static void close_all(struct rotating *r)
@@ -315,6 +315,7 @@ static int end_user(struct rotating *r)
 	int status = edit_conf(r, changes, 4);
 	if (status != 0)
 		return status;
+	cli->conf.next_key[0] = '\0'; /* nothing is left to be ended */
 	if (!cli->json && !cli->quiet)
 		cli_line(tr("%s  %s is the user's key now; %s opens nothing any more"), fingerprint(&r->fresh),
 			 next_key, key);

@@ -27,11 +27,11 @@ struct rotating {
 	struct poc *poc;
 	struct link_keys keys; /* of the coordinator */
 	struct make_users users;
-	char conf[CONF_PATH_MAX]; /* pocd.conf */
+	char conf[CONF_PATH_MAX];            /* pocd.conf */
 	char passphrase_file[CONF_PATH_MAX]; /* that it names for the server's key; or empty */
 	struct passphrase passphrase;
-	char stem[VALUE_MAX];     /* of the new key's file, as pocd.conf writes it */
-	struct public_key now;    /* the key that pocd.conf names */
+	char stem[VALUE_MAX];  /* of the new key's file, as pocd.conf writes it */
+	struct public_key now; /* the key that pocd.conf names */
 	struct public_key fresh;
 	bool published, switched; /* U lists the new one; pocd.conf names it */
 	size_t n_old;             /* keys of this server that U lists still, though they are not its key any more */

@@ -41,8 +41,7 @@ static int open_ledger(struct directory *directory, const struct envelope *trust
 					.attach = attach,
 					.attach_ctx = directory,
 					.cosigned = quorum_serves};
-	int status =
-	    trust != NULL ? check_log_keys(ledger.log_keys, ledger.n_log_keys, trust->payload.trust, why) : 0;
+	int status = trust != NULL ? check_log_keys(ledger.log_keys, ledger.n_log_keys, trust->payload.trust, why) : 0;
 
 	return status != 0 ? status : ledger_open(&ledger, &directory->ledger, why);
 }

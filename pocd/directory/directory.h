@@ -160,9 +160,9 @@ int directory_story(struct directory *directory, const struct principal *who, co
 		    struct answer *out, bool *fetched, struct refusal *why);
 void directory_deliver(struct directory *directory, const struct story_query *query);
 
-/* Any thread: takes other log keys from the next publication on, if the current T lists one of them at least; those sign
- * that T lists then.  The ones before are no longer used when this returns.  0, or STATUS_INVALID with *why: then all
- * stays as it was. */
+/* Any thread: takes other log keys from the next publication on, if the current T lists one of them at least; those
+ * sign that T lists then.  The ones before are no longer used when this returns.  0, or STATUS_INVALID with *why: then
+ * all stays as it was. */
 int directory_use_log_keys(struct directory *directory, struct keystore_key *const *log_keys, size_t n,
 			   const struct ledger_signer *signer, struct refusal *why);
 

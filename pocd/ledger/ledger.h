@@ -68,7 +68,8 @@ struct ledger_put {
 	uint64_t time_ms;
 };
 
-/* Other log keys (borrowed), and who remembers for them, from the next publication on.  The thread that publishes only. */
+/* Other log keys (borrowed), and who remembers for them, from the next publication on.  The thread that publishes only.
+ */
 void ledger_set_log_keys(struct ledger *ledger, struct keystore_key *const *keys, size_t n,
 			 const struct ledger_signer *signer);
 

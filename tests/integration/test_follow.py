@@ -95,6 +95,9 @@ class Forks(unittest.TestCase):
         since = len(world.log())
         world.pocadm("restore", saved, folder)  # with auditors nobody is asked
         with world.settings(reload=False, store__path=folder):
+            # the signer remembers; where its memory is gone too, auditors do
+            self.assertIn("older than what the log key has signed", world.start(expect_ready=False).err)
+            world.forget_signed()
             world.start()
             world.wait_log("log.passed", since, 15)
             a.wait_log("follow.refused")
@@ -118,6 +121,7 @@ class Forks(unittest.TestCase):
             self.assertIn("fresh", world.poc("xa-reader", "lookup", "XA").out)
             world.stop()
         world.pocadm("check", os.path.join(world.root, "promoted"))
+        world.forget_signed()
         world.start()
 
     def test_copy(self):
@@ -134,12 +138,14 @@ class Forks(unittest.TestCase):
         world.stop()
         with world.settings(reload=False, store__path=copy):
             since = len(world.log())
+            world.forget_signed()  # elsewhere there is none
             world.start()
             a.wait_log("follow.refused")
             world.wait_log("log.passed", since)
             result = world.poc("xa-reader", "lookup", "XB", expect=None)
             self.assertIn(result.status, (0, 7), result)
             world.stop()
+        world.forget_signed()
         world.start()
 
 

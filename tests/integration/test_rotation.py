@@ -446,7 +446,7 @@ class Replacement(unittest.TestCase):
             # visible at once: suspended; neither the thief nor the new K gets ahead
             self.assertIn("SUSPENDED", world.poc("xa-reader", "lookup", "XB", expect=7).out)
             admin = world.conf("directory-admin")
-            self.assertIn("replaces the keys", world.poc_file(admin, "-y", "state", "submit", thief, expect=None).err)
+            self.assertIn("replaces the authority", world.poc_file(admin, "-y", "state", "submit", thief, expect=None).err)
             self.assertIn("counts from", world.poc_file(admin, "-y", "state", "submit", keys, "--key", signing, expect=4).err)
             time.sleep(max(0.0, counts + 1 - time.time()))
             world.poc_file(admin, "-y", "state", "submit", keys, expect=1)  # users and record would be orphans

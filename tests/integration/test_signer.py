@@ -345,7 +345,7 @@ class Reload(unittest.TestCase):
         before, other = signer_pid(), WORLD.path("keys", "other.key")
         if not os.path.exists(other):
             WORLD.poc("xa-coordinator", "key", "new", other)
-        for value, words in (("keys/log.key, keys/other.key", "not one that the trust root lists"), ("keys/none.key", "none.key"),
+        for value, words in (("keys/other.key", "not one that the trust root lists"), ("keys/none.key", "none.key"),
                              ("keys/root.key", "a log key is an Ed25519 key")):
             with WORLD.settings(reload=False, log__key=value):
                 since = len(WORLD.log())
