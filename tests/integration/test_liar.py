@@ -1,4 +1,4 @@
-"""A server that lies (tests/liar), met by unmodified poc programs: each lie is found by whom docs/keys-liar.md says, with
+"""A server that lies (tests/liar), met by unmodified poc programs: each lie is found by whom docs/keys.md says, with
 that exit status and one clear line, and leaves nothing behind: the truth is believed again afterwards.  Before it lies the
 same server tells the truth, and poc is content."""
 import contextlib
@@ -148,7 +148,7 @@ class Lies(unittest.TestCase):
     maxDiff = None
 
     def test_document_shows_the_table(self):
-        with open(os.path.join(ROOT, "docs", "keys-liar.md"), encoding="utf-8") as document:
+        with open(os.path.join(ROOT, "docs", "keys.md"), encoding="utf-8") as document:
             rows = [line.strip() for line in document if line.startswith("| `")]
         self.assertEqual(rows, listed())
         self.assertEqual(sorted(WORDS), sorted(re.match(r"\| `([^`]+)`", row).group(1) for row in rows))

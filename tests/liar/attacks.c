@@ -708,7 +708,7 @@ static bool raw_withdrawn(struct liar *liar, const Poc__Request *request, uint8_
 	return raw_error(request, STATUS_WITHDRAWN, "the state has withdrawn its record", bytes, size);
 }
 
-/* ---- The table.  docs/keys-liar.md shows the same rows. */
+/* ---- The table.  docs/keys.md shows the same rows. */
 
 #define ANY "every `poc`, at its first contact too"
 #define SEEN "every `poc` that has seen the truth"

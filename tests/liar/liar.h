@@ -49,7 +49,7 @@ void liar_cosign(const struct liar *liar, struct book *book, unsigned first, uns
 /* ---- One attack */
 struct attack {
 	const char *name;
-	const char *what, *who, *when; /* columns of docs/keys-liar.md */
+	const char *what, *who, *when; /* columns of docs/keys.md */
 	int exit;                      /* of poc */
 	/* Makes liar->lie, a fork of the truth, into what the attack wants; it is then published.  NULL allowed. */
 	void (*tell)(struct liar *liar);
