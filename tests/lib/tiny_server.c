@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -404,6 +405,7 @@ struct tiny_server *tiny_server_start(const char *certificate, const struct keys
 	struct tiny_server *server = calloc(1, sizeof *server);
 
 	check(server != NULL, "memory");
+	signal(SIGPIPE, SIG_IGN); /* it writes to clients that have gone */
 	server->ctx = make_context(certificate, key);
 	server->directory = directory;
 	atomic_store(&server->spoil, -1);
