@@ -86,7 +86,7 @@ static int read_line(int fd, const char *path, uint64_t *size, struct hash *expe
 static int read_backup(const char *path, int to, const char *to_path, struct refusal *why)
 {
 	struct hash expected, hash;
-	uint64_t size;
+	uint64_t size = 0;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
