@@ -36,7 +36,9 @@ struct snapshot *snapshot_again(struct snapshot *snapshot)
 
 	if (again == NULL)
 		return NULL;
-	memcpy(again, base, sizeof *again);
+	/* all but the count, which others change meanwhile */
+	memcpy((uint8_t *)again + sizeof base->references, (const uint8_t *)base + sizeof base->references,
+	       sizeof *again - sizeof base->references);
 	atomic_init(&again->references, 1);
 	again->base = snapshot_ref(base);
 	again->head = NULL;
