@@ -5,6 +5,7 @@
  * prints the attacks as rows of a Markdown table. */
 #include <fcntl.h>
 #include <openssl/pem.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,12 +178,13 @@ static void answer_story(struct liar *liar, struct book *book, const Poc__Reques
 	free(answer.story.data);
 }
 
-static void answer(void *ctx, const char *state, const Poc__Request *request, uint8_t **bytes, size_t *size)
+/* Answers are made one after the other, and not while the liar thinks of another story. */
+static pthread_mutex_t thought = PTHREAD_MUTEX_INITIALIZER;
+
+static void answer_one(struct liar *liar, const Poc__Request *request, uint8_t **bytes, size_t *size)
 {
-	struct liar *liar = ctx;
 	struct book *book = liar->lying ? &liar->lie : liar->has_lied ? &liar->after : &liar->truth;
 
-	(void)state;
 	if (liar->lying && liar->attack->raw != NULL && liar->attack->raw(liar, request, bytes, size))
 		return;
 	switch (request->body_case) {
@@ -208,6 +210,14 @@ static void answer(void *ctx, const char *state, const Poc__Request *request, ui
 	}
 }
 
+static void answer(void *ctx, const char *state, const Poc__Request *request, uint8_t **bytes, size_t *size)
+{
+	(void)state;
+	pthread_mutex_lock(&thought);
+	answer_one(ctx, request, bytes, size);
+	pthread_mutex_unlock(&thought);
+}
+
 /* ---- */
 
 struct shown {
@@ -219,10 +229,12 @@ static void obey(struct liar *liar, struct tiny_server *server, const struct sho
 	bool lie = strcmp(word, "lie") == 0;
 
 	check(lie || strcmp(word, "truth") == 0, "say lie or truth");
+	pthread_mutex_lock(&thought);
 	if (!lie && liar->has_lied)
 		liar_repent(liar);
 	liar->has_lied = liar->has_lied || lie;
 	liar->lying = lie;
+	pthread_mutex_unlock(&thought);
 	if (liar->attack->other_key)
 		tiny_server_show(server, lie ? shown->other_certificate : shown->certificate,
 				 lie ? liar->stranger : liar->world->states[0].operator_);
