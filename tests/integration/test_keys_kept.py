@@ -167,11 +167,13 @@ class Tokens(unittest.TestCase):
     def test_without_the_provider(self):
         if self.provider():
             self.skipTest("there is one")
-        result = WORLD.poc("xa-reader", "key", "show", "pkcs11:token=t;object=o;type=private", expect=1)
+        # a provider that is not there leaves a few hundred bytes in OpenSSL 3.0, once
+        leaks = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+        result = WORLD.poc("xa-reader", "key", "show", "pkcs11:token=t;object=o;type=private", expect=1, env=leaks)
         self.assertRegex(result.err, r'^poc: pkcs11:token=t;object=o;type=private: a key in a token needs OpenSSL\'s provider "pkcs11", '
                                      r"which is not installed here \(.*pkcs11-provider.*\)\n$")
         name = WORLD.variant("xa-reader", "token", {("user", "key"): "pkcs11:token=t;object=o;type=private"})
-        self.assertIn("not installed here", WORLD.poc(name, "lookup", "XB", expect=1).err)
+        self.assertIn("not installed here", WORLD.poc(name, "lookup", "XB", expect=1, env=leaks).err)
         with WORLD.settings(reload=False, log__key="pkcs11:token=t;object=log;type=private"):
             since = len(WORLD.log())
             WORLD.reload(expect="server.reload_failed")
