@@ -244,10 +244,10 @@ static int publish(struct rotating *r)
 
 	if (status == 0)
 		status = make_users_sign(cli, r->poc, &r->users, &keys, &group);
+	json_t *more = json_pack("{s:s,s:s}", "step", "published", "fingerprint", fingerprint(&r->fresh));
 	if (status == 0)
-		status =
-		    make_finish(cli, r->poc, &group, tr("Sign and publish?"),
-				json_pack("{s:s,s:s}", "step", "published", "fingerprint", fingerprint(&r->fresh)));
+		status = make_finish(cli, r->poc, &group, tr("Sign and publish?"), more);
+	json_decref(more);
 	make_group_finish(&group);
 	link_keys_close(&keys);
 	return status;
