@@ -10,8 +10,6 @@
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
 #include "pocd/base/ini.h"
-#include "proto/keys/keystore_file.h"
-#include "proto/keys/keystore_open.h"
 #include "proto/rules/trust.h"
 
 enum { DROP_LEAST = 4, FINGERPRINT_DIGITS = 32 };
@@ -410,20 +408,6 @@ int ceremony_refuse_missing(struct cli *cli, const struct ceremony *ceremony, bo
 
 /* ---- Drafting */
 
-int ceremony_key_read(struct cli *cli, const char *path, struct public_key *out)
-{
-	struct keystore_key *key;
-
-	if (keystore_file_public(path, out) == 0)
-		return 0;
-	int status = key_open(cli, path, &key);
-	if (status != 0)
-		return status;
-	*out = *keystore_public(key);
-	keystore_close(key);
-	return 0;
-}
-
 /* The digits of a fingerprint without hyphens, in capitals. */
 static size_t digits_of(const char *text, char out[FINGERPRINT_DIGITS + 1])
 {
@@ -456,7 +440,7 @@ static int drop_key(struct cli *cli, struct ceremony_list *list, const char *fla
 
 	if (n < DROP_LEAST) { /* no fingerprint: the key's file */
 		struct public_key key;
-		int status = ceremony_key_read(cli, text, &key);
+		int status = key_read_public(cli, text, &key);
 		if (status != 0)
 			return status;
 		public_key_fingerprint(&key.id, fingerprint);
@@ -484,7 +468,7 @@ static int add_key(struct cli *cli, struct ceremony_list *list, const char *flag
 
 	if (at == CEREMONY_KEYS_MAX)
 		return cli_fail(cli, STATUS_USAGE, tr("--%s: at most %d keys"), flag, CEREMONY_KEYS_MAX);
-	int status = ceremony_key_read(cli, path, &list->fresh[at]);
+	int status = key_read_public(cli, path, &list->fresh[at]);
 	if (status != 0)
 		return status;
 	poc__key__init(&list->own[at]);

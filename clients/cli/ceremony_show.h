@@ -17,10 +17,6 @@ void ceremony_tell(const struct cli *cli, const struct ceremony *ceremony);
 /* The same as members of a JSON document. */
 json_t *ceremony_json(const struct ceremony *ceremony);
 
-/* One key of a file, private or public (a certificate too): only what is public is read where that will do.  Printed.
- */
-int ceremony_key_read(struct cli *cli, const char *path, struct public_key *out);
-
 /* A list of keys while it is drafted.  Borrows the messages of the list that it began with. */
 struct ceremony_list {
 	size_t n;

@@ -24,3 +24,17 @@ int key_make(struct cli *cli, enum key_algorithm algorithm, const char *path, bo
 	made_add(&cli->made, path);
 	return 0;
 }
+
+int key_read_public(struct cli *cli, const char *path, struct public_key *out)
+{
+	struct keystore_key *key;
+
+	if (keystore_file_public(path, out) == 0)
+		return 0;
+	int status = key_open(cli, path, &key);
+	if (status != 0)
+		return status;
+	*out = *keystore_public(key);
+	keystore_close(key);
+	return 0;
+}

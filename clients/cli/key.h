@@ -14,4 +14,8 @@ int key_open(struct cli *cli, const char *location, struct keystore_key **out);
  */
 int key_make(struct cli *cli, enum key_algorithm algorithm, const char *path, bool file, struct keystore_key **out);
 
+/* The public half of a private key, which is opened as above, or of a public key or certificate, which needs no
+ * passphrase.  0 or a status, printed. */
+int key_read_public(struct cli *cli, const char *path, struct public_key *out);
+
 #endif

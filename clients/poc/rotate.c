@@ -23,7 +23,6 @@
 #include "clients/poc/duty.h"
 #include "pocd/base/ini.h"
 #include "proto/keys/keystore_file.h"
-#include "proto/keys/keystore_open.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
 
@@ -52,19 +51,6 @@ static const char *fingerprint(const struct public_key *key)
 
 	public_key_fingerprint(&key->id, text);
 	return text;
-}
-
-/* The public half of a key file of the configuration. */
-static int read_public(struct cli *cli, const char *path, struct public_key *out)
-{
-	struct keystore_key *key;
-	int status = key_open(cli, path, &key);
-
-	if (status != 0)
-		return status;
-	*out = *keystore_public(key);
-	keystore_close(key);
-	return 0;
 }
 
 /* ---- Opening */
@@ -357,7 +343,7 @@ static int rotate_user(struct rotating *r)
 {
 	struct cli *cli = r->cli;
 	const bool begun = cli->conf.next_key[0] != '\0';
-	int status = begun ? read_public(cli, cli->conf.next_key, &r->fresh) : begin_user(r);
+	int status = begun ? key_read_public(cli, cli->conf.next_key, &r->fresh) : begin_user(r);
 
 	if (status == 0 && !begun && !cli->dry_run)
 		status = reopen(r); /* with both keys: that under way may be the last request with the old one */
@@ -453,7 +439,7 @@ static int find_old(struct rotating *r, Poc__Holder holder, Poc__ReadingKey **ou
 	*out = NULL;
 	for (size_t i = 0; i < paths->n; i++) {
 		struct public_key key = {0};
-		int status = read_public(r->cli, paths->paths[i], &key);
+		int status = key_read_public(r->cli, paths->paths[i], &key);
 		if (status != 0)
 			return status;
 		Poc__ReadingKey *entry = find_reading(r->users.users, &key);
@@ -565,7 +551,7 @@ static int end_reading(struct rotating *r)
 static int resume_reading(struct rotating *r, bool *listed)
 {
 	struct cli *cli = r->cli;
-	int status = read_public(cli, cli->conf.next_reading, &r->fresh);
+	int status = key_read_public(cli, cli->conf.next_reading, &r->fresh);
 
 	snprintf(r->path, sizeof r->path, "%s", cli->conf.next_reading);
 	*listed = status == 0 && find_reading(r->users.users, &r->fresh) != NULL;

@@ -1041,25 +1041,10 @@ static void show_key(struct cli *cli, json_t *list, const char *what, const Prot
 		printf("%-12s %s\n", what, fingerprint);
 }
 
-/* A private key, or a certificate, which needs no passphrase. */
-static int read_public(struct cli *cli, const char *path, struct public_key *out)
-{
-	struct keystore_key *key;
-
-	if (keystore_file_public(path, out) == 0)
-		return 0;
-	int status = key_open(cli, path, &key);
-	if (status != 0)
-		return status;
-	*out = *keystore_public(key);
-	keystore_close(key);
-	return 0;
-}
-
 static int show_file(struct cli *cli, const char *path)
 {
 	struct public_key key;
-	int status = read_public(cli, path, &key);
+	int status = key_read_public(cli, path, &key);
 
 	if (status != 0)
 		return status;
@@ -1082,13 +1067,13 @@ static int show_own(struct cli *cli)
 	} lists[] = {{"reading", &conf->reading}, {"coordinator", &conf->coordinator}, {"authority", &conf->authority}};
 	json_t *list = json_array();
 	struct public_key key;
-	int status = read_public(cli, conf->key, &key);
+	int status = key_read_public(cli, conf->key, &key);
 
 	if (status == 0)
 		show_key(cli, list, "user", &(ProtobufCBinaryData){key.spki_size, key.spki});
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
 		for (size_t j = 0; j < lists[i].paths->n && status == 0; j++) {
-			status = read_public(cli, lists[i].paths->paths[j], &key);
+			status = key_read_public(cli, lists[i].paths->paths[j], &key);
 			if (status == 0)
 				show_key(cli, list, lists[i].what, &(ProtobufCBinaryData){key.spki_size, key.spki});
 		}

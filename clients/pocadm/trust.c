@@ -86,7 +86,7 @@ static int add_auditor(struct drafting *d, size_t i, const char *value)
 		return cli_fail(d->cli, STATUS_USAGE, tr("--auditor-add takes NAME,STATE,FILE"));
 	*state++ = '\0';
 	*file++ = '\0';
-	int status = ceremony_key_read(d->cli, file, &d->auditor_keys[i]);
+	int status = key_read_public(d->cli, file, &d->auditor_keys[i]);
 	if (status != 0)
 		return status;
 	Poc__Auditor *a = &d->fresh_auditors[i];

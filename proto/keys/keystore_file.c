@@ -17,6 +17,8 @@
 #include "proto/keys/keystore_pkey.h"
 #include "proto/keys/private_file.h"
 
+#define PEM_BEGIN "-----BEGIN "
+
 enum { KEY_FILE_MAX = 16 * 1024 };
 
 static int no_prompt(char *buffer, int size, int writing, void *passphrase)
@@ -38,7 +40,7 @@ static bool is_sealed(FILE *file)
 	bool sealed = false;
 
 	while (!sealed && fgets(line, sizeof line, file) != NULL)
-		sealed = strncmp(line, "-----BEGIN ENCRYPTED PRIVATE KEY-----", 37) == 0 ||
+		sealed = strncmp(line, PEM_BEGIN "ENCRYPTED PRIVATE KEY-----", 37) == 0 ||
 			 strncmp(line, "Proc-Type: 4,ENCRYPTED", 22) == 0;
 	rewind(file);
 	explicit_bzero(line, sizeof line);
