@@ -323,8 +323,8 @@ static void rest(struct watching *w)
 	w->pause_ms = 2 * w->pause_ms < PAUSE_MOST_MS ? 2 * w->pause_ms : PAUSE_MOST_MS;
 }
 
-/* One connection: until it fails.  One that died without a word is found dead at the next question, so at most
- * EVENT_WAIT_MS and the time limit of a call later. */
+/* Until a connection fails.  One that died without a word is found dead at the next question, so at most EVENT_WAIT_MS
+ * and the time limit of a call later. */
 static int watch_on(struct watching *w)
 {
 	bool seen;
@@ -334,11 +334,15 @@ static int watch_on(struct watching *w)
 	while (status == 0) {
 		/* after Watch, so that nothing can come between */
 		status = sync_all(w);
-		if (status != 0)
-			return status;
-		if (client_connection(w->duty->poc) != connection) /* an idle one had been closed */
-			return STATUS_UNREACHABLE;
-		status = show_new(w);
+		if (status == 0 && client_connection(w->duty->poc) != connection) {
+			/* the old one was found dead and replaced on the way: the new one is not watched yet */
+			rest(w);
+			status = watch_all(w);
+			connection = client_connection(w->duty->poc);
+			continue;
+		}
+		if (status == 0)
+			status = show_new(w);
 		if (status == STATUS_BUSY) { /* the command, not the server */
 			rest(w);
 			status = 0;

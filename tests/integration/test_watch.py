@@ -16,10 +16,11 @@ PATIENCE = 60 * SLOW  # a dead connection is found dead by the next question, af
 
 class Road:
     """Stands between clients and the server.  block(): from then on what is connected stays so, and nothing passes any more,
-    without a word to either end; new connections pass.  short: so many connections from the first break after 100 KB."""
+    without a word to either end; new connections pass.  short: so many connections from the first break after 100 KB.
+    trap(): what is connected breaks at its next question."""
 
     def __init__(self, server):
-        self.server, self.sockets, self.blocked, self.short = server, [], 0, 0
+        self.server, self.sockets, self.blocked, self.short, self.trapped = server, [], 0, 0, 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -31,6 +32,9 @@ class Road:
 
     def block(self):
         self.blocked = len(self.sockets)
+
+    def trap(self):
+        self.trapped = len(self.sockets)
 
     def accept(self):
         with contextlib.suppress(OSError):
@@ -47,7 +51,7 @@ class Road:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 passed += len(data)
-                if number < 2 * self.short and passed > 100_000:
+                if number < 2 * self.short and passed > 100_000 or number < self.trapped and source is self.sockets[number]:
                     for end in source, sink:
                         end.shutdown(socket.SHUT_RDWR)
                     return
@@ -135,7 +139,24 @@ class Watch(unittest.TestCase):
         self.send("AD", "live again")
         self.assertEqual(watcher.next(10 * SLOW), "live again")
         self.check_nothing_more(watcher)
-        self.assertRegex("".join(watcher.said), r"^poc: \S.*: trying again in")
+        for line in watcher.said:
+            self.assertRegex(line, r"^poc: \S.*: trying again in")
+
+    def test_replaced_by_a_question(self):
+        """A connection that a question found dead was replaced on the way: the new one is watched like any other."""
+        world = self.world
+        road = Road(world.port)
+        self.addCleanup(road.close)
+        world.variant("xa-operator", "xa-far", {("directory", "server"): f"127.0.0.1:{road.port}"})
+        watcher = self.watch("xa-far")
+        for subject in "before", "the event passes", "live again":
+            world.poc("ae-operator", "notice", "send", "--to", "XA", "--subject", subject, "--text", "t")
+            while watcher.next(15 * SLOW) != subject:
+                pass
+            time.sleep(1)
+            road.trap()
+        self.check_nothing_more(watcher)
+        self.assertEqual(watcher.said, [])
 
     def test_body_is_cut_through(self):
         """What broke while it was fetched is shown whole by the next connection, not without its words by this one."""

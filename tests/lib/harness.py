@@ -31,6 +31,7 @@ POC = os.path.join(BUILD, "clients", "poc")
 POCADM = os.path.join(BUILD, "clients", "pocadm")
 DATA = os.path.join(ROOT, "tests", "data")
 SLOW = 6 if os.environ.get("POCD_SLOW") else 1  # sanitizers
+PATIENT = ("-t", str(5 * SLOW)) if SLOW > 1 else ()
 TEAMS = """iso2,team,mailbox,phone,website,source,source_date
 AD,AD-CERT,cert@cert.example.ad,+376 800 000,https://cert.example.ad,test,2024-01-01
 AE,AE-CERT,cert@cert.example.ae,+971 4 000 0000,https://cert.example.ae,test,2024-01-01
@@ -232,7 +233,7 @@ class World:
 
     def poc_file(self, conf, *words, expect=0, env=None, **more):
         """poc with any configuration file (None: the one that it finds)."""
-        head = [POC] if conf is None else [POC, "-c", conf]
+        head = [POC, *PATIENT] if conf is None else [POC, "-c", conf, *PATIENT]
         return run(*head, *words, expect=expect, env={**self.env, **(env or {})}, **more)
 
     def variant(self, user, name, values):
@@ -243,10 +244,10 @@ class World:
         return name
 
     def poc(self, user, *words, expect=0, env=None, **more):
-        return run(POC, "-c", self.conf(user), *words, expect=expect, env={**self.env, **(env or {})}, **more)
+        return run(POC, "-c", self.conf(user), *PATIENT, *words, expect=expect, env={**self.env, **(env or {})}, **more)
 
     def pocadm(self, *words, expect=0, **more):
-        return run(POCADM, "-c", self.conf("directory-admin"), *words, expect=expect, env=self.env, **more)
+        return run(POCADM, "-c", self.conf("directory-admin"), *PATIENT, *words, expect=expect, env=self.env, **more)
 
     def record(self, user, place):
         """The record of a place, as `poc lookup -o json` gives it and `poc publish` takes it."""
