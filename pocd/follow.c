@@ -42,6 +42,7 @@ struct follow {
 	bool clock_said;                 /* the log says that the clocks differ */
 	int refused;                     /* status of the last trouble, for the log */
 	char auditor[NOTE_NAME_MAX + 1]; /* our name in T; empty: none */
+	bool leaves;                     /* it stands in the T of what is served, not in the newest one */
 };
 
 static bool stopped(struct follow *f)
@@ -174,20 +175,37 @@ static int hand_in(struct follow *f, const struct snapshot *tip)
 		metric_add(METRIC_COSIGNATURES, 1);
 	}
 	f->signed_number = tip->number;
-	/* it has moved on: so shall we */
-	return status == STATUS_CONFLICT && transport_usable(f->transport) ? 0 : status;
+	/* it has moved on: so shall we; or to a T that does without us, before we heard of it */
+	bool late = status == STATUS_CONFLICT || (status == STATUS_UNVERIFIED && f->leaves);
+	return late && transport_usable(f->transport) ? 0 : status;
+}
+
+/* Our name, by the newest T; else by that of what is served, whose quorum the first checkpoint with a new T needs. */
+static void find_name(struct follow *f)
+{
+	const struct public_key *key = f->options.auditor != NULL ? keystore_public(f->options.auditor) : NULL;
+	const char *name = key != NULL ? intake_auditor(f->intake, key) : NULL;
+	struct snapshot *served = ledger_snapshot(directory_ledger(f->options.directory));
+
+	f->leaves = false;
+	if (name == NULL && key != NULL && served != NULL) {
+		const Poc__Auditor *auditor =
+		    quorum_auditor_by_key(holders_of(served)->trust->envelope->payload.trust, key);
+		name = auditor != NULL ? auditor->name : NULL;
+		f->leaves = name != NULL;
+	}
+	snprintf(f->auditor, sizeof f->auditor, "%s", name != NULL ? name : "");
+	snapshot_unref(served);
 }
 
 /* The tip is durable, consistent with all before it and judged: what is signed is what was stored. */
 static int cosign(struct follow *f)
 {
-	const char *name =
-	    f->options.auditor != NULL ? intake_auditor(f->intake, keystore_public(f->options.auditor)) : NULL;
 	struct snapshot *tip = ledger_tip(directory_ledger(f->options.directory));
 	int status = 0;
 
-	snprintf(f->auditor, sizeof f->auditor, "%s", name != NULL ? name : "");
-	if (name != NULL && tip != NULL && tip->number != f->signed_number && clock_agrees(f, tip))
+	find_name(f);
+	if (f->auditor[0] != '\0' && tip != NULL && tip->number != f->signed_number && clock_agrees(f, tip))
 		status = hand_in(f, tip);
 	snapshot_unref(tip);
 	return status;
@@ -384,9 +402,7 @@ int follow_create(const struct follow_options *options, struct follow **out, str
 		follow_destroy(f);
 		return status;
 	}
-	const char *name =
-	    options->auditor != NULL ? intake_auditor(f->intake, keystore_public(options->auditor)) : NULL;
-	snprintf(f->auditor, sizeof f->auditor, "%s", name != NULL ? name : "");
+	find_name(f);
 	*out = f;
 	return 0;
 }

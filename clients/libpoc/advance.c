@@ -7,7 +7,7 @@
 #include "proto/proof/merkle.h"
 #include "proto/wire/prescan.h"
 
-enum { FUTURE_MAX_MS = CLOCK_TOLERANCE * 1000, STORE_TRIES = 20 };
+enum { FUTURE_MAX_MS = CLOCK_TOLERANCE * 1000, STORE_TRIES = 20, TRANSITIONS_MAX = 16 };
 
 void advance_request(const struct poc *poc, Poc__GetHead *request)
 {
@@ -238,24 +238,93 @@ static int take_head(struct poc *poc, const Poc__HeadAnswer *answer, struct veri
 	return store_head(poc, head);
 }
 
-int advance_head(struct poc *poc, const Poc__HeadAnswer *answer)
+/* ---- The way to a T whose auditors are others */
+
+/* The T chain that is held, and what an answer's transitions add to it. */
+struct way {
+	struct envelope **trust; /* those that are held are borrowed */
+	size_t n_held, n;
+	struct held_head heads[TRANSITIONS_MAX]; /* by which it goes */
+};
+
+static void way_finish(struct way *way)
+{
+	for (size_t i = way->n_held; i < way->n; i++)
+		envelope_destroy(way->trust[i]);
+	free(way->trust);
+}
+
+/* Whatever it returns, *way is the caller's (way_finish). */
+static int walk_way(struct poc *poc, const Poc__HeadAnswer *answer, struct way *way)
+{
+	size_t n = poc->held.n_trust;
+	int status = 0;
+
+	*way = (struct way){.n_held = n, .n = n};
+	if (answer->n_transitions > TRANSITIONS_MAX || (n == 0 && answer->n_transitions > 0))
+		return refuse(&poc->why, STATUS_UNVERIFIED, "transitions", "there is no such way");
+	for (size_t i = 0; i < answer->n_transitions; i++)
+		n += answer->transitions[i]->n_trust;
+	way->trust = calloc(n + 1, sizeof(struct envelope *));
+	if (way->trust == NULL)
+		return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
+	if (way->n_held > 0)
+		memcpy(way->trust, poc->held.trust, way->n_held * sizeof(struct envelope *));
+	for (size_t i = 0; i < answer->n_transitions && status == 0; i++) {
+		struct checkpoint checkpoint;
+		status = verify_transition(way->trust[way->n - 1], answer->transitions[i], way->trust + way->n,
+					   &checkpoint, &poc->why);
+		if (status == 0) {
+			way->n += answer->transitions[i]->n_trust;
+			way->heads[i] = (struct held_head){checkpoint.size, checkpoint.root};
+		}
+	}
+	return status;
+}
+
+static bool leads_here(const struct way *way, const Poc__HeadAnswer *answer, const struct verified_head *head)
+{
+	for (size_t i = 0; i < answer->n_transitions; i++) {
+		if (way->heads[i].size > head->checkpoint.size ||
+		    !consistent(&way->heads[i], head, &answer->transitions[i]->consistency))
+			return false;
+	}
+	return true;
+}
+
+static int verify_answer(struct poc *poc, const Poc__HeadAnswer *answer, struct verified_head **head)
 {
 	Poc__Proof *proof;
+	struct way way;
+	int status = proof_decode(answer->proof.data, answer->proof.len, &proof, &poc->why);
+
+	*head = NULL;
+	if (status != 0)
+		return status;
+	if (proof->complete) {
+		message_free(proof);
+		return refuse(&poc->why, STATUS_UNVERIFIED, "proof", "not a proof of a head");
+	}
+	status = walk_way(poc, answer, &way);
+	if (status == 0)
+		status = verify_head(&poc->pins, way.trust, way.n, poc->held.reg, proof, head, &poc->why);
+	else
+		message_free(proof);
+	if (status == 0 && !leads_here(&way, answer, *head))
+		status = contradicts(poc, *head);
+	way_finish(&way);
+	return status;
+}
+
+int advance_head(struct poc *poc, const Poc__HeadAnswer *answer)
+{
 	struct verified_head *head;
 
 	if (!poc->held.empty && answer->behind)
 		return judge_older(poc, answer);
-	int status = proof_decode(answer->proof.data, answer->proof.len, &proof, &poc->why);
-	if (status == 0 && proof->complete) {
-		message_free(proof);
-		status = refuse(&poc->why, STATUS_UNVERIFIED, "proof", "not a proof of a head");
-	}
+	int status = verify_answer(poc, answer, &head);
 	if (status == 0)
-		status =
-		    verify_head(&poc->pins, poc->held.trust, poc->held.n_trust, poc->held.reg, proof, &head, &poc->why);
-	if (status != 0)
-		return status;
-	status = take_head(poc, answer, head);
+		status = take_head(poc, answer, head);
 	if (status != 0) {
 		verified_head_unref(head);
 		return status;

@@ -168,25 +168,105 @@ static int check_quorum(const struct verify_pins *pins, const struct note *note,
 	return 0;
 }
 
+/* A checkpoint of T's log. */
+static int read_note(const ProtobufCBinaryData *bytes, const Poc__Trust *trust, struct note *note,
+		     struct checkpoint *checkpoint, struct refusal *why)
+{
+	int status = note_parse((const char *)bytes->data, bytes->len, note, why);
+
+	if (status == 0)
+		status = checkpoint_parse(note->text, note->text_size, checkpoint, why);
+	if (status != 0)
+		return unverified(why, status);
+	if (strcmp(checkpoint->origin, trust->origin) != 0)
+		return refuse(why, STATUS_UNVERIFIED, "checkpoint", "the checkpoint is of another log");
+	return check_log_lines(note, trust, why);
+}
+
 static int check_note(const struct verify_pins *pins, const struct envelope *held, struct verified_head *head,
 		      struct refusal *why)
 {
-	const ProtobufCBinaryData *bytes = &head->proof->checkpoint->note;
-	const Poc__Trust *trust = verified_head_trust(head)->payload.trust;
 	struct note note;
-	int status = note_parse((const char *)bytes->data, bytes->len, &note, why);
+	int status = read_note(&head->proof->checkpoint->note, verified_head_trust(head)->payload.trust, &note,
+			       &head->checkpoint, why);
 
-	if (status == 0)
-		status = checkpoint_parse(note.text, note.text_size, &head->checkpoint, why);
-	if (status != 0)
-		return unverified(why, status);
-	if (strcmp(head->checkpoint.origin, trust->origin) != 0)
-		return refuse(why, STATUS_UNVERIFIED, "checkpoint", "the checkpoint is of another log");
-	status = check_log_lines(&note, trust, why);
 	if (status == 0)
 		status = check_quorum(pins, &note, head, why);
 	if (status == 0 && held != NULL && held->seq != verified_head_trust(head)->seq)
 		status = check_old_quorum(&note, held->payload.trust, why);
+	return status;
+}
+
+/* ---- A T that an earlier checkpoint shows */
+
+/* The leaf is that of this T, and stands in the checkpoint's log. */
+static int check_trust_leaf(const Poc__Transition *transition, const struct envelope *trust,
+			    const struct checkpoint *checkpoint, struct refusal *why)
+{
+	const struct hash key = hash_name("T");
+	struct hash path[MERKLE_PATH_MAX], hash;
+	struct leaf leaf;
+	size_t n = transition->path.len / HASH_SIZE;
+
+	if (transition->leaf.len != LEAF_SIZE || leaf_read(transition->leaf.data, &leaf) != 0 ||
+	    leaf.kind != LEAF_PUT || hash_compare(&leaf.key, &key) != 0 || leaf.seq != trust->seq ||
+	    hash_compare(&leaf.value, &trust->value) != 0)
+		return refuse(why, STATUS_UNVERIFIED, "transitions.leaf", "not the leaf of this trust root");
+	if (transition->path.len % HASH_SIZE != 0 || n > MERKLE_PATH_MAX)
+		return refuse(why, STATUS_UNVERIFIED, "transitions.path", "not an audit path");
+	if (n > 0)
+		memcpy(path, transition->path.data, transition->path.len);
+	hash = merkle_leaf(transition->leaf.data, transition->leaf.len);
+	if (!merkle_verify_inclusion(transition->index, checkpoint->size, &hash, path, n, &checkpoint->root))
+		return refuse(why, STATUS_UNVERIFIED, "transitions.path",
+			      "the checkpoint's log does not hold this trust root");
+	return 0;
+}
+
+static int check_both_quorums(const Poc__Transition *transition, const struct envelope *old,
+			      const struct envelope *trust, struct checkpoint *checkpoint, struct refusal *why)
+{
+	uint64_t times[AUDITORS_MAX];
+	struct note note;
+	size_t count = 0;
+	bool own;
+	int status = read_note(&transition->note, trust->payload.trust, &note, checkpoint, why);
+
+	if (status == 0)
+		status = count_cosigners(&note, trust->payload.trust, NULL, times, &count, &own, why);
+	if (status == 0 && count < trust->payload.trust->quorum)
+		status =
+		    refuse(why, STATUS_UNVERIFIED, "transitions.note",
+			   "%zu auditors signed the checkpoint, %u are needed", count, trust->payload.trust->quorum);
+	return status == 0 ? check_old_quorum(&note, old->payload.trust, why) : status;
+}
+
+int verify_transition(const struct envelope *known, const Poc__Transition *transition, struct envelope **trust,
+		      struct checkpoint *checkpoint, struct refusal *why)
+{
+	const struct envelope *last = known;
+	size_t n = 0;
+	int status = 0;
+
+	for (; n < transition->n_trust && status == 0; n++) {
+		const ProtobufCBinaryData *bytes = &transition->trust[n];
+		trust[n] = NULL;
+		status = envelope_parse(bytes->data, bytes->len, &trust[n], why);
+		if (status == 0)
+			status = trust_accepts(last, trust[n], why);
+		last = trust[n];
+	}
+	status = status != 0 ? unverified(why, status) : status;
+	if (status == 0 && n == 0)
+		status = refuse(why, STATUS_UNVERIFIED, "transitions.trust", "it leads to no trust root");
+	if (status == 0)
+		status = check_both_quorums(transition, known, last, checkpoint, why);
+	if (status == 0)
+		status = check_trust_leaf(transition, last, checkpoint, why);
+	if (status != 0) {
+		for (size_t i = 0; i < n; i++)
+			envelope_destroy(trust[i]);
+	}
 	return status;
 }
 

@@ -45,6 +45,12 @@ int verify_head(const struct verify_pins *pins, struct envelope *const *known, s
 		const struct envelope *known_register, Poc__Proof *proof, struct verified_head **out,
 		struct refusal *why);
 
+/* A T that follows the known one by the quorums of both (section 15): the envelopes of transition->trust as trust[0 ...
+ * n_trust - 1], the caller's (envelope_destroy), and the checkpoint that shows the last of them, whose consistency with
+ * the head at hand is the caller's to check.  On failure there is nothing to free. */
+int verify_transition(const struct envelope *known, const Poc__Transition *transition, struct envelope **trust,
+		      struct checkpoint *checkpoint, struct refusal *why);
+
 /* Steps 1 and 2, and that the STATE leaf is the log's last, of a proof without items: a verified log, whose map nobody
  * asks about (saved notices bring the maps of their own publications).  reg is NULL.  Takes proof over in any case. */
 int verify_log(const struct verify_pins *pins, Poc__Proof *proof, struct verified_head **out, struct refusal *why);

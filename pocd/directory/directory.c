@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "pocd/directory/directory_internal.h"
-#include "pocd/directory/quorum.h"
+#include "pocd/directory/transitions.h"
 #include "proto/rules/chain.h"
 #include "proto/rules/record.h"
 #include "proto/rules/trust.h"
@@ -40,7 +40,8 @@ static int open_ledger(struct directory *directory, const struct envelope *trust
 					.now_ctx = directory->options.now_ctx,
 					.attach = attach,
 					.attach_ctx = directory,
-					.cosigned = quorum_serves};
+					.cosigned = transitions_serve,
+					.cosigned_ctx = directory->options.store};
 	int status = trust != NULL ? check_log_keys(ledger.log_keys, ledger.n_log_keys, trust->payload.trust, why) : 0;
 
 	return status != 0 ? status : ledger_open(&ledger, &directory->ledger, why);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pocd/directory/quorum.h"
 #include "pocd/directory/replay.h"
 #include "pocd/directory/scan.h"
 #include "proto/rules/names.h"
@@ -221,10 +222,7 @@ const char *intake_auditor(const struct intake *intake, const struct public_key 
 {
 	const struct envelope *trust = replay_version(&intake->replay, NAME_TRUST, NULL, NULL);
 
-	for (size_t i = 0; trust != NULL && i < trust->payload.trust->n_auditors; i++) {
-		const Poc__Auditor *a = trust->payload.trust->auditors[i];
-		if (a->spki.len == key->spki_size && memcmp(a->spki.data, key->spki, key->spki_size) == 0)
-			return a->name;
-	}
-	return NULL;
+	const Poc__Auditor *auditor = trust != NULL ? quorum_auditor_by_key(trust->payload.trust, key) : NULL;
+
+	return auditor != NULL ? auditor->name : NULL;
 }

@@ -6,6 +6,7 @@
 #include "pocd/directory/directory_internal.h"
 #include "pocd/directory/item.h"
 #include "pocd/directory/scan.h"
+#include "pocd/directory/transitions.h"
 
 enum {
 	PROOF_VERSION_1 = 1,
@@ -14,11 +15,18 @@ enum {
 	CHANGES_PER_PAGE = 4000
 };
 
-/* Fields of HeadAnswer, ChangesAnswer, Change (poc.proto). */
+/* Fields of HeadAnswer, Transition, ChangesAnswer, Change (poc.proto). */
 enum {
 	HEAD_PROOF = 1,
 	HEAD_CONSISTENCY = 2,
 	HEAD_BEHIND = 3,
+	HEAD_TRANSITIONS = 4,
+	TRANSITION_TRUST = 1,
+	TRANSITION_NOTE = 2,
+	TRANSITION_LEAF = 3,
+	TRANSITION_INDEX = 4,
+	TRANSITION_PATH = 5,
+	TRANSITION_CONSISTENCY = 6,
 	CHANGES_CHANGES = 1,
 	CHANGES_NEXT = 2,
 	CHANGES_SIZE = 3,
@@ -487,14 +495,12 @@ int directory_envelopes(struct directory *directory, const struct principal *who
 
 /* ---- Head */
 
-/* T envelopes after the one that the client holds. */
-static int put_trust(struct asking *asking, uint64_t held_seq)
+/* T envelopes after that of held_seq, up to that of last_seq. */
+static int put_trust(struct asking *asking, unsigned field, uint64_t held_seq, uint64_t last_seq)
 {
-	const struct snapshot_name *trust = snapshot_find(asking->snapshot, "T");
-	int status = need_view(asking);
+	int status = 0;
 
-	for (uint64_t seq = held_seq + 1; status == 0 && trust != NULL && held_seq < trust->seq && seq <= trust->seq;
-	     seq++) {
+	for (uint64_t seq = held_seq + 1; status == 0 && held_seq < last_seq && seq <= last_seq; seq++) {
 		struct hash value;
 		const uint8_t *bytes;
 		size_t size;
@@ -503,7 +509,7 @@ static int put_trust(struct asking *asking, uint64_t held_seq)
 			status = ledger_read_envelope(asking->view, &value, &bytes, &size, NULL, NULL);
 		if (status != 0)
 			return damaged(asking, status, "T");
-		encode_element(&asking->encoder, PROOF_TRUST, bytes, size);
+		encode_element(&asking->encoder, field, bytes, size);
 	}
 	return status;
 }
@@ -542,19 +548,66 @@ static int put_consistency(struct asking *asking, uint64_t held_size)
 	return 0;
 }
 
+static int put_transition(struct asking *asking, uint64_t held_seq, const struct transition *transition)
+{
+	uint8_t bytes[LEAF_SIZE];
+	char name[SNAPSHOT_NAME_ROOM];
+	struct leaf leaf;
+	const char *note;
+	size_t note_size, begin = encode_begin(&asking->encoder, HEAD_TRANSITIONS);
+	uint64_t size = 0, whole = asking->snapshot->checkpoint.size;
+	struct merkle_proof path, consistency;
+	int status = put_trust(asking, TRANSITION_TRUST, held_seq, transition->trust_seq);
+
+	if (status != 0)
+		return status;
+	status = ledger_read_publication(asking->view, transition->number, &size, &note, &note_size);
+	if (status == 0)
+		status = ledger_read_leaf(asking->view, transition->trust_leaf, &leaf, name, sizeof name);
+	if (status == 0)
+		status = ledger_read_path(asking->view, transition->trust_leaf, size, &path);
+	if (status == 0)
+		status = ledger_consistency(asking->directory->ledger, size, whole, &consistency);
+	if (status != 0)
+		return damaged(asking, status, "the log");
+	leaf_write(&leaf, bytes);
+	encode_bytes(&asking->encoder, TRANSITION_NOTE, note, note_size);
+	encode_bytes(&asking->encoder, TRANSITION_LEAF, bytes, LEAF_SIZE);
+	encode_uint(&asking->encoder, TRANSITION_INDEX, transition->trust_leaf);
+	encode_bytes(&asking->encoder, TRANSITION_PATH, path.hashes, path.length * HASH_SIZE);
+	encode_bytes(&asking->encoder, TRANSITION_CONSISTENCY, consistency.hashes, consistency.length * HASH_SIZE);
+	encode_end(&asking->encoder, begin);
+	return 0;
+}
+
+static int find_way(struct asking *asking, uint64_t held_seq, struct transition way[TRANSITIONS_MAX], size_t *n)
+{
+	int status = need_view(asking);
+
+	*n = 0;
+	if (status == 0 && transitions_find(asking->view, held_seq, asking->snapshot, way, n) != 0)
+		status = damaged(asking, STATUS_DAMAGED, "T");
+	return status;
+}
+
 int directory_head(struct directory *directory, uint64_t held_size, uint64_t trust_seq, const uint8_t *register_value,
 		   struct answer *out, struct refusal *why)
 {
+	struct transition way[TRANSITIONS_MAX];
 	struct asking asking;
+	size_t n = 0;
 
 	*out = (struct answer){0};
 	int status = asking_begin(&asking, directory, NULL, why);
 	if (status != 0)
 		return status;
 	encode_init(&asking.encoder, 16 * 1024);
+	status = find_way(&asking, trust_seq, way, &n);
 	size_t proof = encode_begin(&asking.encoder, HEAD_PROOF);
 	put_version(&asking);
-	status = put_trust(&asking, trust_seq);
+	if (status == 0)
+		status = put_trust(&asking, PROOF_TRUST, n > 0 ? way[n - 1].trust_seq : trust_seq,
+				   asking.holders->trust->envelope->seq);
 	put_checkpoint(&asking, 0);
 	if (status == 0)
 		status = put_register(&asking, register_value);
@@ -562,6 +615,8 @@ int directory_head(struct directory *directory, uint64_t held_size, uint64_t tru
 	encode_end(&asking.encoder, proof);
 	if (status == 0)
 		status = put_consistency(&asking, held_size);
+	for (size_t i = 0; i < n && status == 0; i++)
+		status = put_transition(&asking, i > 0 ? way[i - 1].trust_seq : trust_seq, &way[i]);
 	return asking_end(&asking, status, out);
 }
 

@@ -29,11 +29,10 @@ size_t quorum_count(const Poc__Trust *trust, const char *bytes, size_t size)
 	return good;
 }
 
-bool quorum_serves(void *ctx, const struct snapshot *served, const struct snapshot *next)
+bool quorum_serves(const struct snapshot *served, const struct snapshot *next)
 {
 	const Poc__Trust *trust = trust_of(next);
 
-	(void)ctx;
 	if (trust->quorum > 0 && quorum_count(trust, next->note, next->note_size) < trust->quorum)
 		return false;
 	if (served == NULL ||
@@ -67,6 +66,16 @@ const Poc__Auditor *quorum_auditor(const struct snapshot *snapshot, const char *
 
 	for (size_t i = 0; i < trust->n_auditors; i++) {
 		if (strcmp(trust->auditors[i]->name, name) == 0)
+			return trust->auditors[i];
+	}
+	return NULL;
+}
+
+const Poc__Auditor *quorum_auditor_by_key(const Poc__Trust *trust, const struct public_key *key)
+{
+	for (size_t i = 0; i < trust->n_auditors; i++) {
+		const ProtobufCBinaryData *spki = &trust->auditors[i]->spki;
+		if (spki->len == key->spki_size && memcmp(spki->data, key->spki, key->spki_size) == 0)
 			return trust->auditors[i];
 	}
 	return NULL;

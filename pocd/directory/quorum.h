@@ -1,5 +1,5 @@
 /* quorum: which signatures of auditors a checkpoint has, and whether they are enough to serve it (protocol.md sections
- * 12 and 22). */
+ * 12 and 23). */
 #ifndef POCD_DIRECTORY_QUORUM_H
 #define POCD_DIRECTORY_QUORUM_H
 
@@ -15,15 +15,18 @@ enum {
 /* How many of T's auditors have signed a note; 0 if a line of one of them does not verify. */
 size_t quorum_count(const Poc__Trust *trust, const char *note, size_t size);
 
-/* For ledger_options.cosigned: the quorum of the checkpoint's own T has signed and, where what is served now has
- * another T, that one's too.  Both snapshots have their holders. */
-bool quorum_serves(void *ctx, const struct snapshot *served, const struct snapshot *next);
+/* The quorum of the checkpoint's own T has signed and, where what is served now (NULL: nothing) has another T, that
+ * one's too.  Both snapshots have their holders. */
+bool quorum_serves(const struct snapshot *served, const struct snapshot *next);
 
 /* Whether a log key of T signed a note, and none of them badly. */
 bool quorum_log_signed(const Poc__Trust *trust, const char *note, size_t size);
 
 /* The auditor of that name in the T of a snapshot; NULL: none. */
 const Poc__Auditor *quorum_auditor(const struct snapshot *snapshot, const char *name);
+
+/* The auditor of T with that key; NULL: none. */
+const Poc__Auditor *quorum_auditor_by_key(const Poc__Trust *trust, const struct public_key *key);
 
 /* Checks a cosignature on the tip, by an auditor of its T or of that of what is served; its time may differ from now
  * (seconds) by the tolerance.  0 and *line: a signature line as a note has them, with its newline; STATUS_CONFLICT: it

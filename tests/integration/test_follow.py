@@ -75,6 +75,47 @@ class Auditors(unittest.TestCase):
             self.assertNotIn("follow.refused", follower.log())
 
 
+class OtherAuditors(unittest.TestCase):
+    """Auditors that are replaced wholly, twice: whoever was away meanwhile finds the way."""
+
+    def test_all_replaced(self):
+        world = World()
+        self.addCleanup(world.close)
+        (auditor,) = start_auditors(self, world, ["XA"], 1)
+        wait_for(lambda: checkpoint(world)["cosigners"] == 1, "never cosigned")
+        mirror = Follower(world, "XB", "mirror")
+        mirror.start()
+        self.addCleanup(mirror.stop)
+        there = mirror.settings("xb-reader")
+        wait_for(lambda: world.poc(there, "lookup", "XB", expect=None).status == 0, "the mirror never answered")
+        mirror.stop()
+        away = world.variant("xb-reader", "away", {})
+        world.poc(away, "status")
+        for name in "second", "third":
+            other = Follower(world, "AD", name, sign=True)
+            other.start()
+            self.addCleanup(other.stop)
+            other.wait_log("follow.connected")
+            size = checkpoint(world, "xa-operator")["size"]
+            publish_trust(world, [other], 1)
+            wait_for(lambda: checkpoint(world, "xa-operator")["size"] > size, "never served", 70)  # pylint: disable=cell-var-from-loop
+            auditor.stop()
+            auditor = other
+            size = checkpoint(world, "xa-operator")["size"]
+            world.poc("xa-coordinator", "-y", "confirm")
+            wait_for(lambda: checkpoint(world, "xa-operator")["size"] > size, "never served", 70)  # pylint: disable=cell-var-from-loop
+        now = checkpoint(world, "xa-operator")
+        found = checkpoint(world, away)
+        self.assertEqual((found["trust"], found["quorum"], found["cosigners"]), (4, 1, 1), found)
+        self.assertGreaterEqual(found["size"], now["size"])
+        self.assertEqual(world.poc(away, "lookup", "XA").status, 0)
+        # what it holds is whole again: the old ones are not needed any more
+        world.poc(away, "--offline", "status")
+        mirror.start()
+        wait_for(lambda: checkpoint(world, there).get("size", 0) >= now["size"], "the mirror never went on", 70)
+        self.assertEqual(world.poc(there, "lookup", "XA").status, 0)
+
+
 class Forks(unittest.TestCase):
     """Copies of the data folder: what auditors have seen is not contradicted."""
 
