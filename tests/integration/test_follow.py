@@ -3,6 +3,8 @@ import os
 import shutil
 import unittest
 
+from cryptography.hazmat.primitives import serialization
+
 from follower import Follower, publish_trust, wait_for
 from harness import World, main, shifted
 
@@ -78,6 +80,20 @@ class Auditors(unittest.TestCase):
 class OtherAuditors(unittest.TestCase):
     """Auditors that are replaced wholly, twice: whoever was away meanwhile finds the way."""
 
+    def replace(self, world, old, new):
+        """As docs/keys.md has it."""
+        ceremony, public = world.path("T.ceremony"), new.path("auditor.pub")
+        with open(public, "wb") as out:
+            out.write(new.signer.private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+        if os.path.exists(ceremony):
+            os.unlink(ceremony)
+        said = world.pocadm("-y", "trust", "draft", ceremony, "--auditor-add", f"auditor.{new.user},{new.state},{public}",
+                            "--auditor-drop", f"auditor.{old.user}").out
+        self.assertIn(f"auditor.{new.user}", said)
+        self.assertIn(f"auditor.{old.user}", said)
+        world.pocadm("-y", "-q", "trust", "sign", ceremony, "--key", world.path("keys", "root.key"), "--directory", world.path("directory.info"))
+        world.pocadm("-y", "trust", "publish", ceremony)
+
     def test_all_replaced(self):
         world = World()
         self.addCleanup(world.close)
@@ -97,7 +113,7 @@ class OtherAuditors(unittest.TestCase):
             self.addCleanup(other.stop)
             other.wait_log("follow.connected")
             size = checkpoint(world, "xa-operator")["size"]
-            publish_trust(world, [other], 1)
+            self.replace(world, auditor, other)
             wait_for(lambda: checkpoint(world, "xa-operator")["size"] > size, "never served", 70)  # pylint: disable=cell-var-from-loop
             auditor.stop()
             auditor = other
