@@ -101,7 +101,7 @@ static int take_unit_answer(struct poc *poc, struct looking *l)
 	status = verify_users(poc->head, l->keys_envelope, l->unit_users, &proven.value, &l->unit_item->envelopes[0],
 			      &l->unit_envelope, &poc->why);
 	l->facts.unit_users = l->unit_envelope;
-	return status;
+	return status == STATUS_ORPHANS ? 0 : status; /* lapsed: nobody's signature counts by it */
 }
 
 /* An answer may hold what was asked for and nothing else. */
@@ -149,6 +149,8 @@ static int take_answers(struct poc *poc, struct looking *l, struct client_record
 	if (status == 0) {
 		l->facts.reader = session_reader(poc, l->name->state);
 		status = verify_record(poc->head, l->record_item, &l->facts, &out->verified, &poc->why);
+		if (status == STATUS_ORPHANS)
+			status = unverified(&poc->why, status);
 	}
 	if (status == 0)
 		status = take_pings_answer(poc, l, &out->verified);
@@ -264,6 +266,8 @@ static int saved_record(struct poc *poc, struct verified_head *head, const struc
 	struct verdict_by by = verdict_saved(head, at, poc->max_age);
 	int status = verify_saved_record(head, name, READER_PLAIN, &out->verified, &poc->why);
 
+	if (status == STATUS_ORPHANS)
+		return unverified(&poc->why, status);
 	return status != 0 ? status : verdict_record(head, &out->verified, &by, &out->verdict, &poc->why);
 }
 

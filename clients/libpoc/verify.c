@@ -109,6 +109,18 @@ int verify_keys(const struct verified_head *head, const struct name *name, const
 	return 0;
 }
 
+/* Signed by no key of K: a forgery, unless K has let it lapse. */
+static int not_signed(const struct envelope *keys, const struct name *name, struct refusal *why)
+{
+	if (keys->payload.keys->emergency && strcmp(keys->name.state, name->state) == 0)
+		return refuse(why, STATUS_ORPHANS, name->text,
+			      "%s has lapsed: the authority of %s dropped the key that signed it, in an emergency",
+			      name->text, name->state);
+	return refuse(why, STATUS_UNVERIFIED, name->text, "%s is not signed by a key of the current K/%s%s", name->text,
+		      name->state,
+		      name->kind == NAME_RECORD && name->unit[0] != '\0' ? " or an editor key of the unit" : "");
+}
+
 int verify_users(const struct verified_head *head, const struct envelope *keys, const struct name *name,
 		 const struct hash *value, const ProtobufCBinaryData *bytes, struct envelope **out, struct refusal *why)
 {
@@ -118,8 +130,7 @@ int verify_users(const struct verified_head *head, const struct envelope *keys, 
 			    !keys_coordinator_signed(verified_head_trust(head), keys, *out))) {
 		envelope_destroy(*out);
 		*out = NULL;
-		status = refuse(why, STATUS_UNVERIFIED, name->text, "%s is not signed by a key of the current K/%s",
-				name->text, name->state);
+		status = not_signed(keys, name, why);
 	}
 	return status;
 }
@@ -175,8 +186,7 @@ static int check_signer(const struct verified_head *head, const struct record_fa
 			return 0;
 		}
 	}
-	return refuse(why, STATUS_UNVERIFIED, name->text, "%s is not signed by a key of the current K/%s%s", name->text,
-		      name->state, name->unit[0] != '\0' ? " or an editor key of the unit" : "");
+	return not_signed(facts->keys, name, why);
 }
 
 static bool asked_for(const struct record_facts *facts, const char *section)
@@ -485,7 +495,8 @@ static int saved_unit_users(struct verified_head *head, const struct name *recor
 	if (record->unit[0] == '\0' || !name_make(NAME_USERS, record->state, record->unit, &name) ||
 	    proof_item(head->proof, name.text) == NULL)
 		return 0;
-	return verify_saved_envelope(head, &name, &proven, out, why);
+	int status = verify_saved_envelope(head, &name, &proven, out, why);
+	return status == STATUS_ORPHANS ? 0 : status; /* it has lapsed: nobody's signature counts by it */
 }
 
 int verify_saved_record(struct verified_head *head, const struct name *name, enum reader_class reader,
@@ -533,7 +544,7 @@ static int verify_one(struct verified_head *head, const Poc__Item *item, enum re
 	if (name.kind == NAME_RECORD && (item->n_envelopes > 0 || !head->proof->complete)) {
 		int status = verify_saved_record(head, &name, reader, &record, why);
 		verified_record_finish(&record);
-		return status;
+		return status == STATUS_ORPHANS ? 0 : status;
 	}
 	if (name.kind == NAME_PINGS) {
 		record = (struct verified_record){0};
@@ -541,7 +552,7 @@ static int verify_one(struct verified_head *head, const Poc__Item *item, enum re
 	}
 	int status = verify_saved_envelope(head, &name, &proven, &envelope, why);
 	envelope_destroy(envelope);
-	return status;
+	return status == STATUS_ORPHANS ? 0 : status;
 }
 
 int verify_saved_all(struct verified_head *head, enum reader_class reader, struct refusal *why)

@@ -75,7 +75,8 @@ struct record_facts {
 	bool complete; /* the item is of a complete proof: no map proof, and all of its sections are there */
 };
 
-/* Step 7 for R.  0 and *out also where it is absent, withdrawn or suspended. */
+/* Step 7 for R.  0 and *out also where it is absent, withdrawn or suspended.  STATUS_ORPHANS: no key of the current K
+ * signed it, and K was made in an emergency, which lets such lapse: nothing to rely on, and no forgery. */
 int verify_record(const struct verified_head *head, const Poc__Item *item, const struct record_facts *facts,
 		  struct verified_record *out, struct refusal *why);
 
@@ -97,7 +98,7 @@ int verify_saved(const struct verify_pins *pins, const uint8_t *bytes, size_t si
  * class must be there. */
 int verify_saved_all(struct verified_head *head, enum reader_class reader, struct refusal *why);
 
-/* The record of a name.  STATUS_NOT_FOUND when the proof says nothing of it. */
+/* The record of a name.  STATUS_NOT_FOUND when the proof says nothing of it; STATUS_ORPHANS as verify_record. */
 int verify_saved_record(struct verified_head *head, const struct name *name, enum reader_class reader,
 			struct verified_record *out, struct refusal *why);
 

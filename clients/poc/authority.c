@@ -63,7 +63,7 @@ static int propose_keys(struct cli *cli, struct poc *poc, const struct envelope 
 		next.n_authority = d->authority.n;
 		next.coordinators = d->coordinators.keys;
 		next.n_coordinators = d->coordinators.n;
-		next.emergency = cli_has(cli, "emergency");
+		next.emergency = 0; /* orphans would shut the whole state out */
 		status = envelope_propose(&next.base, &out->data, &out->len, &why);
 		if (status != 0)
 			cli_fail(cli, status, "%s: %s", why.field, why.message);
@@ -404,11 +404,6 @@ static int sign_all(struct submitting *s)
 
 	if (s->n == 0)
 		return 0;
-	if (s->signer == NULL && s->next->payload.keys->emergency) {
-		cli_note(s->cli, tr("%zu stay without a valid signature, as the emergency mark allows: %s"), s->n,
-			 s->list);
-		return 0;
-	}
 	if (s->signer == NULL)
 		return cli_fail(
 		    s->cli, STATUS_ORPHANS,

@@ -107,7 +107,6 @@ static const struct flag state_draft_flags[] = {
     {"threshold", 0, "K", "how many authority keys must sign"},
     {"coordinator-add", 0, "FILE", "a further coordinator key (several times)"},
     {"coordinator-drop", 0, "KEY", "drop one (several times)"},
-    {"emergency", 0, NULL, "it may leave users and records without a valid signature"},
     {NULL, 0, NULL, NULL},
 };
 

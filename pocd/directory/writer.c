@@ -26,7 +26,7 @@ enum {
 	HOLD_MS = 5000,     /* how long the next publication waits for the signatures on the last one: a head that moves
 			       faster than auditors sign would never have a quorum */
 	REFRESH_MS = 60000, /* auditors sign no head that is older than two minutes: one without a quorum is renewed */
-	PROVEN_MS = 30000   /* how long a write that wants to be proven waits for them */
+	PROVEN_MS = 3000    /* how long a write that wants to be proven waits for them: its client gives up after 5 s */
 };
 
 enum group_kind { GROUP_CHANGE, GROUP_POST, GROUP_DELIVERY, GROUP_COSIGN };
@@ -762,9 +762,9 @@ static uint64_t quorum_at(const struct writer *writer)
 {
 	if (writer->waits_since == 0)
 		return UINT64_MAX;
-	if (!writer->alarmed)
-		return writer->waits_since + HOLD_MS;
-	return writer->unproven.first != NULL ? writer->waits_since + PROVEN_MS : UINT64_MAX;
+	uint64_t alarm = writer->alarmed ? UINT64_MAX : writer->waits_since + HOLD_MS;
+	uint64_t proven = writer->unproven.first != NULL ? writer->waits_since + PROVEN_MS : UINT64_MAX;
+	return alarm < proven ? alarm : proven;
 }
 
 static void wait_until(struct writer *writer, uint64_t due)

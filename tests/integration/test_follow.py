@@ -57,7 +57,9 @@ class Auditors(unittest.TestCase):
         # below quorum
         b.stop()
         served = self.checkpoint()["size"]
-        result = world.poc("ad-coordinator", "-y", "--timeout", "3", "confirm", expect=None)
+        result = world.poc("ad-coordinator", "-y", "confirm", expect=8)
+        self.assertIn("stored, but not yet published", result.err)
+        world.poc("xa-coordinator", "-y", "confirm", expect=8)  # and so long as it lasts
         world.wait_log("quorum.missing", seconds=15)
         self.assertEqual(self.checkpoint()["size"], served)
         self.assertEqual(world.poc("xa-reader", "lookup", "XB").status, 0, result)

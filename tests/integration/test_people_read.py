@@ -207,7 +207,10 @@ class Exporting(unittest.TestCase):
 
     def test_json_is_what_publish_takes(self):
         records = WORLD.poc("xa-coordinator", "export", "--format", "json").json["records"]
-        self.assertEqual(WORLD.poc("xa-coordinator", "export", "-f", "json", "-", cwd=WORLD.root).json["records"], records)
+        again = WORLD.poc("xa-coordinator", "export", "-f", "json", "-", cwd=WORLD.root).json["records"]
+        for record in again + records:  # the time of asking
+            del record["verdict"]
+        self.assertEqual(again, records)
         self.assertFalse(os.path.exists(os.path.join(WORLD.root, "-")))
         self.assertEqual([r["place"] for r in records], ["AD", "AE", "XA", "XB"])
         own = next(r for r in records if r["place"] == "XA")
