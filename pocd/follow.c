@@ -109,6 +109,10 @@ static int send_follow(struct follow *f, uint64_t from, bool with_note, uint32_t
 	}
 	follow.from = from > follow.size ? from : 0;
 	follow.auditor = f->auditor;
+	if (f->options.auditor != NULL) {
+		const struct public_key *key = keystore_public(f->options.auditor);
+		follow.key = (ProtobufCBinaryData){key->spki_size, (uint8_t *)key->spki};
+	}
 	request.body_case = POC__REQUEST__BODY_FOLLOW;
 	request.follow = &follow;
 	int status = transport_send(f->transport, &request, id, soon(), &f->why);

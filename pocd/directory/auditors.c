@@ -8,8 +8,13 @@
 #include "pocd/directory/holders.h"
 #include "pocd/directory/quorum.h"
 
+/* Followers with keys that are remembered: more than one T can list, and a bound for those who make keys up. */
+enum { READY_MAX = 256 };
+
 struct auditors {
 	pthread_mutex_t lock;
+	size_t n_ready;
+	struct hash ready[READY_MAX];
 	size_t n;
 	char names[2 * AUDITORS_OF_T_MAX][NOTE_NAME_MAX + 1]; /* of an old T and a new one */
 	uint64_t passed;
@@ -53,6 +58,46 @@ void auditors_heard(struct auditors *auditors, const char *name)
 	pthread_mutex_unlock(&auditors->lock);
 	if (first)
 		diag(DIAG_INFO, "auditor.heard", "auditor", name, NULL);
+}
+
+static struct hash ready_id(const char *state, const uint8_t *spki, size_t size)
+{
+	struct hash id[2] = {hash_of(state, strlen(state)), hash_of(spki, size)};
+
+	return hash_of(id, sizeof id);
+}
+
+static bool is_ready(const struct auditors *auditors, const struct hash *id)
+{
+	for (size_t i = 0; i < auditors->n_ready; i++) {
+		if (hash_compare(&auditors->ready[i], id) == 0)
+			return true;
+	}
+	return false;
+}
+
+void auditors_ready(struct auditors *auditors, const char *state, const uint8_t *spki, size_t size)
+{
+	struct hash id = ready_id(state, spki, size);
+
+	pthread_mutex_lock(&auditors->lock);
+	if (!is_ready(auditors, &id) && auditors->n_ready < READY_MAX)
+		auditors->ready[auditors->n_ready++] = id;
+	pthread_mutex_unlock(&auditors->lock);
+}
+
+size_t auditors_count_ready(struct auditors *auditors, const Poc__Trust *trust)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&auditors->lock);
+	for (size_t i = 0; i < trust->n_auditors; i++) {
+		const Poc__Auditor *a = trust->auditors[i];
+		struct hash id = ready_id(a->state, a->spki.data, a->spki.len);
+		n += is_ready(auditors, &id);
+	}
+	pthread_mutex_unlock(&auditors->lock);
+	return n;
 }
 
 void auditors_passed(struct auditors *auditors, uint64_t size, const char *by)

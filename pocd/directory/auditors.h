@@ -4,6 +4,7 @@
 #define POCD_DIRECTORY_AUDITORS_H
 
 #include "pocd/ledger/ledger.h"
+#include "proto/rules/trust.h"
 
 struct auditors;
 
@@ -12,6 +13,12 @@ void auditors_destroy(struct auditors *auditors); /* NULL allowed */
 
 /* An auditor's log is a prefix of ours. */
 void auditors_heard(struct auditors *auditors, const char *name);
+
+/* A follower of that state has a key to sign with, which T lists or not yet. */
+void auditors_ready(struct auditors *auditors, const char *state, const uint8_t *spki, size_t size);
+
+/* How many of the auditors that a T lists have been ready since the start. */
+size_t auditors_count_ready(struct auditors *auditors, const Poc__Trust *trust);
 
 /* Somebody has shown a checkpoint that our log key signed and that our log does not lead to.  Logged once for each
  * size. */

@@ -17,6 +17,7 @@ struct changer {
 	struct ledger *ledger;
 	struct store *store;
 	struct signers *signers;
+	struct auditors *auditors;
 	uint64_t (*now_ms)(void *ctx);
 	void *now_ctx;
 	/* versions of T, S, K, U that no snapshot holds yet, or no longer */
@@ -25,13 +26,17 @@ struct changer {
 };
 
 struct changer *changer_create(struct ledger *ledger, struct store *store, struct signers *signers,
-			       uint64_t (*now_ms)(void *ctx), void *now_ctx)
+			       struct auditors *auditors, uint64_t (*now_ms)(void *ctx), void *now_ctx)
 {
 	struct changer *changer = calloc(1, sizeof *changer);
 
 	if (changer != NULL)
-		*changer = (struct changer){
-		    .ledger = ledger, .store = store, .signers = signers, .now_ms = now_ms, .now_ctx = now_ctx};
+		*changer = (struct changer){.ledger = ledger,
+					    .store = store,
+					    .signers = signers,
+					    .auditors = auditors,
+					    .now_ms = now_ms,
+					    .now_ctx = now_ctx};
 	return changer;
 }
 
@@ -510,6 +515,32 @@ static int check_log_keys(struct judging *j, const struct envelope *trust)
 			    "reload)");
 }
 
+static bool same_auditors(const Poc__Trust *a, const Poc__Trust *b)
+{
+	bool same = a->quorum == b->quorum && a->n_auditors == b->n_auditors;
+
+	for (size_t i = 0; i < a->n_auditors && same; i++) {
+		const Poc__Auditor *x = a->auditors[i], *y = b->auditors[i];
+		same = strcmp(x->name, y->name) == 0 && strcmp(x->state, y->state) == 0 && x->spki.len == y->spki.len &&
+		       memcmp(x->spki.data, y->spki.data, x->spki.len) == 0;
+	}
+	return same;
+}
+
+/* A quorum that nobody can meet would end it too, and nothing could be taken back. */
+static int check_auditors(struct judging *j, const Poc__Trust *old, const Poc__Trust *trust)
+{
+	if (trust->quorum == 0 || j->changer->auditors == NULL || (old != NULL && same_auditors(old, trust)))
+		return 0;
+	size_t ready = auditors_count_ready(j->changer->auditors, trust);
+	return ready >= trust->quorum
+		   ? 0
+		   : refuse(j->why, STATUS_INVALID, "auditors",
+			    "%zu of the %zu auditors that this T lists follow this directory with the keys that it "
+			    "says, and %u must sign, or nothing would be proven any more: start them first",
+			    ready, trust->n_auditors, trust->quorum);
+}
+
 /* Whoever reads a document goes by when it was said. */
 static int check_document(struct judging *j, const struct candidate *c)
 {
@@ -535,8 +566,12 @@ static int judge_item(struct judging *j, struct candidate *c)
 	if (j->status != 0)
 		return refuse(j->why, j->status, "", "the current values cannot be read: %s", status_text(j->status));
 	int status = judge(&facts, next, j->why);
-	if (status == 0 && next->name.kind == NAME_TRUST)
-		return check_log_keys(j, next);
+	if (status == 0 && next->name.kind == NAME_TRUST) {
+		status = check_log_keys(j, next);
+		return status != 0 ? status
+				   : check_auditors(j, facts.trust != NULL ? facts.trust->payload.trust : NULL,
+						    next->payload.trust);
+	}
 	if (status == 0 && next->name.kind == NAME_DOCUMENT)
 		return check_document(j, c);
 	if (status != 0 || next->name.kind != NAME_RECORD)

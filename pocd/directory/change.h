@@ -4,6 +4,7 @@
 #ifndef POCD_DIRECTORY_CHANGE_H
 #define POCD_DIRECTORY_CHANGE_H
 
+#include "pocd/directory/auditors.h"
 #include "pocd/directory/signers.h"
 #include "pocd/directory/write.h"
 #include "pocd/ledger/ledger.h"
@@ -12,9 +13,9 @@ enum { CHANGE_WRITES_MAX = 64 };
 
 struct changer;
 
-/* ledger, store and signers are borrowed. */
+/* All are borrowed.  auditors NULL: a T may ask for auditors of whom none is at work. */
 struct changer *changer_create(struct ledger *ledger, struct store *store, struct signers *signers,
-			       uint64_t (*now_ms)(void *ctx), void *now_ctx);
+			       struct auditors *auditors, uint64_t (*now_ms)(void *ctx), void *now_ctx);
 void changer_destroy(struct changer *changer); /* NULL allowed */
 
 /* A group on its way. */

@@ -107,6 +107,8 @@ struct follow_query {
 	const char *note;    /* may be NULL */
 	size_t note_size;
 	const char *auditor; /* name; empty: a mirror */
+	const uint8_t *key;  /* SPKI; may be NULL */
+	size_t key_size;
 };
 struct tip_told {
 	uint64_t number, note_size;

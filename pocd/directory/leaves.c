@@ -79,9 +79,10 @@ static int check_prefix(struct directory *directory, const struct principal *who
 static void hear(struct directory *directory, const struct principal *who, const struct follow_query *query,
 		 const struct snapshot *tip)
 {
-	const struct snapshot *snapshot = tip;
-	const Poc__Auditor *auditor = query->auditor[0] != '\0' ? quorum_auditor(snapshot, query->auditor) : NULL;
+	const Poc__Auditor *auditor = query->auditor[0] != '\0' ? quorum_auditor(tip, query->auditor) : NULL;
 
+	if (query->key_size > 0)
+		auditors_ready(directory->auditors, who->state, query->key, query->key_size);
 	if (auditor != NULL && strcmp(auditor->state, who->state) == 0)
 		auditors_heard(directory->auditors, auditor->name);
 }

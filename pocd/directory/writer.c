@@ -844,7 +844,7 @@ static int make_parts(struct writer *writer)
 				      .grown = o->grown,
 				      .grown_ctx = o->grown_ctx};
 
-	writer->changer = changer_create(o->ledger, o->store, o->signers, o->now_ms, o->now_ctx);
+	writer->changer = changer_create(o->ledger, o->store, o->signers, o->auditors, o->now_ms, o->now_ctx);
 	return writer->changer != NULL ? inbox_create(&inbox, &writer->inbox) : STATUS_NO_MEMORY;
 }
 

@@ -2,7 +2,7 @@
 #include "pocd/base/metrics.h"
 #include "pocd/handlers/dispatch.h"
 
-enum { COSIGNATURE_BYTES = 72 };
+enum { COSIGNATURE_BYTES = 72, SPKI_BYTES = 200 };
 
 int handle_follow(struct session *session, uint32_t id, const Poc__Follow *request, struct refusal *why)
 {
@@ -11,12 +11,16 @@ int handle_follow(struct session *session, uint32_t id, const Poc__Follow *reque
 				     .root = request->size > 0 ? request->root.data : NULL,
 				     .note = request->note.len > 0 ? (const char *)request->note.data : NULL,
 				     .note_size = request->note.len,
-				     .auditor = request->auditor};
+				     .auditor = request->auditor,
+				     .key = request->key.data,
+				     .key_size = request->key.len};
 	struct tip_told told;
 	struct answer answer;
 
 	if (request->root.len != (request->size > 0 ? HASH_SIZE : 0))
 		return refuse(why, STATUS_INVALID, "follow.root", "must be 32 bytes, and absent with size 0");
+	if (request->key.len > SPKI_BYTES)
+		return refuse(why, STATUS_TOO_LARGE, "follow.key", "at most %d bytes", SPKI_BYTES);
 	if (request->note.len > NOTE_MAX)
 		return refuse(why, STATUS_TOO_LARGE, "follow.note", "at most %d bytes", NOTE_MAX);
 	if (!session->follows) {

@@ -3,8 +3,6 @@ import os
 import shutil
 import unittest
 
-from cryptography.hazmat.primitives import serialization
-
 from follower import Follower, publish_trust, wait_for
 from harness import World, main, shifted
 
@@ -79,14 +77,41 @@ class Auditors(unittest.TestCase):
             self.assertNotIn("follow.refused", follower.log())
 
 
+class Ghosts(unittest.TestCase):
+    """An auditor that nobody runs would end all proof for good."""
+
+    def test_nobody_runs_it(self):
+        world = World()
+        self.addCleanup(world.close)
+        ceremony, key = world.path("T.ceremony"), world.path("ghost.key")
+        world.poc_file(None, "key", "new", key, "--type", "ed25519")
+
+        def ask(*words):
+            if os.path.exists(ceremony):
+                os.unlink(ceremony)
+            world.pocadm("-y", "trust", "draft", ceremony, *words)
+            world.pocadm("-y", "-q", "trust", "sign", ceremony, "--key", world.path("keys", "root.key"), "--directory", world.path("directory.info"))
+            return world.pocadm("-y", "trust", "publish", ceremony, expect=1).err
+
+        self.assertIn("0 of the 1 auditors that this T lists follow this directory", ask("--auditor-add", f"ghost,XA,{key}", "--quorum", "1"))
+        auditor = Follower(world, "XA", "auditor", sign=True)
+        auditor.start()
+        self.addCleanup(auditor.stop)
+        auditor.wait_log("follow.connected")
+        self.assertIn("0 of the 1", ask("--auditor-add", f"ghost,XA,{key}", "--quorum", "1"))
+        self.assertIn("0 of the 1", ask("--auditor-add", f"auditor,XB,{auditor.public()}", "--quorum", "1"))  # not its state
+        self.assertIn("1 of the 2", ask("--auditor-add", f"auditor,XA,{auditor.public()}", "--auditor-add", f"ghost,XA,{key}", "--quorum", "2"))
+        self.assertEqual(checkpoint(world)["trust"], 1)
+        world.poc("xa-coordinator", "-y", "confirm")
+        self.assertEqual(world.poc("xa-reader", "lookup", "XA").status, 0)
+
+
 class OtherAuditors(unittest.TestCase):
     """Auditors that are replaced wholly, twice: whoever was away meanwhile finds the way."""
 
     def replace(self, world, old, new):
         """As docs/keys.md has it."""
-        ceremony, public = world.path("T.ceremony"), new.path("auditor.pub")
-        with open(public, "wb") as out:
-            out.write(new.signer.private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+        ceremony, public = world.path("T.ceremony"), new.public()
         if os.path.exists(ceremony):
             os.unlink(ceremony)
         said = world.pocadm("-y", "trust", "draft", ceremony, "--auditor-add", f"auditor.{new.user},{new.state},{public}",

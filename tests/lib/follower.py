@@ -70,6 +70,14 @@ file = pocd.log
             key = x509.load_pem_x509_certificate(file.read()).public_key()
         return forge.sha(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)).hex()
 
+    def public(self):
+        """File of the public half of an auditor's key."""
+        path = self.path("auditor.pub")
+        with open(path, "wb") as out:
+            out.write(self.signer.private.public_key().public_bytes(serialization.Encoding.PEM,
+                                                                    serialization.PublicFormat.SubjectPublicKeyInfo))
+        return path
+
     def start(self, **more):
         # pylint: disable=consider-using-with
         self.daemon = subprocess.Popen([POCD, "-c", self.path("pocd.conf")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
