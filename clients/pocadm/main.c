@@ -135,6 +135,7 @@ static const struct flag show_flags[] = {
 static const struct flag trust_publish_flags[] = {
     {"data", 0, "DIR", "where the log keys are lost: into a data folder that no daemon holds"},
     {"log-key", 0, "FILE", "with --data: a log key that the new T lists, which signs"},
+    {"keys", 0, "FILE", "of a T that replaces an authority: the state's ceremony file (repeatable)"},
     {"directory", 0, "FILE", "the directory's description, directory.info, where there is no configuration"},
     {NULL, 0, NULL, NULL},
 };

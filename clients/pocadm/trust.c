@@ -245,10 +245,9 @@ int pocadm_cmd_trust_draft(struct cli *cli)
 /* ---- Replacement of a state's authority */
 
 /* The K that is to count: of a state of the register, signed by its own threshold, following what stands now. */
-static int read_replacing(struct drafting *d, const char *path, struct ceremony *out)
+static int read_replacing(struct cli *cli, struct poc *poc, const char *path, struct ceremony *out)
 {
-	struct cli *cli = d->cli;
-	const struct verify_pins pins = {.directory = *client_directory_id(d->poc), .quorum = cli->conf.quorum};
+	const struct verify_pins pins = {.directory = *client_directory_id(poc), .quorum = cli->conf.quorum};
 	struct refusal why = {0};
 	size_t size;
 	uint8_t *bytes = (uint8_t *)cli_read_file(path, CEREMONY_MAX, &size, &why);
@@ -265,8 +264,8 @@ static int read_replacing(struct drafting *d, const char *path, struct ceremony 
 	if (next->name.kind != NAME_KEYS || strcmp(next->name.state, STATE_DIRECTORY) == 0)
 		return cli_fail(cli, STATUS_INVALID, tr("%s: proposes no K of a state"), path);
 	status = ceremony_refuse_missing(cli, out, true);
-	if (status == 0 && (status = client_envelopes(d->poc, CLIENT_ONLINE, names, 1, &current)) != 0)
-		link_fail(cli, d->poc, status);
+	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &current)) != 0)
+		link_fail(cli, poc, status);
 	if (status == 0 && hash_compare(&current.value, &next->prev) != 0)
 		status =
 		    cli_fail(cli, STATUS_CONFLICT, tr("%s has changed since %s was drafted: it must be drafted anew"),
@@ -322,7 +321,7 @@ int pocadm_cmd_state_replace(struct cli *cli)
 	d->cli = cli;
 	int status = begin(d);
 	if (status == 0)
-		status = read_replacing(d, cli->argv[1], &keys);
+		status = read_replacing(cli, d->poc, cli->argv[1], &keys);
 	if (status == 0 && keys.n > 0)
 		status = add_replacement(d, keys.proposals[0].envelope);
 	if (status == 0)
@@ -367,6 +366,39 @@ static int check_all(struct cli *cli, const struct ceremony *c, const struct env
 	if (status == 0 && c->n == 1 && !ceremony_enrolled(next, reg))
 		status = refuse(&why, STATUS_ORPHANS, "S", "S is not valid under this T any more: draft anew");
 	return status == 0 ? 0 : cli_refused(cli, &why);
+}
+
+/* Whether one of the --keys files proposes the K that a replacement names, still in the place of the current one. */
+static int check_replacement(struct cli *cli, struct poc *poc, const Poc__Replacement *r)
+{
+	const char *path;
+
+	for (size_t i = 0; (path = cli_nth(cli, "keys", i)) != NULL; i++) {
+		struct ceremony keys = {0};
+		int status = read_replacing(cli, poc, path, &keys);
+		bool named =
+		    status == 0 && memcmp(r->keys.data, keys.proposals[0].envelope->payload_hash.bytes, HASH_SIZE) == 0;
+		ceremony_finish(&keys);
+		if (status != 0 || named)
+			return status;
+	}
+	return cli_fail(
+	    cli, STATUS_USAGE,
+	    tr("this T puts a new authority of %s in place: --keys FILE, the state's ceremony file, shows that "
+	       "K/%s has not changed since that was drafted, or it would be in vain"),
+	    r->state, r->state);
+}
+
+static int check_replacements(struct cli *cli, struct poc *poc, const Poc__Trust *old, const Poc__Trust *next)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < next->n_replaced && status == 0; i++) {
+		const Poc__Replacement *r = next->replaced[i];
+		if (trust_replaces(old, r->state, r->keys.data) == NULL)
+			status = check_replacement(cli, poc, r);
+	}
+	return status;
 }
 
 static int add_proposals(struct cli *cli, const struct ceremony *c, struct make_group *group)
@@ -454,6 +486,9 @@ int pocadm_cmd_trust_publish(struct cli *cli)
 				    &ceremony.proposals[0].envelope->payload_hash) == 0;
 	if (status == 0 && !done)
 		status = check_all(cli, &ceremony, current[1].envelope, current[0].envelope, client_now(poc));
+	if (status == 0 && !done)
+		status = check_replacements(cli, poc, current[1].envelope->payload.trust,
+					    ceremony.proposals[0].envelope->payload.trust);
 	if (status == 0 && !done)
 		ceremony_tell(cli, &ceremony);
 	if (status == 0 && !done)

@@ -436,13 +436,14 @@ class Replacement(unittest.TestCase):
             world.pocadm("-y", "state", "replace", trust, keys, "--signing", "1s")
             time.sleep(2.5)  # both are whole seconds
             run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
-            self.assertIn("took too long", world.pocadm("-y", "trust", "publish", trust, expect=1).err)
+            self.assertIn("took too long", world.pocadm("-y", "trust", "publish", trust, "--keys", keys, expect=1).err)
             os.unlink(trust)
             drafted = world.pocadm("-y", "state", "replace", trust, keys, "--signing", "8s" if SLOW == 1 else "30s")
             self.assertIn(code, drafted.out)
             counts = calendar.timegm(time.strptime(re.search(r"not before (\S+)Z", drafted.out).group(1), "%Y-%m-%dT%H:%M:%S"))
             run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
-            world.pocadm("-y", "trust", "publish", trust)
+            self.assertIn("--keys FILE", world.pocadm("-y", "trust", "publish", trust, expect=2).err)
+            world.pocadm("-y", "trust", "publish", trust, "--keys", keys)
             # visible at once: suspended; neither the thief nor the new K gets ahead
             self.assertIn("SUSPENDED", world.poc("xa-reader", "lookup", "XB", expect=7).out)
             admin = world.conf("directory-admin")
@@ -455,6 +456,19 @@ class Replacement(unittest.TestCase):
             self.assertIn("replaced by the council", out)
             ini_set(world.conf("xb-coordinator"), {("coordinator", "key"): signing})
             world.poc("xb-coordinator", "-y", "confirm")
+            # whoever changes K while the council signs would make its T vain: it is not published
+            newer = os.path.join(folder, "newer.key")
+            run(POC, "key", "new", newer, "--type", "p384", env=world.env)
+            for path in keys, trust, thief:
+                os.unlink(path)
+            world.poc("xb-coordinator", "-y", "state", "draft", keys, "--authority-add", newer, "--authority-drop", new)
+            run(POC, "-y", "state", "sign", keys, "--key", newer, "--directory", info, env=offline)
+            world.pocadm("-y", "state", "replace", trust, keys, "--signing", "1h")
+            run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
+            world.poc("xb-coordinator", "-y", "state", "draft", thief)
+            run(POC, "-y", "state", "sign", thief, "--key", new, "--directory", info, env=offline)
+            world.poc("xb-coordinator", "-y", "state", "submit", thief)
+            self.assertIn("has changed since", world.pocadm("-y", "trust", "publish", trust, "--keys", keys, expect=1).err)
 
 
 if __name__ == "__main__":
