@@ -500,22 +500,26 @@ class Bench:
         self.followers(table)
         print(f"{table.lines} figures, {table.missed} missed; {self.rounds} rounds of {self.seconds} s")
 
-    def run_million(self, stored=1000000):
-        """Memory and rates of a directory that has had a million notices, beside one that had none: a world of its own, since it
-        takes minutes to make and 8 GB of disk."""
+    def run_million(self):
         table = Table()
+        self.million(table, 1000000)
+        print(f"{table.lines} figures, {table.missed} missed")
+
+    def million(self, table, stored, states=250, notices=4000, rounds=3):
+        """Memory and rates of a directory that has had a million notices, beside one that had none: a world of its own, since it
+        takes minutes to make and 8 GB of disk.  Returns the bytes of memory that the daemon has for each."""
         name = f"{stored} notices"
-        empty, _ = self.world("empty", states=250, notices=4000, rounds=9)
-        full, seconds = self.world("full", states=250, stored=stored, notices=4000, rounds=9)
+        empty, _ = self.world("empty", states=states, notices=notices, rounds=3 * rounds)
+        full, seconds = self.world("full", states=states, stored=stored, notices=notices, rounds=3 * rounds)
         table.add(f"{name}: made, s", f"{seconds:.0f}")
         with self.server(full) as many, self.server(empty) as none:
             table.add(f"{name}: start, s", f"{many.start_seconds:.1f}", f"none {none.start_seconds:.1f}")
             self.memory(table, f"{name}, started", many.memory("RssAnon"), 200)
-            self.same_rates(table, name, (many, full), (none, empty))
-            self.memory(table, f"{name}, then", many.memory("RssAnon"), 200)
-        print(f"{table.lines} figures, {table.missed} missed")
+            self.same_rates(table, name, (many, full), (none, empty), rounds)
+            self.memory(table, f"{name}, at last", many.memory("RssAnon"), 200)
+            return (many.memory("RssAnon") - none.memory("RssAnon")) / stored
 
-    def same_rates(self, table, name, many, none, shapes=((50, 1), (8, 16), (1, 1)), rounds=3):
+    def same_rates(self, table, name, many, none, rounds, shapes=((50, 1), (8, 16), (1, 1))):
         """Notices stored a second by two daemons in turn, and how soon a watcher of theirs is told."""
         number = 0
         for connections, outstanding in shapes:
@@ -545,8 +549,11 @@ class Bench:
         self.check(posts)
         _, number = self.notices(table, posts, rounds=1)
         self.beside_notices(table, posts, number, top, rounds=1)
-        if table.lines < 13:
+        held = self.million(table, 5000, states=3, notices=100, rounds=1)
+        if table.lines < 21:
             raise Failure("figures are missing")
+        if held > 400:
+            raise Failure(f"the daemon holds {held:.0f} bytes of each stored notice in memory")
 
 
 def main():
