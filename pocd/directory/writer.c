@@ -682,26 +682,28 @@ static void work_off_waiting(struct writer *writer)
 	work_off(writer, list_take(&writer->waiting));
 }
 
-static void run_timers(struct writer *writer)
+/* Does a part of what is due and says whether more may be: what has arrived meanwhile comes first, for after a long
+ * time without the daemon, or a jump of the clock, a million may be due at once. */
+static bool run_timers(struct writer *writer)
 {
 	uint64_t now_ms = writer->options.now_ms(writer->options.now_ctx);
 	struct refusal why;
 	bool lost;
 
-	while (inbox_due_ms(writer->inbox) <= now_ms) {
-		int status = inbox_run_timers(writer->inbox, now_ms, &lost);
-		if (lost) {
-			refuse(&why, status, "", "cannot store: %s", status_text(status));
-			lose(writer, status, &why);
-		}
-		if (status == 0)
-			status = commit(writer);
-		if (status == 0)
-			continue;
-		diag(DIAG_ERROR, "timers.failed", "error", status_text(status), NULL);
-		writer->timers_retry_at = clock_monotonic_ms() + RETRY_MS;
-		return;
+	if (inbox_due_ms(writer->inbox) > now_ms)
+		return false;
+	int status = inbox_run_timers(writer->inbox, now_ms, &lost);
+	if (lost) {
+		refuse(&why, status, "", "cannot store: %s", status_text(status));
+		lose(writer, status, &why);
 	}
+	if (status == 0)
+		status = commit(writer);
+	if (status == 0)
+		return true;
+	diag(DIAG_ERROR, "timers.failed", "error", status_text(status), NULL);
+	writer->timers_retry_at = clock_monotonic_ms() + RETRY_MS;
+	return false;
 }
 
 /* Publishes what waits, and what then no longer waits, until nothing does. */
@@ -721,11 +723,12 @@ static int publish_all(struct writer *writer)
 
 int writer_run_once(struct writer *writer)
 {
-	pthread_mutex_lock(&writer->lock);
-	struct group *groups = take_queue(writer);
-	pthread_mutex_unlock(&writer->lock);
-	work_off(writer, groups);
-	run_timers(writer);
+	do {
+		pthread_mutex_lock(&writer->lock);
+		struct group *groups = take_queue(writer);
+		pthread_mutex_unlock(&writer->lock);
+		work_off(writer, groups);
+	} while (run_timers(writer));
 	int status = publish_all(writer);
 	if (status == 0)
 		settle_proven(writer);

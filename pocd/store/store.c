@@ -214,10 +214,13 @@ void store_close(struct store *store)
 		store->ops->close(store);
 }
 
+enum { SCRUB_KEY = 40 };
+
 struct scrub {
 	enum store_table table;
 	uint64_t values;
-	char last[2 * STORE_KEY_MAX + 1];
+	uint8_t last[SCRUB_KEY]; /* the key, or its beginning, of the last good value: for millions a copy must do */
+	size_t last_size;
 };
 
 static int scrub_each(void *ctx, const uint8_t *key, size_t key_size, const struct store_value *value)
@@ -226,9 +229,20 @@ static int scrub_each(void *ctx, const uint8_t *key, size_t key_size, const stru
 
 	(void)value;
 	scrub->values++;
-	for (size_t i = 0; i < key_size && i < 40; i++)
-		snprintf(scrub->last + 2 * i, 3, "%02x", key[i]);
+	scrub->last_size = key_size < SCRUB_KEY ? key_size : SCRUB_KEY;
+	memcpy(scrub->last, key, scrub->last_size);
 	return 0;
+}
+
+static int scrub_failed(const struct scrub *scrub, struct refusal *why)
+{
+	char last[2 * SCRUB_KEY + 1] = "none";
+
+	for (size_t i = 0; i < scrub->last_size; i++)
+		snprintf(last + 2 * i, 3, "%02x", scrub->last[i]);
+	return refuse(why, STATUS_DAMAGED, store_table_name(scrub->table),
+		      "a value in table %s does not match its checksum (after key %s)", store_table_name(scrub->table),
+		      last);
 }
 
 static int scrub_tables(struct store *store, bool bodies, uint64_t *values, struct refusal *why)
@@ -241,7 +255,7 @@ static int scrub_tables(struct store *store, bool bodies, uint64_t *values, stru
 		return refuse(why, status, "", "the database cannot be read");
 	for (int table = 0; table < TABLE_COUNT && status == 0; table++) {
 		scrub.table = (enum store_table)table;
-		scrub.last[0] = '\0';
+		scrub.last_size = 0;
 		if (scrub.table == TABLE_BODY && !bodies)
 			continue;
 		status = store_walk(view, scrub.table, NULL, 0, scrub_each, &scrub);
@@ -249,11 +263,7 @@ static int scrub_tables(struct store *store, bool bodies, uint64_t *values, stru
 	store_view_end(view);
 	if (values != NULL)
 		*values = scrub.values;
-	if (status == 0)
-		return 0;
-	return refuse(why, STATUS_DAMAGED, store_table_name(scrub.table),
-		      "a value in table %s does not match its checksum (after key %s)", store_table_name(scrub.table),
-		      scrub.last[0] != '\0' ? scrub.last : "none");
+	return status == 0 ? 0 : scrub_failed(&scrub, why);
 }
 
 int store_scrub(struct store *store, uint64_t *values, struct refusal *why)

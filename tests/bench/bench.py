@@ -257,6 +257,13 @@ class Bench:
             raise Failure(f"world {name} ended with {done.returncode}")
         return folder, time.monotonic() - begun
 
+    def check(self, world):
+        """What is put past the judging must be what judging would have let in."""
+        done = subprocess.run([self.program("clients/pocadm"), "check", f"{world}/data"], capture_output=True, text=True,
+                              timeout=PATIENCE, check=False)
+        if done.returncode != 0 or "good: " not in done.stdout:
+            raise Failure(f"pocadm check {world}: {done.stdout}{done.stderr}")
+
     @contextlib.contextmanager
     def server(self, world, floor_size=None, append=None):
         """The daemon over a world, or the floor with answers of a size (which appends what it gets to a file)."""
@@ -392,7 +399,7 @@ class Bench:
                               f"{world}/notices-{number}")
         return result["answers"] / result["seconds"]
 
-    def notices(self, table, world, shapes=((50, 1, 0.7), (8, 16, 0.6), (1, 1, 0.6)), rounds=3, name=""):
+    def notices(self, table, world, shapes=((50, 1, 0.7), (8, 16, 0.6), (1, 1, 0.6)), rounds=3):
         """Notices stored a second beside the durable floor, and how soon a watcher is told."""
         rates, number = {}, 0
         with self.server(world) as daemon, self.server(world, ANSWER_POST, f"{world}/appended") as floor:
@@ -404,11 +411,9 @@ class Bench:
                 ours, floors = Spread(pair[0] for pair in pairs), Spread(pair[1] for pair in pairs)
                 ratio = Spread(pair[0] / pair[1] for pair in pairs)
                 rates[connections] = ours.median
-                table.add(f"{name}notices of 2 KB: {connections} x {outstanding}, stored/s", ours.text("{:.0f}"), floors.text("{:.0f}"),
+                table.add(f"notices of 2 KB: {connections} x {outstanding}, stored/s", ours.text("{:.0f}"), floors.text("{:.0f}"),
                           ratio.text("{:.2f}"), f">= {goal}", ratio.median >= goal)
             self.alerts(table, daemon, world)
-            if name:
-                self.memory(table, name.rstrip(", "), daemon.memory("RssAnon"), 200)
         return rates, number
 
     def alerts(self, table, daemon, world):
@@ -495,18 +500,39 @@ class Bench:
         self.followers(table)
         print(f"{table.lines} figures, {table.missed} missed; {self.rounds} rounds of {self.seconds} s")
 
-    def run_million(self, stored=1000000):
-        """Rates and memory of a directory that has had a million notices, beside those of one that had none: a world of its own,
-        since it takes minutes to make and 8 GB of disk."""
+    def run_million(self):
         table = Table()
-        empty, _ = self.world("empty", states=250, notices=4000, rounds=9)
-        self.notices(table, empty, name="none before, ")
-        shutil.rmtree(empty)
-        full, seconds = self.world("full", states=250, stored=stored, notices=4000, rounds=9)
-        table.add(f"{stored} notices: made, s", f"{seconds:.0f}")
-        self.start(table, f"{stored} notices", full, 1)
-        self.notices(table, full, name="a million before, ")
+        self.million(table, 1000000)
         print(f"{table.lines} figures, {table.missed} missed")
+
+    def million(self, table, stored, states=250, notices=4000, rounds=3):
+        """Memory and rates of a directory that has had a million notices, beside one that had none: a world of its own, since it
+        takes minutes to make and 8 GB of disk.  Returns the bytes of memory that the daemon has for each."""
+        name = f"{stored} notices"
+        empty, _ = self.world("empty", states=states, notices=notices, rounds=3 * rounds)
+        full, seconds = self.world("full", states=states, stored=stored, notices=notices, rounds=3 * rounds)
+        table.add(f"{name}: made, s", f"{seconds:.0f}")
+        with self.server(full) as many, self.server(empty) as none:
+            table.add(f"{name}: start, s", f"{many.start_seconds:.1f}", f"none {none.start_seconds:.1f}")
+            self.memory(table, f"{name}, started", many.memory("RssAnon"), 200)
+            self.same_rates(table, name, (many, full), (none, empty), rounds)
+            self.memory(table, f"{name}, at last", many.memory("RssAnon"), 200)
+            return (many.memory("RssAnon") - none.memory("RssAnon")) / stored
+
+    def same_rates(self, table, name, many, none, rounds, shapes=((50, 1), (8, 16), (1, 1))):
+        """Notices stored a second by two daemons in turn, and how soon a watcher of theirs is told."""
+        number = 0
+        for connections, outstanding in shapes:
+            pairs = []
+            for _ in range(rounds):
+                number += 1
+                pairs.append([self.post(*of, number, connections, outstanding) for of in (many, none)])
+            ratio = Spread(a / b for a, b in pairs)
+            table.add(f"{name}: {connections} x {outstanding}, stored/s", Spread(a for a, _ in pairs).text("{:.0f}"),
+                      f"none {statistics.median(b for _, b in pairs):.0f}", ratio.text("{:.2f}"), ">= 0.9", ratio.median >= 0.9)
+        told = [self.measure(*of, "alert", "--frames", f"{of[1]}/alerts")["p50_us"] for of in (many, none)]
+        table.add(f"{name}: to a watcher, p50, us", f"{told[0]:.0f}", f"none {told[1]:.0f}", f"{told[0] / told[1]:.2f}", "<= 1.1",
+                  told[0] <= 1.1 * told[1])
 
     def run_smoke(self):
         """All modes once, briefly."""
@@ -520,10 +546,14 @@ class Bench:
         self.handshakes(table, world)
         self.publish(table, world, top, rounds=1)
         posts, _ = self.world("posts", states=3, stored=200, notices=100, rounds=4)
+        self.check(posts)
         _, number = self.notices(table, posts, rounds=1)
         self.beside_notices(table, posts, number, top, rounds=1)
-        if table.lines < 13:
+        held = self.million(table, 5000, states=3, notices=100, rounds=1)
+        if table.lines < 21:
             raise Failure("figures are missing")
+        if held > 400:
+            raise Failure(f"the daemon holds {held:.0f} bytes of each stored notice in memory")
 
 
 def main():

@@ -42,7 +42,7 @@ enum {
 	STATES_MAX = 280,
 	UNITS_MAX = 1000,
 	USERS_MAX = 150,
-	COMMIT_POSTS = 10000
+	COMMIT_POSTS = 2000
 };
 
 struct options {
@@ -240,6 +240,9 @@ static void make_states(struct making *making)
 		if (making->options.users > 0)
 			add_users(making, state);
 	}
+	/* of all versions of S only the last one goes into the log: so it is the first */
+	world_item_finish(&making->world->reg);
+	world_next_register(making->world, NULL);
 }
 
 /* ---- The ledger */

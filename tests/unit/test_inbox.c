@@ -29,7 +29,8 @@ struct house {
 	struct store *store;
 	struct directory *directory;
 	struct directory_options options;
-	char folder[64]; /* of a store on disk; empty: in memory */
+	char folder[64];                                         /* of a store on disk; empty: in memory */
+	void (*growing)(struct house *house, Poc__PocKind kind); /* NULL allowed */
 	size_t n_grown;
 	struct grown {
 		char place[PLACE_ROOM];
@@ -42,6 +43,8 @@ static void note_growth(void *ctx, const char *place, Poc__PocKind kind, uint64_
 {
 	struct house *house = ctx;
 
+	if (house->growing != NULL)
+		house->growing(house, kind);
 	if (house->n_grown == 64)
 		return;
 	struct grown *grown = &house->grown[house->n_grown++];
@@ -809,6 +812,49 @@ static void test_escalation_twice(void **context)
 	told = receive(house, &letter, &ack);
 	expect(&told, 0);
 	letter_finish(&letter);
+}
+
+/* What the test of many timers posts while they run, and how often a part of them came after it was answered. */
+static struct letter between;
+static struct told told_between;
+static bool sent_between;
+static size_t parts_after;
+
+static void post_between(struct house *house, Poc__PocKind kind)
+{
+	struct principal who = operator_of(house, "XA");
+
+	if (kind != DIPLOMATIC)
+		return;
+	parts_after += told_between.called;
+	if (!sent_between)
+		send_as(house, &who, &between, &told_between);
+	sent_between = true;
+}
+
+/* However many are due at once, whoever sends a notice waits for a part of them. */
+static void test_many_timers(void **context)
+{
+	enum { MANY = 200 };
+	struct house *house = *context;
+	struct spot diplomats = {"XB", DIPLOMATIC};
+
+	for (int i = 0; i < MANY; i++) {
+		struct letter letter = {
+		    .from = XA, .to = {XB}, .n_to = 1, .escalation = diplomats, .escalate_at = START + 3600};
+		seal(house, &letter);
+		struct told told = send_letter(house, &letter);
+		expect(&told, 0);
+		letter_finish(&letter);
+	}
+	now_ms += 3601000;
+	between = from_xa_to_xb(house);
+	house->growing = post_between;
+	turn(house);
+	expect(&told_between, 0);
+	assert_true(parts_after > 0);
+	assert_int_equal(feed_length(house, diplomats), 2 * MANY);
+	letter_finish(&between);
 }
 
 /* A new time for the answer is a new statement; without one it is the same. */
@@ -1606,6 +1652,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_judged_at_publication, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation_twice, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_many_timers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_answer_by, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
