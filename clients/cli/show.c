@@ -554,10 +554,6 @@ static const char *status_word(const struct poc_verdict *v)
 	return v->status == POC_WITHDRAWN ? "withdrawn" : v->status == POC_SUSPENDED ? "suspended" : "valid";
 }
 
-/* A server publishes more often than that even when nothing happens: one that does not is in trouble, or hides what is
- * new (docs/protocol.md section 16). */
-enum { CHECKPOINT_LATE = 15 * 60 };
-
 static const char *keys_word(const struct poc_verdict *v)
 {
 	static const char *const words[] = {"never", "verified", "changed", "unknown"};

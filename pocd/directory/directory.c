@@ -455,6 +455,21 @@ uint64_t directory_busy_ms(const struct directory *directory)
 
 /* ---- Counters */
 
+/* How far the newest checkpoint is from being served, by its own T. */
+static void quorum_stats(struct directory *directory, void (*each)(void *ctx, const char *name, uint64_t value),
+			 void *ctx)
+{
+	struct snapshot *tip = ledger_tip(directory->ledger);
+
+	if (tip == NULL)
+		return;
+	const Poc__Trust *trust = holders_of(tip)->trust->envelope->payload.trust;
+	each(ctx, "quorum_auditors", trust->n_auditors);
+	each(ctx, "quorum_needed", trust->quorum);
+	each(ctx, "quorum_signed", quorum_count(trust, tip->note, tip->note_size));
+	snapshot_unref(tip);
+}
+
 void directory_stats(struct directory *directory, void (*each)(void *ctx, const char *name, uint64_t value), void *ctx)
 {
 	struct snapshot *snapshot = ledger_snapshot(directory->ledger);
@@ -480,5 +495,6 @@ void directory_stats(struct directory *directory, void (*each)(void *ctx, const 
 	each(ctx, "directory_records", records);
 	each(ctx, "directory_states", holders->n_states);
 	each(ctx, "directory_states_suspended", suspended);
+	quorum_stats(directory, each, ctx);
 	snapshot_unref(snapshot);
 }

@@ -59,6 +59,22 @@ class Auditors(unittest.TestCase):
         world.wait_log("quorum.missing", seconds=15)
         self.assertEqual(self.checkpoint()["size"], served)
         self.assertEqual(world.poc("xa-reader", "lookup", "XB").status, 0, result)
+        told = world.pocadm("stats").out
+        self.assertRegex(told, r"\nquorum +1 of 3 auditors signed the newest checkpoint, 2 needed\n +BELOW QUORUM: ")
+        counters = world.pocadm("-o", "json", "stats").json["counters"]
+        self.assertEqual([counters[name] for name in ("quorum_signed", "quorum_needed", "quorum_auditors", "directory_below_quorum")],
+                         [1, 2, 3, 1])
+        # whoever is not of the staff sees that nothing newer comes
+        found = self.checkpoint()
+        self.assertEqual((found["late"], found["auditors"]), (False, 3))
+        self.assertNotIn("LATE", world.poc("xa-reader", "status").out)
+        later = {**shifted(20 * 60)}
+        told = world.poc("xa-reader", "status", env=later).out
+        self.assertIn("(20 min old, LATE: more than 15 minutes)", told)
+        self.assertIn("2 of 3 cosigned, 2 needed\n            nothing newer is shown: fewer than 2 auditors sign it", told)
+        found = world.poc("xa-reader", "-o", "json", "status", env=later).json["checkpoint"]
+        self.assertTrue(found["late"])
+        self.assertGreaterEqual(found["age"], 20 * 60)
         # it comes back, from what it has
         b.start()
         wait_for(lambda: self.checkpoint()["size"] > served, "never served again", 70)
