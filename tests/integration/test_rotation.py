@@ -456,6 +456,9 @@ class Replacement(unittest.TestCase):
             self.assertIn("U/XB, R/XB", world.poc_file(admin, "-y", "state", "submit", keys, "--key", signing).out)
             out = world.poc("xa-reader", "lookup", "XB").out
             self.assertIn("replaced by the council", out)
+            for state, replaced in (("XB", True), ("XA", False)):
+                verdict = world.poc("xa-reader", "-o", "json", "lookup", state).json["verdict"]
+                self.assertEqual((verdict["status"], verdict["replaced"]), ("valid", replaced))
             ini_set(world.conf("xb-coordinator"), {("coordinator", "key"): signing})
             world.poc("xb-coordinator", "-y", "confirm")
 
