@@ -1,14 +1,20 @@
 """Followers: mirrors and auditors of a directory, quorum, and logs that contradict what was seen."""
 import os
 import shutil
+import subprocess
 import unittest
 
 from follower import Follower, publish_trust, wait_for
-from harness import World, main, shifted
+from harness import POCD, World, free_port, ini_set, main, shifted
 
 
 def checkpoint(world, user="xa-reader"):
     return world.poc(user, "-o", "json", "status", expect=None).json["checkpoint"]
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
 
 
 def both_signed(world):
@@ -163,6 +169,64 @@ class Forks(unittest.TestCase):
             world.stop()
         world.forget_signed()
         world.start()
+
+
+class SplitView(unittest.TestCase):
+    """One folder is copied, and both go on: some are shown this log, others that one, each with good signatures of the log key."""
+
+    def setUp(self):
+        self.world = World()
+        self.addCleanup(self.world.close)
+
+    def second(self):
+        """A daemon on a copy of everything that there is, at a port of its own; its folder."""
+        world, port = self.world, free_port()
+        folder = os.path.join(world.root, "second")
+        world.stop()
+        shutil.copytree(world.dir, folder)
+        world.start()
+        ini_set(os.path.join(folder, "pocd.conf"), {("server", "listen"): f"127.0.0.1:{port}"})
+        # pylint: disable=consider-using-with
+        daemon = subprocess.Popen([POCD, "-c", os.path.join(folder, "pocd.conf")], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                  text=True, env=world.env)
+        self.addCleanup(daemon.stdout.close)
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.terminate)
+        self.assertTrue(daemon.stdout.readline().startswith("ready"))
+        return folder, port
+
+    def test_noticed_by_an_auditor(self):
+        """Two clients that ask no auditor are content each; an auditor's signature, or the auditor itself, tells them apart."""
+        world = self.world
+        (auditor,) = start_auditors(self, world, ["XA"], 0)
+        wait_for(lambda: checkpoint(world)["cosigners"] == 1, "never cosigned")
+        folder, port = self.second()
+        there = {("directory", "server"): f"127.0.0.1:{port}"}
+        world.poc("xb-coordinator", "-y", "confirm")
+        world.poc(world.variant("xb-coordinator", "xb-second", there), "-y", "confirm")
+        for user, values in (("one", {}), ("other", there)):
+            world.poc(world.variant("ad-reader", user, values), "--online", "lookup", "XB")
+        self.assertIn("contradicts what was verified before", world.poc(world.variant(
+            "ad-reader", "one-there", {**there, ("state", "dir"): "one.state"}), "--online", "lookup", "XB", expect=6).err)
+        # the client of the auditor's state believes the log that its auditor has signed
+        own = {("directory", "own_auditor"): "auditor." + auditor.user}
+        wait_for(lambda: checkpoint(world)["cosigners"] == 1, "never cosigned")
+        world.poc(world.variant("xa-reader", "own", own), "--online", "lookup", "XB")
+        self.assertIn(f"auditor.{auditor.user} has not signed the checkpoint", world.poc(world.variant(
+            "xa-reader", "own-there", {**own, **there}), "--online", "lookup", "XB", expect=6).err)
+        # the auditor is shown the other log: it says so and signs nothing of it, and that log ends
+        auditor.stop()
+        ini_set(auditor.path("pocd.conf"), {("follow", "server"): f"127.0.0.1:{port}"})
+        auditor.start()
+        auditor.wait_log("follow.refused")
+        wait_for(lambda: "log.passed" in read(os.path.join(folder, "pocd.log")), "the copy never said that it is one")
+        self.assertEqual(checkpoint(world, world.variant("ad-reader", "another", there))["cosigners"], 0)
+        # and goes on with the one that it knows
+        auditor.stop()
+        auditor.cut_off(False)
+        auditor.start()
+        world.poc("xb-coordinator", "-y", "confirm")
+        wait_for(lambda: checkpoint(world)["cosigners"] == 1, "never cosigned again")
 
 
 class Following(unittest.TestCase):
