@@ -561,13 +561,10 @@ static int try_sync(struct poc *poc, struct verified_head *old,
 	return status;
 }
 
-int poc_sync(struct poc *poc, void (*changed)(void *ctx, const char *name, uint64_t seq, const char *change), void *ctx)
+static int sync_from(struct poc *poc, void (*changed)(void *ctx, const char *name, uint64_t seq, const char *change),
+		     void *ctx)
 {
 	struct verified_head *old = NULL;
-
-	connection_begin(poc);
-	if (poc->folder == NULL)
-		return refuse(&poc->why, STATUS_USAGE, "state.dir", "no state folder is configured");
 	int status = poc_connect(poc);
 	if (status != 0)
 		return status;
@@ -579,5 +576,18 @@ int poc_sync(struct poc *poc, void (*changed)(void *ctx, const char *name, uint6
 	if (status == STATUS_UNVERIFIED && old != NULL)
 		status = try_sync(poc, NULL, changed, ctx);
 	verified_head_unref(old);
+	return status;
+}
+
+int poc_sync(struct poc *poc, void (*changed)(void *ctx, const char *name, uint64_t seq, const char *change), void *ctx)
+{
+	int status;
+
+	connection_begin(poc);
+	if (poc->folder == NULL)
+		return refuse(&poc->why, STATUS_USAGE, "state.dir", "no state folder is configured");
+	do
+		status = sync_from(poc, changed, ctx);
+	while (connection_passes_on(poc, status));
 	return status;
 }

@@ -354,7 +354,7 @@ int directory_submit(struct directory *directory, const struct principal *who, c
 		     size_t n, bool wait_proven, change_done_fn done, void *ctx, struct refusal *why)
 {
 	if (directory->options.n_log_keys == 0)
-		return refuse(why, STATUS_DENIED, "",
+		return refuse(why, STATUS_MIRROR, "",
 			      "this server is a mirror: it takes no changes; send them to the directory itself");
 	if (who != NULL) {
 		struct verdict verdict = policy_decide(&who->facts, OP_SUBMIT, OBJECT_OTHER);
@@ -417,7 +417,7 @@ int directory_post(struct directory *directory, const struct principal *who, con
 	bool first;
 
 	if (directory->options.n_log_keys == 0)
-		return refuse(why, STATUS_DENIED, "",
+		return refuse(why, STATUS_MIRROR, "",
 			      "this server is a mirror: it takes no notices; send them to the directory itself");
 	int status = post_parse(in, who->state, &who->pin, &directory->id, &post, why);
 	if (status != 0)

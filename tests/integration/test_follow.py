@@ -269,6 +269,26 @@ class Following(unittest.TestCase):
         self.assertIn(f":{mirror.port}", world.poc(listed, "status").out)
         self.assertIn("nor a mirror's of AD", world.poc(world.variant("ad-reader", "unlisted", {
             ("directory", "server"): f"127.0.0.1:{mirror.port}"}), "lookup", "XB", expect=3).err)
+        # what is not a mirror's goes to the next
+        def both(user):
+            return world.variant(user, user + "-both", {("directory", "server"): f"127.0.0.1:{mirror.port}, 127.0.0.1:{world.port}"})
+
+        first = both("xa-coordinator")
+        self.assertIn(f":{mirror.port}", world.poc(first, "status").out)
+        world.poc(first, "-y", "confirm")
+        operator = both("xa-operator")
+        sent = world.poc(operator, "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t").json
+        self.assertTrue(sent["stored"])
+        self.assertIn(sent["id"], [each["id"] for each in world.poc(operator, "-o", "json", "notice", "list", "--sent").json["notices"]])
+        self.assertEqual(world.poc(operator, "-o", "json", "notice", "status", sent["id"]).json["steps"][0]["step"], "stored")
+        # where that one is down, it says so
+        alone = world.variant("xa-coordinator", "alone", {("directory", "server"): f"127.0.0.1:{mirror.port}, 127.0.0.1:{free_port()}"})
+        self.assertIn("onnection refused", world.poc(alone, "-y", "confirm", expect=3).err)
+        # a pinned mirror of another state lacks what an operator may see there
+        pinned = world.variant("ad-operator", "pinned", {("directory", "server"): f"127.0.0.1:{mirror.port}, 127.0.0.1:{world.port}",
+                                                         ("directory", "server_pin"): mirror.pin()})
+        self.assertIn("+999000022", world.poc(pinned, "lookup", "XB").out)
+        world.poc(pinned, "sync")
         # cut off it serves what it has, from its folder too; behind, clients move on
         mirror.stop()
         self.assertIn(f":{world.port}", world.poc(listed, "status").out)
