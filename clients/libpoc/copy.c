@@ -290,14 +290,15 @@ static int take_change(struct sync *sync, const Poc__Change *change, uint64_t fi
 						    : add_change(sync, change->item, change->seq, true);
 }
 
-/* Each page comes further in the log than the one before, and has one change a leaf at most. */
+/* Each page comes further in the log than the one before, unless the end is reached already, and has one change a leaf
+ * at most. */
 static int take_page(struct sync *sync, const Poc__ChangesAnswer *page)
 {
 	uint64_t leaf = sync->next;
 	int status = 0;
 
-	if (page->next_leaf > page->checkpoint_size ||
-	    (page->next_leaf <= sync->next && page->next_leaf != page->checkpoint_size))
+	if (page->next_leaf > page->checkpoint_size || page->next_leaf < leaf ||
+	    (page->next_leaf == leaf && leaf < sync->poc->head->checkpoint.size))
 		return refuse(&sync->poc->why, STATUS_UNVERIFIED, "changes", "the server's pages lead nowhere");
 	for (size_t i = 0; i < page->n_changes && status == 0; i++) {
 		status = take_change(sync, page->changes[i], leaf, page->next_leaf);

@@ -870,8 +870,7 @@ const struct attack attacks[] = {
     N("backdated-fact", "the directory's own word, stored, an hour earlier than it was anchored", STORY, 6, NULL,
       bend_fact),
     N("directory-notice", "a notice that was sent in another directory, anchored in this one",
-      "in the list, as not verified; and when the story comes (`poc notice status`)", 6, tell_directory_notice,
-      NULL),
+      "in the list, as not verified; and when the story comes (`poc notice status`)", 6, tell_directory_notice, NULL),
     N("replayed-notice", "a notice handed out again, as if it were new",
       "when the feed comes: it is listed once (`poc notice list`)", 0, tell_repeated, NULL),
     /* without end */
