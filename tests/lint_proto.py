@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Judges the schemas: no message contains itself (protobuf-c's parser has no limit of its own), none nests deeper than
-docs/protocol.md says, numbers of fields ascend from 1 without gaps or repetition, and every message, enum and field says in
-a comment what it is."""
+docs/protocol.md says, numbers of fields ascend from 1 without gaps or repetition, every message, enum and field says in
+a comment what it is, and every request has a seed in the corpus of fuzz_request."""
 
 import pathlib
 import re
@@ -52,6 +52,10 @@ def main():
             for line, match, above in fields:
                 if not match["comment"] and not above:
                     faults.append(f"{path}, line {line}: {name}.{match['name']} says nothing about itself")
+            if name == "Request":
+                seeds = {match["name"].replace("_", "-") for _, match, _ in fields if match["type"] not in SCALARS}
+                faults += [f"tests/fuzz/corpus/request/{seed} is missing" for seed in sorted(seeds)
+                           if not (ROOT / "tests/fuzz/corpus/request" / seed).exists()]
             if kind == "enum":
                 enums.add(name)
             else:

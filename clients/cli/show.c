@@ -554,10 +554,6 @@ static const char *status_word(const struct poc_verdict *v)
 	return v->status == POC_WITHDRAWN ? "withdrawn" : v->status == POC_SUSPENDED ? "suspended" : "valid";
 }
 
-/* A server publishes more often than that even when nothing happens: one that does not is in trouble, or hides what is
- * new (docs/protocol.md section 16). */
-enum { CHECKPOINT_LATE = 15 * 60 };
-
 static const char *keys_word(const struct poc_verdict *v)
 {
 	static const char *const words[] = {"never", "verified", "changed", "unknown"};
@@ -630,14 +626,15 @@ json_t *show_keys_json(const struct poc_verdict *v)
 
 json_t *show_verdict_json(const struct poc_verdict *v)
 {
-	return json_pack(
-	    "{s:s,s:s,s:s,s:o,s:o,s:b,s:b,s:i,s:o,s:I,s:I,s:o,s:{s:s,s:I,s:o,s:i,s:b}}", "status", status_word(v),
-	    "freshness", freshness_word(v), "signed_by", v->signed_by, "confirmed_at", cli_time_json(v->confirmed),
-	    "answered_at", cli_time_json(v->answered), "answered_automatically", (int)v->answered_automatically,
-	    "offline", (int)v->offline, "withheld", (int)v->withheld, "judged_at", cli_time_json(v->judged),
-	    "clock_behind", (json_int_t)v->clock_behind, "clock_ahead", (json_int_t)v->clock_ahead, "authority_keys",
-	    show_keys_json(v), "checkpoint", "origin", v->origin, "size", (json_int_t)v->size, "time",
-	    cli_time_json(v->time_ms / 1000), "cosigners", (int)v->cosigners, "stale", (int)v->checkpoint_stale);
+	return json_pack("{s:s,s:s,s:s,s:b,s:o,s:o,s:b,s:b,s:i,s:o,s:I,s:I,s:o,s:{s:s,s:I,s:o,s:i,s:b}}", "status",
+			 status_word(v), "freshness", freshness_word(v), "signed_by", v->signed_by, "replaced",
+			 (int)v->replaced, "confirmed_at", cli_time_json(v->confirmed), "answered_at",
+			 cli_time_json(v->answered), "answered_automatically", (int)v->answered_automatically,
+			 "offline", (int)v->offline, "withheld", (int)v->withheld, "judged_at",
+			 cli_time_json(v->judged), "clock_behind", (json_int_t)v->clock_behind, "clock_ahead",
+			 (json_int_t)v->clock_ahead, "authority_keys", show_keys_json(v), "checkpoint", "origin",
+			 v->origin, "size", (json_int_t)v->size, "time", cli_time_json(v->time_ms / 1000), "cosigners",
+			 (int)v->cosigners, "stale", (int)v->checkpoint_stale);
 }
 
 static void add_remark(json_t *list, const char *poc, const char *channel, const char *code, const char *message)

@@ -32,6 +32,29 @@ void connection_close(struct poc *poc)
 	poc->accepted = poc->greeted = false;
 }
 
+/* Takes one server out of the list, as it stands there.  False: it holds no other. */
+static bool drop_server(char *list, const char *server)
+{
+	char *const copy = strdup(list), *rest = copy;
+	size_t used = 0;
+
+	for (char *at = copy != NULL ? strsep(&rest, ", \t") : NULL; at != NULL; at = strsep(&rest, ", \t")) {
+		if (*at != '\0' && strcmp(at, server) != 0)
+			used += (size_t)sprintf(list + used, "%s%s", used > 0 ? "," : "", at);
+	}
+	free(copy);
+	return used > 0;
+}
+
+bool connection_passes_on(struct poc *poc, int status)
+{
+	if (status != STATUS_MIRROR || poc->transport == NULL ||
+	    !drop_server(poc->servers, transport_server(poc->transport)))
+		return false;
+	connection_close(poc);
+	return true;
+}
+
 /* ---- Requests */
 
 /* An error that a server has no business to claim: these words are for what was proven or found here. */

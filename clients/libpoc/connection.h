@@ -68,6 +68,10 @@ void connection_begin(struct poc *poc);
 int connection_open(struct poc *poc, const char *server);
 void connection_close(struct poc *poc);
 
+/* Whether what a call came to (status) is that the server is a mirror which does not do what was asked, and there are
+ * other servers: then the connection is closed, that server is not tried again, and the call is to be made anew. */
+bool connection_passes_on(struct poc *poc, int status);
+
 /* Sends one request and waits for its answer.  *answer (message_free) is also set for Error answers. */
 int connection_call(struct poc *poc, Poc__Request *request, Poc__Response **answer);
 

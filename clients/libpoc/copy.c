@@ -14,7 +14,7 @@
 #include "proto/rules/users.h"
 #include "proto/wire/prescan.h"
 
-enum { FILE_NAME_MAX = 32, WALKS_MAX = 10, PAGES_MAX = 100000 };
+enum { FILE_NAME_MAX = 32, WALKS_MAX = 10, PAGES_MAX = 10000 };
 
 static const size_t copy_max = (size_t)1 << 30;
 
@@ -242,6 +242,7 @@ struct sync {
 	Poc__Response **answers; /* kept alive: changes point into them */
 	struct change *changes;  /* in the order of arrival; the last of a name counts */
 	uint64_t next;           /* leaf to go on from */
+	size_t bytes;            /* of the answers */
 };
 
 static void sync_finish(struct sync *sync)
@@ -280,71 +281,99 @@ static int add_answer(struct sync *sync, Poc__Response *answer)
 	return 0;
 }
 
-static int take_page(struct sync *sync, const Poc__ChangesAnswer *page)
+static int take_change(struct sync *sync, const Poc__Change *change, uint64_t first, uint64_t end)
 {
-	for (size_t i = 0; i < page->n_changes; i++) {
-		const Poc__Change *change = page->changes[i];
-		if (change->item == NULL || change->item->map != NULL)
-			return refuse(&sync->poc->why, STATUS_UNVERIFIED, "changes", "a change of a wrong form");
-		if (strcmp(change->item->name, "T") == 0)
-			continue; /* heads bring it */
-		int status = add_change(sync, change->item, change->seq, true);
-		if (status != 0)
-			return status;
-	}
-	if (page->next_leaf <= sync->next && page->next_leaf != page->checkpoint_size)
-		return refuse(&sync->poc->why, STATUS_MALFORMED, "", "the server's pages lead nowhere");
-	sync->next = page->next_leaf;
-	return 0;
+	if (change->item == NULL || change->item->map != NULL)
+		return refuse(&sync->poc->why, STATUS_UNVERIFIED, "changes", "a change of a wrong form");
+	if (change->leaf < first || change->leaf >= end)
+		return refuse(&sync->poc->why, STATUS_UNVERIFIED, "changes",
+			      "the server's changes are not in the order of the log");
+	return strcmp(change->item->name, "T") == 0 ? 0 /* heads bring it */
+						    : add_change(sync, change->item, change->seq, true);
 }
 
-/* Fetches pages from sync->next to the end; *size: the head that the last one speaks of. */
+/* Each page comes further in the log than the one before, unless the end is reached already, and has one change a leaf
+ * at most. */
+static int take_page(struct sync *sync, const Poc__ChangesAnswer *page)
+{
+	uint64_t leaf = sync->next;
+	int status = 0;
+
+	if (page->next_leaf > page->checkpoint_size || page->next_leaf < leaf ||
+	    (page->next_leaf == leaf && leaf < sync->poc->head->checkpoint.size))
+		return refuse(&sync->poc->why, STATUS_UNVERIFIED, "changes", "the server's pages lead nowhere");
+	for (size_t i = 0; i < page->n_changes && status == 0; i++) {
+		status = take_change(sync, page->changes[i], leaf, page->next_leaf);
+		if (status == 0)
+			leaf = page->changes[i]->leaf + 1;
+	}
+	sync->next = page->next_leaf;
+	return status;
+}
+
+static int fetch_page(struct sync *sync, const Poc__ChangesAnswer **page)
+{
+	struct poc *poc = sync->poc;
+	Poc__Changes changes = POC__CHANGES__INIT;
+	Poc__Request request = POC__REQUEST__INIT;
+	Poc__Response *answer;
+
+	connection_begin(poc); /* each page has the whole time limit */
+	changes.from_leaf = sync->next;
+	changes.with_envelopes = 1;
+	request.body_case = POC__REQUEST__BODY_CHANGES;
+	request.changes = &changes;
+	int status = connection_call(poc, &request, &answer);
+	if (status == 0 && answer->body_case != POC__RESPONSE__BODY_CHANGES)
+		status = refuse(&poc->why, STATUS_MALFORMED, "", "the server answers something else");
+	if (status != 0) {
+		message_free(answer);
+		return status;
+	}
+	*page = answer->changes;
+	sync->bytes += protobuf_c_message_get_packed_size(&answer->base);
+	status = add_answer(sync, answer);
+	if (status == 0 && sync->bytes > copy_max)
+		status = refuse(&poc->why, STATUS_TOO_LARGE, "", "the server sends more than a copy can hold");
+	return status == 0 ? take_page(sync, *page) : status;
+}
+
+/* Fetches pages from sync->next on, as far as the session's head reaches: what a server says of its log's length, page
+ * by page, could go on without end.  *size: the head that the last page speaks of. */
 static int fetch_pages(struct sync *sync, uint64_t *size)
 {
-	for (int i = 0; i < PAGES_MAX; i++) {
-		Poc__Changes changes = POC__CHANGES__INIT;
-		Poc__Request request = POC__REQUEST__INIT;
-		Poc__Response *answer;
+	const Poc__ChangesAnswer *page;
 
-		connection_begin(sync->poc); /* each page has the whole time limit */
-		changes.from_leaf = sync->next;
-		changes.with_envelopes = 1;
-		request.body_case = POC__REQUEST__BODY_CHANGES;
-		request.changes = &changes;
-		int status = connection_call(sync->poc, &request, &answer);
-		if (status == 0 && answer->body_case != POC__RESPONSE__BODY_CHANGES)
-			status = refuse(&sync->poc->why, STATUS_MALFORMED, "", "the server answers something else");
-		if (status != 0) {
-			message_free(answer);
-			return status;
-		}
-		const Poc__ChangesAnswer *page = answer->changes;
-		status = add_answer(sync, answer);
-		if (status == 0)
-			status = take_page(sync, page);
+	for (int i = 0; i < PAGES_MAX; i++) {
+		int status = fetch_page(sync, &page);
 		if (status != 0)
 			return status;
 		*size = page->checkpoint_size;
 		if (sync->poc->progress != NULL)
 			sync->poc->progress(sync->poc->progress_ctx, sync->next, *size);
-		if (sync->next >= page->checkpoint_size)
+		if (sync->next >= sync->poc->head->checkpoint.size)
 			return 0;
 	}
-	return refuse(&sync->poc->why, STATUS_MALFORMED, "", "the server's pages never end");
+	return refuse(&sync->poc->why, STATUS_UNVERIFIED, "changes", "the server's pages never end");
 }
 
 /* Fetches until the pages and the session's head speak of the same checkpoint. */
 static int fetch_all(struct sync *sync)
 {
+	struct poc *poc = sync->poc; /* whose head moves */
+
 	for (int i = 0; i < WALKS_MAX; i++) {
 		uint64_t size = 0;
 		int status = fetch_pages(sync, &size);
-		if (status == 0 && size != sync->poc->head->checkpoint.size)
-			status = session_move(sync->poc);
-		if (status != 0 || size == sync->poc->head->checkpoint.size)
+		if (status == 0 && size != poc->head->checkpoint.size)
+			status = session_move(poc);
+		if (status == 0 && size > poc->head->checkpoint.size)
+			status = refuse(&poc->why, STATUS_UNVERIFIED, "changes",
+					"the server's changes are of a longer log than it shows");
+		if (status != 0 || (size == poc->head->checkpoint.size && sync->next == size))
 			return status;
 	}
-	return refuse(&sync->poc->why, STATUS_BUSY, "", "the directory changes faster than it can be copied");
+	return refuse(&poc->why, STATUS_BUSY, "", "the directory changes faster than it can be copied");
 }
 
 /* By name; of one name the newest last. */
@@ -537,13 +566,10 @@ static int try_sync(struct poc *poc, struct verified_head *old,
 	return status;
 }
 
-int poc_sync(struct poc *poc, void (*changed)(void *ctx, const char *name, uint64_t seq, const char *change), void *ctx)
+static int sync_from(struct poc *poc, void (*changed)(void *ctx, const char *name, uint64_t seq, const char *change),
+		     void *ctx)
 {
 	struct verified_head *old = NULL;
-
-	connection_begin(poc);
-	if (poc->folder == NULL)
-		return refuse(&poc->why, STATUS_USAGE, "state.dir", "no state folder is configured");
 	int status = poc_connect(poc);
 	if (status != 0)
 		return status;
@@ -555,5 +581,18 @@ int poc_sync(struct poc *poc, void (*changed)(void *ctx, const char *name, uint6
 	if (status == STATUS_UNVERIFIED && old != NULL)
 		status = try_sync(poc, NULL, changed, ctx);
 	verified_head_unref(old);
+	return status;
+}
+
+int poc_sync(struct poc *poc, void (*changed)(void *ctx, const char *name, uint64_t seq, const char *change), void *ctx)
+{
+	int status;
+
+	connection_begin(poc);
+	if (poc->folder == NULL)
+		return refuse(&poc->why, STATUS_USAGE, "state.dir", "no state folder is configured");
+	do
+		status = sync_from(poc, changed, ctx);
+	while (connection_passes_on(poc, status));
 	return status;
 }

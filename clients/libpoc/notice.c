@@ -9,21 +9,29 @@
 
 enum { ROUNDS_MAX = 10, PAGES_MAX = 1000000 };
 
-/* Asks once more where an idle connection had been closed: no request here does harm when it comes twice. */
-static int call(struct poc *poc, Poc__Request *request, Poc__Response__BodyCase wanted, Poc__Response **answer)
+static int call_once(struct poc *poc, Poc__Request *request, Poc__Response **answer)
 {
-	bool fresh = poc->transport == NULL;
 	int status = session_connect(poc);
 
 	*answer = NULL;
-	if (status == 0)
-		status = connection_call(poc, request, answer);
+	return status == 0 ? connection_call(poc, request, answer) : status;
+}
+
+/* Asks once more where an idle connection had been closed, and another server where one is a mirror: no request here
+ * does harm when it comes twice. */
+static int call(struct poc *poc, Poc__Request *request, Poc__Response__BodyCase wanted, Poc__Response **answer)
+{
+	bool fresh = poc->transport == NULL;
+	int status = call_once(poc, request, answer);
+
 	if (status == STATUS_UNREACHABLE && !fresh) {
 		message_free(*answer);
 		connection_close(poc);
-		status = session_connect(poc);
-		if (status == 0)
-			status = connection_call(poc, request, answer);
+		status = call_once(poc, request, answer);
+	}
+	while (connection_passes_on(poc, status)) {
+		message_free(*answer);
+		status = call_once(poc, request, answer);
 	}
 	if (status == 0 && (*answer)->body_case != wanted)
 		status = refuse(&poc->why, STATUS_MALFORMED, "", "the server answers something else");

@@ -272,6 +272,7 @@ static void head_facts(const struct poc *poc, struct poc_facts *out)
 	out->size = verdict.size;
 	out->time_ms = verdict.time_ms;
 	out->stale = verdict.checkpoint_stale;
+	out->late = verdict.judged - verdict.time_ms / 1000 > CHECKPOINT_LATE;
 	out->cosigners = verdict.cosigners;
 	out->quorum = verdict.quorum;
 	out->auditors = verdict.auditors;

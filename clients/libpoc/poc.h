@@ -111,7 +111,8 @@ struct poc_facts {
 	int64_t time_ms;
 	int64_t age; /* seconds between now and time_ms */
 	bool stale;  /* older than max age */
-	unsigned cosigners, quorum, auditors;
+	bool late;   /* the server shows nothing newer than 15 minutes, though heads come more often */
+	unsigned cosigners, quorum, auditors; /* cosigners of the held state are not known: 0 */
 	uint64_t trust_seq;
 	int64_t trust_expires;
 	bool trust_expired;

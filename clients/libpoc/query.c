@@ -202,8 +202,11 @@ int client_lookup(struct poc *poc, enum client_mode mode, const struct name *nam
 	connection_begin(poc);
 	if (name->kind != NAME_RECORD)
 		return refuse(&poc->why, STATUS_USAGE, "", "\"%s\" is not a place", name->text);
-	int status =
-	    mode == CLIENT_OFFLINE ? copy_lookup(poc, name, out) : lookup_online(poc, name, sections, n_sections, out);
+	int status;
+	do
+		status = mode == CLIENT_OFFLINE ? copy_lookup(poc, name, out)
+						: lookup_online(poc, name, sections, n_sections, out);
+	while (connection_passes_on(poc, status)); /* a mirror does not have all that we may see */
 	if (out->verified.name.state[0] != '\0')
 		known_judge(poc->folder, name->state, &out->verified.authority, &out->verdict);
 	return status;

@@ -163,10 +163,15 @@ int client_submit(struct poc *poc, const struct client_write *writes, size_t n, 
 
 	*out = (struct client_submitted){0};
 	connection_begin(poc);
-	int status = session_connect(poc);
-	if (status != 0)
-		return status;
-	status = send_writes(poc, writes, n, wait_proven, &answer);
+	int status;
+	do {
+		message_free(answer);
+		answer = NULL;
+		status = session_connect(poc);
+		if (status != 0)
+			return status;
+		status = send_writes(poc, writes, n, wait_proven, &answer);
+	} while (connection_passes_on(poc, status));
 	out->maybe_stored = answer == NULL || answer->body_case != POC__RESPONSE__BODY_ERROR;
 	if (answer != NULL && answer->body_case == POC__RESPONSE__BODY_ERROR)
 		take_refusal(answer->error, out);

@@ -501,7 +501,7 @@ static int take_answer(struct transport *t, Poc__Response *response, Poc__Respon
 	if (response->body_case != POC__RESPONSE__BODY_ERROR)
 		return 0;
 	const Poc__Error *error = response->error;
-	int code = error->code != 0 && error->code <= STATUS_NO_READING_KEY ? (int)error->code : STATUS_FAILED;
+	int code = error->code != 0 && error->code <= STATUS_MIRROR ? (int)error->code : STATUS_FAILED;
 	const char *message = error->message[0] != '\0' ? error->message : status_text(code);
 	if (error->field[0] != '\0') /* it is about what was asked or written, whichever server says it */
 		return refuse(why, code, error->field, "%s", message);

@@ -5,7 +5,10 @@
 #include "clients/libpoc/poc.h"
 #include "clients/libpoc/verify.h"
 
-enum { CLOCK_TOLERANCE = 300 }; /* seconds that a checkpoint may lie ahead of a clock */
+/* Seconds.  A checkpoint may lie so far ahead of a clock.  And a server publishes more often than LATE even when
+ * nothing happens: one that shows nothing newer is in trouble, has auditors who do not sign, or hides what is new
+ * (docs/protocol.md section 16). */
+enum { CLOCK_TOLERANCE = 300, CHECKPOINT_LATE = 15 * 60 };
 
 struct verdict_by {
 	int64_t now;     /* seconds: judged at */

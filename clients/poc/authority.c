@@ -12,6 +12,7 @@
 #include "clients/poc/commands.h"
 #include "proto/keys/keystore_open.h"
 #include "proto/rules/chain.h"
+#include "proto/rules/keys.h"
 #include "proto/rules/rules.h"
 #include "proto/rules/trust.h"
 
@@ -508,6 +509,19 @@ static int begin(struct submitting *s)
 	return status;
 }
 
+/* Who compared the old keys with the state is told KEYS CHANGED from now on, and may not know why. */
+static void tell_changed_authority(const struct submitting *s)
+{
+	const struct hash before = keys_authority(s->now[0].envelope->payload.keys),
+			  now = keys_authority(s->next->payload.keys);
+
+	if (hash_compare(&before, &now) != 0)
+		cli_note(s->cli,
+			 tr("the authority of %s has other keys now: its people run poc key announce, once at each "
+			    "desk, so that every state that wrote to that desk within 90 days is told"),
+			 s->next->name.state);
+}
+
 int poc_cmd_state_submit(struct cli *cli)
 {
 	struct submitting s = {.cli = cli};
@@ -530,6 +544,8 @@ int poc_cmd_state_submit(struct cli *cli)
 		status = sign_all(&s);
 	if (status == 0)
 		status = done ? make_finish(cli, s.poc, &s.anew, "", NULL) : send(&s);
+	if (status == 0 && !done && !cli->dry_run)
+		tell_changed_authority(&s);
 	for (size_t i = 0; i < s.n; i++)
 		envelope_destroy(s.old[i]);
 	free(s.old);

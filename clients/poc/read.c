@@ -653,6 +653,22 @@ static const char *no_server_text(const struct refusal *why)
 	}
 }
 
+/* Heads without a quorum are shown to nobody: what a client sees of them is that nothing newer comes. */
+static void print_auditors(const struct poc_facts *f)
+{
+	if (f->quorum == 0)
+		printf(tr("auditors    none: operator's word only\n"));
+	else if (f->cosigners == 0) /* of the held head, whose lines are not kept */
+		printf(tr("auditors    %u, %u needed\n"), f->auditors, f->quorum);
+	else
+		printf(tr("auditors    %u of %u cosigned, %u needed\n"), f->cosigners, f->auditors, f->quorum);
+	if (f->late)
+		printf(f->quorum == 0 ? tr("            nothing newer is shown: the server stands still\n")
+				      : tr("            nothing newer is shown: fewer than %u auditors sign it, or the "
+					   "server stands still\n"),
+		       f->quorum);
+}
+
 static void print_status(const struct poc_facts *f, const struct refusal *why, int64_t now)
 {
 	printf(tr("directory   %s\n"), f->directory_id);
@@ -674,11 +690,10 @@ static void print_status(const struct poc_facts *f, const struct refusal *why, i
 		printf(f->age < 0 ? tr("checkpoint  %s, size %llu, of %s (%s ahead%s)\n")
 				  : tr("checkpoint  %s, size %llu, of %s (%s old%s)\n"),
 		       f->origin, (unsigned long long)f->size, time_text(f->time_ms / 1000), span_text(f->age),
-		       f->stale ? tr(", STALE") : "");
-		if (f->quorum == 0)
-			printf(tr("auditors    none: operator's word only\n"));
-		else
-			printf(tr("auditors    %u of %u cosigned, %u needed\n"), f->cosigners, f->auditors, f->quorum);
+		       f->stale  ? tr(", STALE")
+		       : f->late ? tr(", LATE: more than 15 minutes")
+				 : "");
+		print_auditors(f);
 		printf(tr("trust root  T(%llu), expires %s%s\n"), (unsigned long long)f->trust_seq,
 		       time_text(f->trust_expires), f->trust_expired ? tr(" - EXPIRED") : "");
 		printf(tr("states      %zu, %zu suspended\n"), f->states, f->suspended);
@@ -722,10 +737,12 @@ static json_t *status_json(const struct poc_facts *f)
 	    f->connected ? json_string(f->server) : json_null(), "tls_version", f->connected ? f->tls_version : "",
 	    "tls_group", f->connected ? f->tls_group : "", "state", f->state, "unit", f->unit, "handle", f->handle,
 	    "roles", roles_json(f->roles), "not_after", cli_time_json(f->not_after), "checkpoint",
-	    f->have_head ? json_pack("{s:s,s:I,s:o,s:i,s:i,s:b,s:I}", "origin", f->origin, "size", (json_int_t)f->size,
-				     "time", cli_time_json(f->time_ms / 1000), "cosigners", (int)f->cosigners, "quorum",
-				     (int)f->quorum, "stale", (int)f->stale, "trust", (json_int_t)f->trust_seq)
-			 : json_null(),
+	    f->have_head
+		? json_pack("{s:s,s:I,s:o,s:I,s:i,s:i,s:i,s:b,s:b,s:I}", "origin", f->origin, "size",
+			    (json_int_t)f->size, "time", cli_time_json(f->time_ms / 1000), "age", (json_int_t)f->age,
+			    "cosigners", (int)f->cosigners, "auditors", (int)f->auditors, "quorum", (int)f->quorum,
+			    "stale", (int)f->stale, "late", (int)f->late, "trust", (json_int_t)f->trust_seq)
+		: json_null(),
 	    "copy",
 	    f->have_copy ? json_pack("{s:I,s:o,s:o}", "size", (json_int_t)f->copy_size, "time",
 				     cli_time_json(f->copy_time_ms / 1000), "synced", cli_time_json(f->copy_synced))

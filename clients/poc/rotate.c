@@ -170,6 +170,7 @@ static int fill_request(struct rotating *r, const struct public_key *user, const
 	snprintf(out->directory_id, sizeof out->directory_id, "%s", conf->id);
 	snprintf(out->server_pin, sizeof out->server_pin, "%s", conf->server_pin);
 	snprintf(out->state, sizeof out->state, "%s", conf->state);
+	snprintf(out->unit, sizeof out->unit, "%s", conf->unit);
 	snprintf(out->handle, sizeof out->handle, "%s", r->own->handle);
 	for (size_t i = 0; i < r->own->n_roles && out->n_roles < PERSON_ROLES_MAX; i++)
 		out->roles[out->n_roles++] = r->own->roles[i];

@@ -1,6 +1,7 @@
 /* The full check of a folder or a backup; a server's counters, and what is due in the directory. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,16 +70,44 @@ int pocadm_cmd_check(struct cli *cli)
 struct listing {
 	struct cli *cli;
 	json_t *counters;
+	uint64_t auditors, needed, signed_, below, time_ms; /* of the quorum, as the counters say */
 };
 
 static void list_counter(void *ctx, const char *name, uint64_t value)
 {
 	struct listing *listing = ctx;
+	struct {
+		const char *name;
+		uint64_t *value;
+	} noted[] = {
+	    {"quorum_auditors", &listing->auditors},
+	    {"quorum_needed", &listing->needed},
+	    {"quorum_signed", &listing->signed_},
+	    {"directory_below_quorum", &listing->below},
+	    {"directory_checkpoint_time_ms", &listing->time_ms},
+	};
 
+	for (size_t i = 0; i < sizeof noted / sizeof noted[0]; i++) {
+		if (strcmp(name, noted[i].name) == 0)
+			*noted[i].value = value;
+	}
 	if (listing->cli->json)
 		json_object_set_new(listing->counters, name, json_integer((json_int_t)value));
 	else
 		cli_line("%-32s %llu", name, (unsigned long long)value);
+}
+
+static void tell_quorum(const struct listing *listing, int64_t now)
+{
+	const unsigned long long auditors = listing->auditors, needed = listing->needed, have = listing->signed_;
+
+	if (listing->cli->json || needed == 0)
+		return;
+	cli_line(tr("%-32s %llu of %llu auditors signed the newest checkpoint, %llu needed"), tr("quorum"), have,
+		 auditors, needed);
+	if (listing->below != 0)
+		cli_line(tr("%-32s BELOW QUORUM: what is served stands still, %s old"), "",
+			 span_text(now - (int64_t)(listing->time_ms / 1000)));
 }
 
 /* The same as pocadm remind speaks of, from a copy that is brought up to date for it. */
@@ -104,15 +133,18 @@ static int list_due(struct cli *cli, struct poc *poc, json_t *out)
 
 int pocadm_cmd_stats(struct cli *cli)
 {
-	struct listing listing = {cli, json_object()};
+	struct listing listing = {.cli = cli, .counters = json_object()};
 	json_t *due = json_array();
 	struct poc *poc = NULL;
 	int status = link_open(cli, true, &poc);
 
-	if (status == 0 &&
-	    ((status = poc_stats(poc, list_counter, &listing)) != 0 || (status = list_due(cli, poc, due)) != 0))
+	if (status == 0 && (status = poc_stats(poc, list_counter, &listing)) != 0)
 		link_fail(cli, poc, status);
-	else if (status == 0 && cli->json)
+	if (status == 0)
+		tell_quorum(&listing, client_now(poc));
+	if (status == 0 && (status = list_due(cli, poc, due)) != 0)
+		link_fail(cli, poc, status);
+	if (status == 0 && cli->json)
 		cli_document(cli, "poc.stats/1", json_pack("{s:O,s:O}", "counters", listing.counters, "due", due));
 	json_decref(listing.counters);
 	json_decref(due);

@@ -355,7 +355,7 @@ int directory_submit(struct directory *directory, const struct principal *who, c
 		     size_t n, bool wait_proven, change_done_fn done, void *ctx, struct refusal *why)
 {
 	if (directory->options.n_log_keys == 0)
-		return refuse(why, STATUS_DENIED, "",
+		return refuse(why, STATUS_MIRROR, "",
 			      "this server is a mirror: it takes no changes; send them to the directory itself");
 	if (who != NULL) {
 		struct verdict verdict = policy_decide(&who->facts, OP_SUBMIT, OBJECT_OTHER);
@@ -418,7 +418,7 @@ int directory_post(struct directory *directory, const struct principal *who, con
 	bool first;
 
 	if (directory->options.n_log_keys == 0)
-		return refuse(why, STATUS_DENIED, "",
+		return refuse(why, STATUS_MIRROR, "",
 			      "this server is a mirror: it takes no notices; send them to the directory itself");
 	int status = post_parse(in, who->state, &who->pin, &directory->id, &post, why);
 	if (status != 0)
@@ -456,6 +456,21 @@ uint64_t directory_busy_ms(const struct directory *directory)
 
 /* ---- Counters */
 
+/* How far the newest checkpoint is from being served, by its own T. */
+static void quorum_stats(struct directory *directory, void (*each)(void *ctx, const char *name, uint64_t value),
+			 void *ctx)
+{
+	struct snapshot *tip = ledger_tip(directory->ledger);
+
+	if (tip == NULL)
+		return;
+	const Poc__Trust *trust = holders_of(tip)->trust->envelope->payload.trust;
+	each(ctx, "quorum_auditors", trust->n_auditors);
+	each(ctx, "quorum_needed", trust->quorum);
+	each(ctx, "quorum_signed", quorum_count(trust, tip->note, tip->note_size));
+	snapshot_unref(tip);
+}
+
 void directory_stats(struct directory *directory, void (*each)(void *ctx, const char *name, uint64_t value), void *ctx)
 {
 	struct snapshot *snapshot = ledger_snapshot(directory->ledger);
@@ -481,5 +496,6 @@ void directory_stats(struct directory *directory, void (*each)(void *ctx, const 
 	each(ctx, "directory_records", records);
 	each(ctx, "directory_states", holders->n_states);
 	each(ctx, "directory_states_suspended", suspended);
+	quorum_stats(directory, each, ctx);
 	snapshot_unref(snapshot);
 }

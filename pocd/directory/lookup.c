@@ -182,7 +182,7 @@ static int put_section(void *ctx, const struct scanned_section *section)
 	if (!section_entitled(section->tlp, choice->entitled) || !is_asked(choice, section))
 		return 0;
 	if (!section_entitled(section->tlp, choice->reader))
-		return refuse(choice->asking->why, STATUS_DENIED, "",
+		return refuse(choice->asking->why, STATUS_MIRROR, "",
 			      "this mirror gives %s to users of %.16s alone, while its copy is not too old: ask the "
 			      "directory itself",
 			      tlp_name(section->tlp), choice->asking->directory->options.state);
@@ -244,7 +244,7 @@ static int put_record_body(struct lookup *lookup, const struct snapshot_name *kn
 	if (status != 0)
 		return status;
 	status = scan_sections(bytes, size, put_section, &lookup->choice);
-	if (status == STATUS_DENIED)
+	if (status == STATUS_MIRROR)
 		return status;
 	if (status != 0)
 		return damaged(asking, status, name);
@@ -629,7 +629,7 @@ static int put_change_sections(struct asking *asking, const struct name *name, c
 	struct section_choice choice = {asking, given(asking, entitled), entitled, NULL, 0, true};
 	int status = scan_sections(bytes, size, put_section, &choice);
 
-	return status == 0 || status == STATUS_DENIED ? status : damaged(asking, status, name->text);
+	return status == 0 || status == STATUS_MIRROR ? status : damaged(asking, status, name->text);
 }
 
 /* The item of a change: envelope and sections if they were asked for and may be read, else the value. */

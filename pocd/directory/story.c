@@ -74,7 +74,7 @@ static int at_desk(const struct snapshot *snapshot, const struct principal *who,
 static int not_a_mirror(const struct directory *directory, struct refusal *why)
 {
 	return directory->options.follows == NULL ? 0
-						  : refuse(why, STATUS_DENIED, "",
+						  : refuse(why, STATUS_MIRROR, "",
 							   "this server is a mirror: it has no notices; ask the "
 							   "directory itself");
 }
@@ -83,7 +83,7 @@ int directory_at_desk(struct directory *directory, const struct principal *who, 
 		      enum operation operation, struct refusal *why)
 {
 	if (not_a_mirror(directory, why) != 0)
-		return STATUS_DENIED;
+		return STATUS_MIRROR;
 	struct snapshot *snapshot = ledger_snapshot(directory->ledger);
 	if (snapshot == NULL)
 		return refuse(why, STATUS_BUSY, "", "nothing has been published yet");
@@ -106,7 +106,7 @@ static int reading_begin(struct reading *reading, struct directory *directory, s
 {
 	*reading = (struct reading){.directory = directory, .why = why};
 	if (not_a_mirror(directory, why) != 0)
-		return STATUS_DENIED;
+		return STATUS_MIRROR;
 	reading->snapshot = ledger_snapshot(directory->ledger);
 	if (reading->snapshot == NULL)
 		return refuse(why, STATUS_BUSY, "", "nothing has been published yet");

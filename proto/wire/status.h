@@ -39,7 +39,8 @@
 	X(DAMAGED, 26, "damaged", 1, false, "stored data is damaged")                                                  \
 	X(CLOCK, 27, "clock", 7, false, "the clock cannot be right")                                                   \
 	X(STALE_KEY, 28, "stale-key", 1, true, "a reading key is not current")                                         \
-	X(NO_READING_KEY, 29, "no-reading-key", 1, false, "the point of contact has no reading key")
+	X(NO_READING_KEY, 29, "no-reading-key", 1, false, "the point of contact has no reading key")                   \
+	X(MIRROR, 30, "mirror", 4, false, "the server is a mirror")
 
 enum status {
 #define STATUS_ENUM(sym, code, json, exit_status, retry, text) STATUS_##sym = (code),

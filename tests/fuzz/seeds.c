@@ -86,6 +86,84 @@ static void write_requests(const struct world *world)
 	write_message("get-stats", &request);
 }
 
+/* What goes between a directory and its desks. */
+static void write_desk_requests(const struct world *world)
+{
+	static char place[] = "BR";
+	static uint8_t id[16] = {1};
+	Poc__Post post = POC__POST__INIT;
+	Poc__Feed feed = POC__FEED__INIT;
+	Poc__GetNotice notice = POC__GET_NOTICE__INIT;
+	Poc__Watch watch = POC__WATCH__INIT;
+	Poc__Request request = POC__REQUEST__INIT;
+
+	request.id = 1;
+	post.envelope = (ProtobufCBinaryData){world->trust.size, world->trust.bytes};
+	post.body = (ProtobufCBinaryData){sizeof id, id};
+	request.body_case = POC__REQUEST__BODY_POST;
+	request.post = &post;
+	write_message("post", &request);
+	feed.place = notice.place = watch.place = place;
+	feed.kind = notice.kind = watch.kind = POC__POC_KIND__POC_KIND_TECHNICAL;
+	feed.after = 300;
+	request.body_case = POC__REQUEST__BODY_FEED;
+	request.feed = &feed;
+	write_message("feed", &request);
+	notice.id = (ProtobufCBinaryData){sizeof id, id};
+	notice.with_evidence = 1;
+	notice.checkpoint_size = 300;
+	request.body_case = POC__REQUEST__BODY_GET_NOTICE;
+	request.get_notice = &notice;
+	write_message("get-notice", &request);
+	request.body_case = POC__REQUEST__BODY_WATCH;
+	request.watch = &watch;
+	write_message("watch", &request);
+}
+
+/* What goes between a directory and its followers, and the answer that has most in it. */
+static void write_follow(const struct world *world)
+{
+	static char auditor[] = "auditor.xa.example", name[] = "T",
+		    note[] = "pocd.test/2026\n3\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n";
+	static uint8_t zeros[LEAF_SIZE];
+	Poc__Follow follow = POC__FOLLOW__INIT;
+	Poc__Cosign cosign = POC__COSIGN__INIT;
+	Poc__FollowedLeaf put = POC__FOLLOWED_LEAF__INIT, state = POC__FOLLOWED_LEAF__INIT, *leaves[] = {&put, &state};
+	Poc__FollowAnswer answer = POC__FOLLOW_ANSWER__INIT;
+	Poc__Request request = POC__REQUEST__INIT;
+	Poc__Response response = POC__RESPONSE__INIT;
+	ProtobufCBinaryData section = {sizeof zeros, zeros};
+	const ProtobufCBinaryData note_bytes = {sizeof note - 1, (uint8_t *)note};
+
+	request.id = response.id = 1;
+	follow.size = 3;
+	follow.root = (ProtobufCBinaryData){HASH_SIZE, zeros};
+	follow.note = note_bytes;
+	follow.auditor = auditor;
+	follow.from = 300;
+	request.body_case = POC__REQUEST__BODY_FOLLOW;
+	request.follow = &follow;
+	write_message("follow", &request);
+	cosign.auditor = auditor;
+	cosign.size = 3;
+	cosign.signature = (ProtobufCBinaryData){72, zeros};
+	request.body_case = POC__REQUEST__BODY_COSIGN;
+	request.cosign = &cosign;
+	write_message("cosign", &request);
+	put.leaf = state.leaf = (ProtobufCBinaryData){LEAF_SIZE, zeros};
+	put.name = name;
+	put.envelope = (ProtobufCBinaryData){world->trust.size, world->trust.bytes};
+	put.sections = &section;
+	put.n_sections = 1;
+	state.note = answer.note = note_bytes;
+	answer.leaves = leaves;
+	answer.n_leaves = 2;
+	answer.size = 3;
+	response.body_case = POC__RESPONSE__BODY_FOLLOW;
+	response.follow = &answer;
+	write_message("follow-answer", &response);
+}
+
 static void write_responses(void)
 {
 	static char message[] = "no such thing", handle[] = "duty-1";
@@ -294,6 +372,8 @@ int main(int argc, char **argv)
 	struct world *world = world_create(1790000000);
 	struct world_state *state = world_add_state(world, "BR");
 	write_requests(world);
+	write_desk_requests(world);
+	write_follow(world);
 	write_responses();
 	write_item(&world->trust);
 	write_item(&world->reg);

@@ -1,14 +1,20 @@
 """Followers: mirrors and auditors of a directory, quorum, and logs that contradict what was seen."""
 import os
 import shutil
+import subprocess
 import unittest
 
 from follower import Follower, publish_trust, wait_for
-from harness import World, main, shifted
+from harness import POCD, World, free_port, ini_set, main, shifted
 
 
 def checkpoint(world, user="xa-reader"):
     return world.poc(user, "-o", "json", "status", expect=None).json["checkpoint"]
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
 
 
 def both_signed(world):
@@ -61,6 +67,22 @@ class Auditors(unittest.TestCase):
         world.wait_log("quorum.missing", seconds=15)
         self.assertEqual(self.checkpoint()["size"], served)
         self.assertEqual(world.poc("xa-reader", "lookup", "XB").status, 0, result)
+        told = world.pocadm("stats").out
+        self.assertRegex(told, r"\nquorum +1 of 3 auditors signed the newest checkpoint, 2 needed\n +BELOW QUORUM: ")
+        counters = world.pocadm("-o", "json", "stats").json["counters"]
+        self.assertEqual([counters[name] for name in ("quorum_signed", "quorum_needed", "quorum_auditors", "directory_below_quorum")],
+                         [1, 2, 3, 1])
+        # whoever is not of the staff sees that nothing newer comes
+        found = self.checkpoint()
+        self.assertEqual((found["late"], found["auditors"]), (False, 3))
+        self.assertNotIn("LATE", world.poc("xa-reader", "status").out)
+        later = {**shifted(20 * 60)}
+        told = world.poc("xa-reader", "status", env=later).out
+        self.assertIn("(20 min old, LATE: more than 15 minutes)", told)
+        self.assertIn("2 of 3 cosigned, 2 needed\n            nothing newer is shown: fewer than 2 auditors sign it", told)
+        found = world.poc("xa-reader", "-o", "json", "status", env=later).json["checkpoint"]
+        self.assertTrue(found["late"])
+        self.assertGreaterEqual(found["age"], 20 * 60)
         # it comes back, from what it has
         b.start()
         wait_for(lambda: self.checkpoint()["size"] > served, "never served again", 70)
@@ -233,6 +255,64 @@ class Forks(unittest.TestCase):
         world.start()
 
 
+class SplitView(unittest.TestCase):
+    """One folder is copied, and both go on: some are shown this log, others that one, each with good signatures of the log key."""
+
+    def setUp(self):
+        self.world = World()
+        self.addCleanup(self.world.close)
+
+    def second(self):
+        """A daemon on a copy of everything that there is, at a port of its own; its folder."""
+        world, port = self.world, free_port()
+        folder = os.path.join(world.root, "second")
+        world.stop()
+        shutil.copytree(world.dir, folder)
+        world.start()
+        ini_set(os.path.join(folder, "pocd.conf"), {("server", "listen"): f"127.0.0.1:{port}"})
+        # pylint: disable=consider-using-with
+        daemon = subprocess.Popen([POCD, "-c", os.path.join(folder, "pocd.conf")], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                  text=True, env=world.env)
+        self.addCleanup(daemon.stdout.close)
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.terminate)
+        self.assertTrue(daemon.stdout.readline().startswith("ready"))
+        return folder, port
+
+    def test_noticed_by_an_auditor(self):
+        """Two clients that ask no auditor are content each; an auditor's signature, or the auditor itself, tells them apart."""
+        world = self.world
+        (auditor,) = start_auditors(self, world, ["XA"], 0)
+        wait_for(lambda: checkpoint(world)["cosigners"] == 1, "never cosigned")
+        folder, port = self.second()
+        there = {("directory", "server"): f"127.0.0.1:{port}"}
+        world.poc("xb-coordinator", "-y", "confirm")
+        world.poc(world.variant("xb-coordinator", "xb-second", there), "-y", "confirm")
+        for user, values in (("one", {}), ("other", there)):
+            world.poc(world.variant("ad-reader", user, values), "--online", "lookup", "XB")
+        self.assertIn("contradicts what was verified before", world.poc(world.variant(
+            "ad-reader", "one-there", {**there, ("state", "dir"): "one.state"}), "--online", "lookup", "XB", expect=6).err)
+        # the client of the auditor's state believes the log that its auditor has signed
+        own = {("directory", "own_auditor"): "auditor." + auditor.user}
+        wait_for(lambda: checkpoint(world)["cosigners"] == 1, "never cosigned")
+        world.poc(world.variant("xa-reader", "own", own), "--online", "lookup", "XB")
+        self.assertIn(f"auditor.{auditor.user} has not signed the checkpoint", world.poc(world.variant(
+            "xa-reader", "own-there", {**own, **there}), "--online", "lookup", "XB", expect=6).err)
+        # the auditor is shown the other log: it says so and signs nothing of it, and that log ends
+        auditor.stop()
+        ini_set(auditor.path("pocd.conf"), {("follow", "server"): f"127.0.0.1:{port}"})
+        auditor.start()
+        auditor.wait_log("follow.refused")
+        wait_for(lambda: "log.passed" in read(os.path.join(folder, "pocd.log")), "the copy never said that it is one")
+        self.assertEqual(checkpoint(world, world.variant("ad-reader", "another", there))["cosigners"], 0)
+        # and goes on with the one that it knows
+        auditor.stop()
+        auditor.cut_off(False)
+        auditor.start()
+        world.poc("xb-coordinator", "-y", "confirm")
+        wait_for(lambda: checkpoint(world)["cosigners"] == 1, "never cosigned again")
+
+
 class Following(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -273,6 +353,26 @@ class Following(unittest.TestCase):
         self.assertIn(f":{mirror.port}", world.poc(listed, "status").out)
         self.assertIn("nor a mirror's of AD", world.poc(world.variant("ad-reader", "unlisted", {
             ("directory", "server"): f"127.0.0.1:{mirror.port}"}), "lookup", "XB", expect=3).err)
+        # what is not a mirror's goes to the next
+        def both(user):
+            return world.variant(user, user + "-both", {("directory", "server"): f"127.0.0.1:{mirror.port}, 127.0.0.1:{world.port}"})
+
+        first = both("xa-coordinator")
+        self.assertIn(f":{mirror.port}", world.poc(first, "status").out)
+        world.poc(first, "-y", "confirm")
+        operator = both("xa-operator")
+        sent = world.poc(operator, "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t").json
+        self.assertTrue(sent["stored"])
+        self.assertIn(sent["id"], [each["id"] for each in world.poc(operator, "-o", "json", "notice", "list", "--sent").json["notices"]])
+        self.assertEqual(world.poc(operator, "-o", "json", "notice", "status", sent["id"]).json["steps"][0]["step"], "stored")
+        # where that one is down, it says so
+        alone = world.variant("xa-coordinator", "alone", {("directory", "server"): f"127.0.0.1:{mirror.port}, 127.0.0.1:{free_port()}"})
+        self.assertIn("onnection refused", world.poc(alone, "-y", "confirm", expect=3).err)
+        # a pinned mirror of another state lacks what an operator may see there
+        pinned = world.variant("ad-operator", "pinned", {("directory", "server"): f"127.0.0.1:{mirror.port}, 127.0.0.1:{world.port}",
+                                                         ("directory", "server_pin"): mirror.pin()})
+        self.assertIn("+999000022", world.poc(pinned, "lookup", "XB").out)
+        world.poc(pinned, "sync")
         # cut off it serves what it has, from its folder too; behind, clients move on
         mirror.stop()
         self.assertIn(f":{world.port}", world.poc(listed, "status").out)

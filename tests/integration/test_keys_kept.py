@@ -156,6 +156,37 @@ class Passphrases(unittest.TestCase):
         ini_set(conf, {("server", "passphrase_file"): self.path("secret"), ("log", "passphrase_file"): self.path("secret")})
         run(*command, start_new_session=True)
 
+    def test_rotating_a_sealed_server_key(self):
+        """pocadm key rotate tls: the new key is sealed as the old one was, and both are opened by the same file."""
+        conf, secret = WORLD.path("pocd.conf"), self.path("secret")
+        with open(secret, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write("of the server\n")
+
+        def key():
+            return os.path.join(WORLD.dir, ini_get(conf, "server", "key"))
+
+        old, sealed = key(), self.path("sealed.key")
+        run("openssl", "pkcs8", "-topk8", "-in", old, "-out", sealed, "-passout", f"file:{secret}")
+        os.chmod(sealed, 0o600)
+        os.replace(sealed, old)
+        ini_set(conf, {("server", "passphrase_file"): secret})
+        WORLD.reload()
+        rotate = [POCADM, "-c", WORLD.conf("directory-admin"), "-y", "-o", "json", "key", "rotate", "tls"]
+        os.rename(secret, secret + ".away")  # refused before anything is made
+        self.assertNotEqual(run(*rotate, expect=None, env=WORLD.env, start_new_session=True).status, 0)
+        self.assertEqual((key(), os.path.exists(old[:-4] + "-2.key")), (old, False))
+        os.rename(secret + ".away", secret)
+        done = run(*rotate, env=WORLD.env, start_new_session=True).json
+        self.assertNotEqual(key(), old)
+        with open(key(), encoding="ascii") as file:
+            self.assertIn("BEGIN ENCRYPTED PRIVATE KEY", file.read())
+        self.assertEqual(os.stat(key()).st_mode & 0o777, 0o600)
+        self.assertIn(done["fingerprint"], told([POC, "key", "show", key()], b"of the server").out)
+        WORLD.poc("xa-reader", "--online", "lookup", "XB")
+        WORLD.stop()
+        WORLD.start()
+        WORLD.poc("xa-reader", "--online", "lookup", "XB")
+
 
 class Tokens(unittest.TestCase):
     """Where OpenSSL has the provider, keys in SoftHSM; elsewhere, what is missing is said."""

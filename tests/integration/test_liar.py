@@ -69,11 +69,13 @@ WORDS = {
     "receipt-of-another": "step 3, accepted XB: signature is not that of operator in U/XB",
     "anchor-of-another": "step 2, acknowledged XB: the item is not in the batch that its evidence names",
     "backdated-fact": "step 1, stored: the item is not in the batch that its evidence names",
+    "directory-notice": "the notice is of another directory",
     "replayed-notice": "",
     "endless-proof": "its map proof has a wrong length",
     "endless-path": "the checkpoint has a wrong form",
     "endless-chain": "K/XB is version 2, the next one is 3",
     "moving-head": "moves faster than it can be read",
+    "endless-pages": "the server's changes are of a longer log than it shows",
     "oversize-answer": "a frame of impossible size",
     "unfinished-answer": "no answer within the time limit",
     "flood-of-events": "no answer within the time limit",
@@ -139,6 +141,9 @@ class Liar:
     def notice(self, conf, *words, expect=0):
         return self.poc(conf, "-t", str(5 * SLOW), "-o", "json", "notice", *words, expect=expect)
 
+    def sync(self, conf, expect):
+        return self.poc(conf, "-t", str(2 * SLOW), "-o", "json", "sync", expect=expect)
+
     def lookup(self, conf, place, expect):
         """One lookup that asks the server and no copy."""
         return self.poc(conf, "-t", str(2 * SLOW), "--online", "-o", "json", "lookup", place, expect=expect)
@@ -182,6 +187,38 @@ class Lies(unittest.TestCase):
                 if attack not in AFTER:
                     self.assertEqual(self.told(after), self.told(control))
 
+    def meet_sync(self, attack, status):
+        """The copy is fetched from nothing, and brought up to date."""
+        with Liar(attack) as liar:
+            seen, new = liar.client(), liar.client()
+            self.assertTrue(liar.sync(seen, 0).json["kept"])
+            liar.tell("lie")
+            for conf in (seen, new):
+                self.judge(attack, liar.sync(conf, status))
+            self.assertIn("OFFLINE", liar.poc(seen, "--offline", "lookup", "XB").out)  # the copy is what it was
+            liar.tell("truth")
+            for conf in (seen, new):
+                self.assertTrue(liar.sync(conf, 0).json["kept"])
+
+    def meet_foreign(self, attack, status):
+        """Beside the desk's own notice stands one that is not of this directory."""
+        with Liar(attack) as liar:
+            seen, new = liar.client("operator"), liar.client("operator")
+            number = self.only_notice(liar, seen)
+            liar.tell("lie")
+            for conf in (seen, new):
+                answer = liar.notice(conf, "list", "--sent")
+                found = {notice["id"]: notice for notice in answer.json["notices"]}
+                foreign = next(each for each in found if each != number)
+                self.assertEqual([found[each]["verified"] for each in (number, foreign)], [True, False])
+                self.assertIn("1 entries of the feed of XA technical do not verify", answer.err)
+                self.assertIn("NOT VERIFIED", liar.poc(conf, "--offline", "notice", "list", "--sent").out)
+                self.judge(attack, liar.notice(conf, "status", foreign, expect=status))
+            liar.tell("truth")
+            for conf in (seen, new):
+                steps = liar.notice(conf, "status", number).json["steps"]
+                self.assertEqual([step["step"] for step in steps], ["stored", "acknowledged"])
+
     def meet_story(self, attack, status):
         """A notice that was stored and acknowledged; the lie tells another story of it."""
         def told(answer):
@@ -223,9 +260,13 @@ class Lies(unittest.TestCase):
         self.assertNotIn("\n", found.json["error"]["message"])
 
 
-def add(attack, who, status):
+def add(attack, who, when, status):
     def test(self):
-        if "sender's desk" in who:
+        if "in the list" in when:
+            self.meet_foreign(attack, status)
+        elif "poc sync" in when:
+            self.meet_sync(attack, status)
+        elif "sender's desk" in who:
             self.meet_story(attack, status)
         else:
             self.meet(attack, who, status)
@@ -234,8 +275,8 @@ def add(attack, who, status):
 
 with contextlib.suppress(FileNotFoundError):  # then the first test says so
     for row in listed():
-        _, name, _, by, _, code, _ = (cell.strip() for cell in row.split("|"))
-        add(name.strip("`"), by, int(code))
+        _, name, _, by, moment, code, _ = (cell.strip() for cell in row.split("|"))
+        add(name.strip("`"), by, moment, int(code))
 
 
 if __name__ == "__main__":

@@ -219,7 +219,9 @@ class Rotation(unittest.TestCase):
             self.sign(POC, "state", self.file, keys[1][0])
             self.assertIn("1 by authority keys of K version 1", world.poc("xb-coordinator", "-y", "state", "submit", self.file, expect=6).err)
             self.sign(POC, "state", self.file, old)
-            world.poc("xb-coordinator", "-y", "state", "submit", self.file)
+            self.assertNotIn("key announce", world.poc("xb-coordinator", "-n", "state", "submit", self.file).err)
+            self.assertIn("the authority of XB has other keys now: its people run poc key announce",
+                          world.poc("xb-coordinator", "-y", "state", "submit", self.file).err)
         self.check(load)
         self.look(away, "XB")
 
@@ -244,7 +246,8 @@ class Rotation(unittest.TestCase):
             refused = world.poc("ad-coordinator", "-y", "state", "submit", self.file, expect=1).err
             self.assertIn("U/AD, R/AD, R/AD/bank", refused)
             self.assertIn("U/AD, R/AD, R/AD/bank", world.poc("ad-coordinator", "--dry-run", "state", "submit", self.file, "--key", new).out)
-            world.poc("ad-coordinator", "-y", "state", "submit", self.file, "--key", new)
+            submitted = world.poc("ad-coordinator", "-y", "state", "submit", self.file, "--key", new)
+            self.assertNotIn("key announce", submitted.err)  # the state is who it was
         self.check(load)
         # the old key signs nothing more; the new one does; who confirmed when is as it was
         self.assertEqual(world.poc("xa-reader", "-o", "json", "lookup", "AD").json["verdict"]["confirmed_at"], confirmed)
@@ -454,6 +457,9 @@ class Replacement(unittest.TestCase):
             self.assertIn("U/XB, R/XB", world.poc_file(admin, "-y", "state", "submit", keys, "--key", signing).out)
             out = world.poc("xa-reader", "lookup", "XB").out
             self.assertIn("replaced by the council", out)
+            for state, replaced in (("XB", True), ("XA", False)):
+                verdict = world.poc("xa-reader", "-o", "json", "lookup", state).json["verdict"]
+                self.assertEqual((verdict["status"], verdict["replaced"]), ("valid", replaced))
             ini_set(world.conf("xb-coordinator"), {("coordinator", "key"): signing})
             world.poc("xb-coordinator", "-y", "confirm")
             # whoever changes K while the council signs would make its T vain: it is not published

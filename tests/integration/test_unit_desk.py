@@ -6,7 +6,7 @@ import sys
 import time
 import unittest
 
-from harness import ROOT, World, main, run
+from harness import ROOT, World, ini_get, ini_set, main, run
 
 
 class UnitDesk(unittest.TestCase):
@@ -177,6 +177,45 @@ class UnitDesk(unittest.TestCase):
         self.assertIn("We see them.", world.poc(other, "notice", "show", notice).out)
         world.poc("xb-coordinator", "-y", "user", "remove", "--unit", "bank", fingerprint)
         self.assertIn("not encrypted to any", world.poc(other, "notice", "show", self.send(), expect=4).err)
+
+    def rotate(self, user, which, *words):
+        return self.world.poc(user, "-y", "-o", "json", "key", "rotate", which, *words).json
+
+    def test_rotation(self):
+        """A unit's user and his keys stand in U/XB/bank: there they are rotated, by a request or with the coordinator's key."""
+        world = self.world
+        self.join("xb-turns", "bank", "turns")
+        state = world.poc("xa-reader", "-o", "json", "user", "list", "XB").json
+
+        def listed():
+            found = world.poc("xa-reader", "-o", "json", "user", "list", "XB/bank").json
+            return ({each["handle"]: each["fingerprint"] for each in found["users"]},
+                    [each["fingerprint"] for each in found["reading_keys"] if each["handle"] == "turns"])
+
+        users, old = listed()
+        before = self.send()
+        for which, place in (("user", 0), ("reading", 1)):
+            asked = self.rotate("xb-turns", which)
+            self.assertEqual(asked["step"], "requested")
+            self.assertIn(asked["check_code"], world.poc("xb-coordinator", "-y", "user", "add", asked["request"]).out)
+            self.assertEqual(self.rotate("xb-turns", which)["step"], "ended")
+            self.assertEqual((listed()[0]["turns"], listed()[1][0])[place], asked["fingerprint"])
+        self.assertEqual({handle for handle, key in listed()[0].items() if key != users[handle]}, {"turns"})
+        self.assertNotEqual(listed()[1], old)
+        for notice in (before, self.send()):  # by the old key, by the new one
+            self.assertIn("We see them.", world.poc("xb-turns", "notice", "show", notice).out)
+        world.poc("xb-turns", "notice", "ack", before)
+        # whoever has the coordinator's key publishes it himself
+        ini_set(world.conf("xb-turns"), {("coordinator", "key"): world.path("states", "XB-signing.key")})
+        done = self.rotate("xb-turns", "user")
+        self.assertEqual((done["step"], done["fingerprint"]), ("published", listed()[0]["turns"]))
+        world.poc("xb-turns", "--online", "lookup", "XA")
+        desk = world.path("users", "bank-desk.key")
+        world.poc("xb-turns", "-y", "key", "new", desk, "--holder", "desk", "--kind", "technical")
+        ini_set(world.conf("xb-turns"), {("notices", "reading_key"): f"{ini_get(world.conf('xb-turns'), 'notices', 'reading_key')}, bank-desk.key"})
+        self.rotate("xb-turns", "desk", "--overlap", "0")
+        self.assertIn("We see them.", world.poc("xb-turns", "notice", "show", self.send()).out)
+        self.assertEqual(world.poc("xa-reader", "-o", "json", "user", "list", "XB").json, state)  # U/XB is as it was
 
     def test_removal_ends_it(self):
         world = self.world

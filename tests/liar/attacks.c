@@ -572,6 +572,17 @@ static void bend_anchor_of_another(struct liar *liar, struct letter_story *story
 	story->evidence[2].anchor = story->evidence[1].anchor;
 }
 
+/* What XA's operator signed for another directory, in which the same key serves; everything else about it is right. */
+static void tell_directory_notice(struct liar *liar)
+{
+	struct hash own = liar->world->directory_id;
+
+	liar->world->directory_id = hash_of("another directory", 17);
+	letter_notice(&liar->foreign, &liar->lie);
+	liar->world->directory_id = own;
+	letter_publish(&liar->foreign, &liar->lie);
+}
+
 static void tell_repeated(struct liar *liar)
 {
 	liar->false_letter.repeated = 3;
@@ -670,21 +681,12 @@ static bool raw_events(struct liar *liar, const Poc__Request *request, uint8_t *
 	return true;
 }
 
-static bool raw_error(const Poc__Request *request, int code, const char *message, uint8_t **bytes, size_t *size)
+static void frame_response(const Poc__Response *response, uint8_t **bytes, size_t *size)
 {
-	Poc__Response response = POC__RESPONSE__INIT;
-	Poc__Error error = POC__ERROR__INIT;
 	uint8_t *packed;
 	size_t packed_size;
 
-	if (!about(request, "XB"))
-		return false;
-	error.code = (uint32_t)code;
-	error.message = (char *)message;
-	response.id = request->id;
-	response.body_case = POC__RESPONSE__BODY_ERROR;
-	response.error = &error;
-	if (message_encode(&response, &packed, &packed_size) != 0)
+	if (message_encode(response, &packed, &packed_size) != 0)
 		abort();
 	*size = FRAME_HEADER + packed_size;
 	*bytes = malloc(*size);
@@ -693,6 +695,42 @@ static bool raw_error(const Poc__Request *request, int code, const char *message
 	frame_put_header(*bytes, (uint32_t)packed_size);
 	memcpy(*bytes + FRAME_HEADER, packed, packed_size);
 	free(packed);
+}
+
+/* Pages of changes, each of one more leaf of a log that goes on and on. */
+static bool raw_pages(struct liar *liar, const Poc__Request *request, uint8_t **bytes, size_t *size)
+{
+	static struct book_page page;
+	Poc__Response response = POC__RESPONSE__INIT;
+	Poc__Changes all = POC__CHANGES__INIT;
+
+	if (request->body_case != POC__REQUEST__BODY_CHANGES)
+		return false;
+	book_changes(&liar->lie, &all, &page);
+	page.answer.n_changes = 1;
+	page.changes[0].leaf = request->changes->from_leaf;
+	page.answer.next_leaf = request->changes->from_leaf + 1;
+	page.answer.checkpoint_size = UINT64_C(1) << 40;
+	response.id = request->id;
+	response.body_case = POC__RESPONSE__BODY_CHANGES;
+	response.changes = &page.answer;
+	frame_response(&response, bytes, size);
+	return true;
+}
+
+static bool raw_error(const Poc__Request *request, int code, const char *message, uint8_t **bytes, size_t *size)
+{
+	Poc__Response response = POC__RESPONSE__INIT;
+	Poc__Error error = POC__ERROR__INIT;
+
+	if (!about(request, "XB"))
+		return false;
+	error.code = (uint32_t)code;
+	error.message = (char *)message;
+	response.id = request->id;
+	response.body_case = POC__RESPONSE__BODY_ERROR;
+	response.error = &error;
+	frame_response(&response, bytes, size);
 	return true;
 }
 
@@ -831,6 +869,8 @@ const struct attack attacks[] = {
     N("anchor-of-another", "a receipt with the anchor of another item", STORY, 6, NULL, bend_anchor_of_another),
     N("backdated-fact", "the directory's own word, stored, an hour earlier than it was anchored", STORY, 6, NULL,
       bend_fact),
+    N("directory-notice", "a notice that was sent in another directory, anchored in this one",
+      "in the list, as not verified; and when the story comes (`poc notice status`)", 6, tell_directory_notice, NULL),
     N("replayed-notice", "a notice handed out again, as if it were new",
       "when the feed comes: it is listed once (`poc notice list`)", 0, tell_repeated, NULL),
     /* without end */
@@ -839,6 +879,8 @@ const struct attack attacks[] = {
     B("endless-chain", "a chain of K that repeats itself", NEW, ANSWER, 6, NULL, bend_long_chain),
     KEPT("moving-head", "each answer is of another head than the one before", ANY, "after ten rounds", 1, NULL,
 	 bend_moving_head),
+    R("endless-pages", "pages of changes without end, of a log without end", ANY,
+      "when the copy is fetched (`poc sync`), at the end of the log that is proven", 6, raw_pages),
     R("oversize-answer", "an answer of two gigabytes, says its length", ANY, ANSWER, 1, raw_oversize),
     R("unfinished-answer", "an answer that never ends", ANY, "at the time limit", 3, raw_never_ends),
     R("flood-of-events", "events in place of an answer", ANY, "at the time limit", 3, raw_events),

@@ -181,6 +181,11 @@ void letter_feed(const struct letter *letter, const Poc__Feed *feed, struct lett
 	memset(out, 0, sizeof *out);
 	poc__feed_answer__init(&out->answer);
 	out->answer.entries = out->pointers;
+	letter_feed_more(letter, feed, out);
+}
+
+void letter_feed_more(const struct letter *letter, const Poc__Feed *feed, struct letter_feed *out)
+{
 	if (strcmp(feed->place, "XA") != 0 || feed->kind != POC__POC_KIND__POC_KIND_TECHNICAL)
 		return;
 	for (size_t i = 0; i < letter->n; i++)

@@ -49,9 +49,10 @@ void letter_alter_last(struct letter *letter, struct book *book, int64_t time);
 /* ---- Answers: Feed of XA's technical desk, and the story with evidence under the book's checkpoint. */
 struct letter_feed {
 	Poc__FeedAnswer answer;
-	Poc__FeedEntry entries[2 * LETTER_STEPS], *pointers[2 * LETTER_STEPS];
+	Poc__FeedEntry entries[3 * LETTER_STEPS], *pointers[3 * LETTER_STEPS];
 };
 void letter_feed(const struct letter *letter, const Poc__Feed *feed, struct letter_feed *out);
+void letter_feed_more(const struct letter *letter, const Poc__Feed *feed, struct letter_feed *out); /* and this one */
 
 struct letter_logged {
 	Poc__LoggedLeaf leaf;

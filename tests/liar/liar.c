@@ -173,6 +173,7 @@ void liar_destroy(struct liar *liar)
 	book_finish(&liar->after);
 	letter_finish(&liar->letter);
 	letter_finish(&liar->false_letter);
+	letter_finish(&liar->foreign);
 	book_free_bytes();
 	for (size_t i = 0; i < LIAR_AUDITORS; i++)
 		keystore_close(liar->auditors[i]);

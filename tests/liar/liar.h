@@ -18,7 +18,8 @@ struct liar {
 	struct book older; /* the truth as it was before the last publication */
 	struct book after; /* the truth again, after the lie: a log that holds the lie can only go on from it */
 	struct letter letter,
-	    false_letter; /* a notice in the truth: stored, acknowledged; and what the lie makes of it */
+	    false_letter;      /* a notice in the truth: stored, acknowledged; and what the lie makes of it */
+	struct letter foreign; /* one of another directory, anchored in the lie; nothing said: none */
 	atomic_bool lying, has_lied;
 	const struct attack *attack;
 	struct keystore_key *auditors[LIAR_AUDITORS];

@@ -154,9 +154,20 @@ static void answer_feed(struct liar *liar, const Poc__Request *request, uint8_t 
 	Poc__Response response = POC__RESPONSE__INIT;
 
 	letter_feed(liar->lying ? &liar->false_letter : &liar->letter, request->feed, &feed);
+	if (liar->lying)
+		letter_feed_more(&liar->foreign, request->feed, &feed);
 	response.body_case = POC__RESPONSE__BODY_FEED;
 	response.feed = &feed.answer;
 	frame(&response, request->id, bytes, size);
+}
+
+static const struct letter *told_letter(const struct liar *liar, const Poc__GetNotice *get)
+{
+	if (!liar->lying)
+		return &liar->letter;
+	return liar->foreign.n > 0 && memcmp(get->id.data, liar->foreign.id.bytes, NOTICE_ID_SIZE) == 0
+		   ? &liar->foreign
+		   : &liar->false_letter;
 }
 
 static void answer_story(struct liar *liar, struct book *book, const Poc__Request *request, uint8_t **bytes,
@@ -166,8 +177,7 @@ static void answer_story(struct liar *liar, struct book *book, const Poc__Reques
 	Poc__Response response = POC__RESPONSE__INIT;
 	Poc__StoryAnswer answer = POC__STORY_ANSWER__INIT;
 
-	letter_story(liar->lying ? &liar->false_letter : &liar->letter, book, request->get_notice->checkpoint_size,
-		     &story);
+	letter_story(told_letter(liar, request->get_notice), book, request->get_notice->checkpoint_size, &story);
 	if (liar->lying && liar->attack->bend_story != NULL)
 		liar->attack->bend_story(liar, &story);
 	check(message_encode(&story.story, &answer.story.data, &answer.story.len) == 0, "encode");
