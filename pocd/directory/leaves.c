@@ -238,7 +238,7 @@ int directory_cosign(struct directory *directory, const char *auditor, uint64_t 
 	int status = 0;
 
 	if (directory->options.n_log_keys == 0)
-		status = refuse(why, STATUS_DENIED, "", "this server is a mirror: hand it to the directory itself");
+		status = refuse(why, STATUS_MIRROR, "", "this server is a mirror: hand it to the directory itself");
 	else if (tip == NULL)
 		status = refuse(why, STATUS_BUSY, "", "nothing has been published yet");
 	if (status == 0)
