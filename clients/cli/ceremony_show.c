@@ -10,6 +10,7 @@
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
 #include "pocd/base/ini.h"
+#include "proto/keys/keystore_pkcs11.h"
 #include "proto/rules/trust.h"
 
 enum { DROP_LEAST = 4, FINGERPRINT_DIGITS = 32 };
@@ -454,9 +455,9 @@ static int drop_key(struct cli *cli, struct ceremony_list *list, const char *fla
 	}
 	if (found != 1)
 		return cli_fail(cli, found == 0 ? STATUS_NOT_FOUND : STATUS_USAGE,
-				found == 0 ? tr("--%s %s: no such key is listed")
-					   : tr("--%s %s: more than one key begins so"),
-				flag, text);
+				found == 0 ? tr("--%s %.*s: no such key is listed")
+					   : tr("--%s %.*s: more than one key begins so"),
+				flag, keystore_pkcs11_shown(text), text);
 	memmove(&list->keys[at], &list->keys[at + 1], (list->n - at - 1) * sizeof(Poc__Key *));
 	list->n--;
 	return 0;
@@ -474,7 +475,8 @@ static int add_key(struct cli *cli, struct ceremony_list *list, const char *flag
 	poc__key__init(&list->own[at]);
 	list->own[at].spki = (ProtobufCBinaryData){list->fresh[at].spki_size, list->fresh[at].spki};
 	if (has_key(list->keys, list->n, &list->own[at]))
-		return cli_fail(cli, STATUS_USAGE, tr("--%s %s: this key is listed already"), flag, path);
+		return cli_fail(cli, STATUS_USAGE, tr("--%s %.*s: this key is listed already"), flag,
+				keystore_pkcs11_shown(path), path);
 	list->keys[list->n++] = &list->own[list->n_fresh++];
 	return 0;
 }

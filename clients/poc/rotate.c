@@ -23,6 +23,8 @@
 #include "clients/poc/duty.h"
 #include "pocd/base/ini.h"
 #include "proto/keys/keystore_file.h"
+#include "proto/keys/keystore_open.h"
+#include "proto/keys/keystore_pkcs11.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
 
@@ -270,6 +272,12 @@ static int begin_user(struct rotating *r)
 	    !conf_value(cli->conf.path, "user", "cert", stem, sizeof stem))
 		return cli_fail(cli, STATUS_INVALID, tr("%s does not name the user's key and certificate itself"),
 				cli->conf.path);
+	if (keystore_is_token(key))
+		return cli_fail(
+		    cli, STATUS_INVALID,
+		    tr("the user's key is in a token, where only its own tools make another: name that as next_key "
+		       "in %s, and its certificate as next_cert"),
+		    cli->conf.path);
 	if (!conf_next_stem(cli->conf.path, key, stem, sizeof stem))
 		return cli_fail(cli, STATUS_INVALID, tr("%s: no name for the new key"), key);
 	snprintf(next_key, sizeof next_key, "%s.key", stem);
@@ -303,8 +311,8 @@ static int end_user(struct rotating *r)
 		return status;
 	cli->conf.next_key[0] = '\0'; /* nothing is left to be ended */
 	if (!cli->json && !cli->quiet)
-		cli_line(tr("%s  %s is the user's key now; %s opens nothing any more"), fingerprint(&r->fresh),
-			 next_key, key);
+		cli_line(tr("%s  %.*s is the user's key now; %.*s opens nothing any more"), fingerprint(&r->fresh),
+			 keystore_pkcs11_shown(next_key), next_key, keystore_pkcs11_shown(key), key);
 	if (reopen(r) != 0 || poc_sync(r->poc, NULL, NULL) != 0) /* the copy is kept for each key apart */
 		cli_note(cli, tr("the local copy is not there yet: poc sync makes it"));
 	return 0;
