@@ -11,7 +11,6 @@
 #include "clients/cli/strings.h"
 #include "pocd/base/ini.h"
 #include "proto/keys/keystore_pkcs11.h"
-#include "proto/rules/trust.h"
 
 enum { DROP_LEAST = 4, FINGERPRINT_DIGITS = 32 };
 
@@ -174,15 +173,26 @@ static void note_auditors(json_t *list, const char *change, const Poc__Trust *th
 	}
 }
 
+/* A state that was replaced several times stands in T as often. */
+static bool has_replacement(const Poc__Trust *trust, const Poc__Replacement *r)
+{
+	for (size_t i = 0; i < trust->n_replaced; i++) {
+		const Poc__Replacement *other = trust->replaced[i];
+		if (strcmp(other->state, r->state) == 0 && other->not_before == r->not_before &&
+		    memcmp(other->keys.data, r->keys.data, HASH_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void note_replaced(json_t *list, const char *change, const Poc__Trust *these, const Poc__Trust *those)
 {
 	char text[200], fingerprint[40];
 
 	for (size_t i = 0; i < these->n_replaced; i++) {
-		const Poc__Replacement *r = these->replaced[i], *other = trust_replacement(those, r->state);
+		const Poc__Replacement *r = these->replaced[i];
 		struct hash keys;
-		if (other != NULL && other->not_before == r->not_before &&
-		    memcmp(other->keys.data, r->keys.data, HASH_SIZE) == 0)
+		if (has_replacement(those, r))
 			continue;
 		memcpy(keys.bytes, r->keys.data, HASH_SIZE);
 		public_key_fingerprint(&keys, fingerprint);

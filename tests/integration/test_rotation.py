@@ -417,7 +417,9 @@ class Replacement(unittest.TestCase):
             stolen, new = world.path("states/XB-authority.key"), os.path.join(folder, "new.key")
             keys, trust, thief = (os.path.join(folder, name) for name in ("XB.keys", "trust", "thief"))
             signing = os.path.join(folder, "signing.key")
+            newer = os.path.join(folder, "newer.key")
             run(POC, "key", "new", new, "--type", "p384", env=world.env)
+            run(POC, "key", "new", newer, "--type", "p384", env=world.env)
             run(POC, "key", "new", signing, env=world.env)
             # a short delay, by a T of its own
             world.pocadm("-y", "trust", "draft", trust, "--replacement-delay", "4s")
@@ -455,6 +457,16 @@ class Replacement(unittest.TestCase):
             self.assertIn("replaced by the council", out)
             ini_set(world.conf("xb-coordinator"), {("coordinator", "key"): signing})
             world.poc("xb-coordinator", "-y", "confirm")
+            # a second time: ceremonies show what they change, not what stands
+            for each in (trust, keys):
+                os.unlink(each)
+            world.poc("xb-coordinator", "-y", "state", "draft", keys, "--authority-add", newer, "--authority-drop", new)
+            run(POC, "-y", "state", "sign", keys, "--key", newer, "--directory", info, env=offline)
+            drafted = world.pocadm("-y", "state", "replace", trust, keys, "--signing", "30s").out
+            self.assertEqual(re.findall(r"(in|out) +authority replaced", drafted), ["in"])
+            run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
+            world.pocadm("-y", "trust", "publish", trust)
+            self.assertNotIn("authority replaced", world.pocadm("-y", "trust", "draft", world.path("third.ceremony")).out)
 
 
 if __name__ == "__main__":
