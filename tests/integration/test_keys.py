@@ -253,6 +253,30 @@ class RotateUser(unittest.TestCase):
         WORLD.poc("xa-coordinator", "-y", "key", "rotate", "user")  # once more, another name
         self.assertIn("-3.key", ini_get(conf, "user", "key"))
 
+    def test_lost(self):
+        """Invited and added anew: that alone drops both old keys, and nothing is left to be removed."""
+        invite, request, conf = (WORLD.path("users", "reader-2." + end) for end in ("invite", "request", "conf"))
+        WORLD.poc("xb-coordinator", "user", "invite", "lost", "--role", "operator", "--kind", "technical", "--out", WORLD.path("users", "lost.invite"))
+        WORLD.poc("lost", "setup", WORLD.path("users", "lost.invite"))
+        WORLD.poc("xb-coordinator", "-y", "user", "add", WORLD.path("users", "lost.request"))
+        WORLD.poc("lost", "lookup", "XA")
+        before, reads = listed("XB")
+        WORLD.poc("xb-coordinator", "user", "invite", "lost", "--role", "operator", "--kind", "technical", "--out", invite)
+        self.assertIn("-c FILE sets up another user beside it", WORLD.poc("lost", "setup", invite, expect=None).err)
+        WORLD.poc_file(conf, "setup", invite)
+        shown = WORLD.poc("xb-coordinator", "-y", "user", "add", request).out
+        self.assertIn("XB/lost: a new key for a user that is listed", shown)
+        now, read_by = listed("XB")
+        self.assertEqual({**before, "lost": ""}, {**now, "lost": ""})
+        self.assertNotEqual(before["lost"], now["lost"])
+        keys = [[each["fingerprint"] for each in entries if each["handle"] == "lost"] for entries in (reads, read_by)]
+        self.assertEqual([len(each) for each in keys], [1, 1])
+        self.assertNotEqual(*keys)
+        WORLD.poc("lost", "lookup", "XA", expect=4)
+        WORLD.poc_file(conf, "lookup", "XA")
+        WORLD.poc("xb-coordinator", "-y", "user", "remove", "lost")
+        WORLD.poc_file(conf, "lookup", "XA", expect=4)  # that was the person
+
     def test_by_request(self):
         conf, before = WORLD.conf("xa-operator"), own_fingerprint("xa-operator")
         request = WORLD.path("users", "xa-operator.rotate.request")
