@@ -451,7 +451,9 @@ static int drop_key(struct cli *cli, struct ceremony_list *list, const char *fla
 
 	if (n < DROP_LEAST) { /* no fingerprint: the key's file */
 		struct public_key key;
-		int status = key_read_public(cli, text, &key);
+		int status = key_named(cli, text);
+		if (status == 0)
+			status = key_read_public(cli, text, &key);
 		if (status != 0)
 			return status;
 		public_key_fingerprint(&key.id, fingerprint);
@@ -479,7 +481,9 @@ static int add_key(struct cli *cli, struct ceremony_list *list, const char *flag
 
 	if (at == CEREMONY_KEYS_MAX)
 		return cli_fail(cli, STATUS_USAGE, tr("--%s: at most %d keys"), flag, CEREMONY_KEYS_MAX);
-	int status = key_read_public(cli, path, &list->fresh[at]);
+	int status = key_named(cli, path);
+	if (status == 0)
+		status = key_read_public(cli, path, &list->fresh[at]);
 	if (status != 0)
 		return status;
 	poc__key__init(&list->own[at]);
@@ -583,8 +587,10 @@ static int open_signing_key(struct cli *cli, struct keystore_key **out)
 			   : configured->n == 1 ? configured->paths[0]
 						: NULL;
 
-	return path != NULL ? key_open(cli, path, out)
-			    : cli_fail(cli, STATUS_USAGE, tr("--key FILE: which key signs?"));
+	if (path == NULL)
+		return cli_fail(cli, STATUS_USAGE, tr("--key FILE: which key signs?"));
+	int status = key_named(cli, path);
+	return status == 0 ? key_open(cli, path, out) : status;
 }
 
 int ceremony_cmd_sign(struct cli *cli)

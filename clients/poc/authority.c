@@ -174,7 +174,9 @@ static int open_signer(struct submitting *s)
 	int status;
 
 	if (cli_has(cli, "key")) {
-		status = key_open(cli, cli_value(cli, "key"), &s->signer);
+		status = key_named(cli, cli_value(cli, "key"));
+		if (status == 0)
+			status = key_open(cli, cli_value(cli, "key"), &s->signer);
 		if (status != 0)
 			return status;
 		return is_coordinator(s->next, &keystore_public(s->signer)->id)

@@ -336,6 +336,10 @@ class Rotation(unittest.TestCase):
         self.assertIn("listed already", draft("--root-add", root, expect=2))
         # drafted before another became current
         world.pocadm("-y", "trust", "draft", self.file)
+        for file, key in (("/none", root), (self.file, "/none")):
+            for program, kind in ((POCADM, "trust"), (POC, "state")):
+                self.assertIn("/none: No such file", self.sign(program, kind, file, key, expect=5).err)
+        self.assertIn("/none: No such file", world.pocadm("-y", "trust", "draft", self.file + "-2", "--root-add", "/none", expect=5).err)
         other = self.file + "-other"
         world.pocadm("-y", "trust", "draft", other, "--max-age", "23h")
         for file in (self.file, other):
