@@ -469,7 +469,15 @@ class Replacement(unittest.TestCase):
             drafted = world.pocadm("-y", "state", "replace", trust, keys, "--signing", "30s").out
             self.assertEqual(re.findall(r"(in|out) +authority replaced", drafted), ["in"])
             run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
+            self.assertNotIn("SUSPENDED", world.pocadm("state", "list").out)  # the first replacement is over
+            self.assertIn(" 0 suspended", world.poc("xa-reader", "status").out)
             world.pocadm("-y", "trust", "publish", trust)
+            self.assertRegex(world.pocadm("state", "list").out, r"(?m)^XB .* SUSPENDED by the council, whose new keys count from \S+Z on; ")
+            states = {each["state"]: each for each in world.pocadm("-o", "json", "state", "list").json["states"]}
+            self.assertEqual([(states[each]["suspended"], states[each]["replaced_from"] is not None) for each in ("XA", "XB")],
+                             [(False, False), (True, True)])
+            self.assertIn(" 1 suspended", world.poc("xa-reader", "status").out)
+            self.assertIn("by the council, until it has replaced", world.pocadm("-y", "state", "lift", "XB").err)
             self.assertNotIn("authority replaced", world.pocadm("-y", "trust", "draft", world.path("third.ceremony")).out)
 
 
