@@ -369,11 +369,27 @@ static void look_at_clock(struct directory *directory)
 	snapshot_unref(snapshot);
 }
 
+/* Without a pin the server is known by the U/@directory of the copy, so not before there is one. */
+static int check_pin(const struct server *server, struct refusal *why)
+{
+	struct snapshot *copy = ledger_snapshot(directory_ledger(server->directory));
+	const bool known = copy != NULL || hash_compare(&server->config.follow_pin, &hash_zero) != 0;
+
+	snapshot_unref(copy);
+	return known ? 0
+		     : refuse(why, STATUS_INVALID, "follow.server_pin",
+			      "[follow] server_pin is missing: nothing is copied yet by which %s could be known "
+			      "(directory.info has its pin)",
+			      server->config.follow_server);
+}
+
 static int make_follow(struct server *server, struct refusal *why)
 {
 	const struct config *config = &server->config;
-	int status = open_key(config, config->key, true, &server->key, why);
+	int status = check_pin(server, why);
 
+	if (status == 0)
+		status = open_key(config, config->key, true, &server->key, why);
 	if (status == 0 && config->follow_key[0] != '\0')
 		status = open_key(config, config->follow_key, true, &server->auditor, why);
 	if (status != 0)

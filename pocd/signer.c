@@ -18,6 +18,7 @@
 
 #include "pocd/signer_message.h"
 #include "proto/keys/keystore_open.h"
+#include "proto/keys/keystore_pkcs11.h"
 #include "proto/keys/passphrase.h"
 
 struct signer {
@@ -106,8 +107,8 @@ static int open_keys(struct signer *signer, const struct signer_options *options
 			break;
 		signer->n_keys++;
 		if (keystore_public(signer->keys[i])->algorithm != KEY_ED25519)
-			status = refuse(why, STATUS_INVALID, "log.key", "%s: a log key is an Ed25519 key",
-					options->keys->paths[i]);
+			status = refuse(why, STATUS_INVALID, "log.key", "%.*s: a log key is an Ed25519 key",
+					keystore_pkcs11_shown(options->keys->paths[i]), options->keys->paths[i]);
 		tokens = tokens || keystore_is_token(options->keys->paths[i]);
 	}
 	passphrase_finish(&passphrase);

@@ -10,7 +10,7 @@
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
 #include "pocd/base/ini.h"
-#include "proto/rules/trust.h"
+#include "proto/keys/keystore_pkcs11.h"
 
 enum { DROP_LEAST = 4, FINGERPRINT_DIGITS = 32 };
 
@@ -173,15 +173,26 @@ static void note_auditors(json_t *list, const char *change, const Poc__Trust *th
 	}
 }
 
+/* A state that was replaced several times stands in T as often. */
+static bool has_replacement(const Poc__Trust *trust, const Poc__Replacement *r)
+{
+	for (size_t i = 0; i < trust->n_replaced; i++) {
+		const Poc__Replacement *other = trust->replaced[i];
+		if (strcmp(other->state, r->state) == 0 && other->not_before == r->not_before &&
+		    memcmp(other->keys.data, r->keys.data, HASH_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void note_replaced(json_t *list, const char *change, const Poc__Trust *these, const Poc__Trust *those)
 {
 	char text[200], fingerprint[40];
 
 	for (size_t i = 0; i < these->n_replaced; i++) {
-		const Poc__Replacement *r = these->replaced[i], *other = trust_replacement(those, r->state);
+		const Poc__Replacement *r = these->replaced[i];
 		struct hash keys;
-		if (other != NULL && other->not_before == r->not_before &&
-		    memcmp(other->keys.data, r->keys.data, HASH_SIZE) == 0)
+		if (has_replacement(those, r))
 			continue;
 		memcpy(keys.bytes, r->keys.data, HASH_SIZE);
 		public_key_fingerprint(&keys, fingerprint);
@@ -440,7 +451,9 @@ static int drop_key(struct cli *cli, struct ceremony_list *list, const char *fla
 
 	if (n < DROP_LEAST) { /* no fingerprint: the key's file */
 		struct public_key key;
-		int status = key_read_public(cli, text, &key);
+		int status = key_named(cli, text);
+		if (status == 0)
+			status = key_read_public(cli, text, &key);
 		if (status != 0)
 			return status;
 		public_key_fingerprint(&key.id, fingerprint);
@@ -454,9 +467,9 @@ static int drop_key(struct cli *cli, struct ceremony_list *list, const char *fla
 	}
 	if (found != 1)
 		return cli_fail(cli, found == 0 ? STATUS_NOT_FOUND : STATUS_USAGE,
-				found == 0 ? tr("--%s %s: no such key is listed")
-					   : tr("--%s %s: more than one key begins so"),
-				flag, text);
+				found == 0 ? tr("--%s %.*s: no such key is listed")
+					   : tr("--%s %.*s: more than one key begins so"),
+				flag, keystore_pkcs11_shown(text), text);
 	memmove(&list->keys[at], &list->keys[at + 1], (list->n - at - 1) * sizeof(Poc__Key *));
 	list->n--;
 	return 0;
@@ -468,13 +481,16 @@ static int add_key(struct cli *cli, struct ceremony_list *list, const char *flag
 
 	if (at == CEREMONY_KEYS_MAX)
 		return cli_fail(cli, STATUS_USAGE, tr("--%s: at most %d keys"), flag, CEREMONY_KEYS_MAX);
-	int status = key_read_public(cli, path, &list->fresh[at]);
+	int status = key_named(cli, path);
+	if (status == 0)
+		status = key_read_public(cli, path, &list->fresh[at]);
 	if (status != 0)
 		return status;
 	poc__key__init(&list->own[at]);
 	list->own[at].spki = (ProtobufCBinaryData){list->fresh[at].spki_size, list->fresh[at].spki};
 	if (has_key(list->keys, list->n, &list->own[at]))
-		return cli_fail(cli, STATUS_USAGE, tr("--%s %s: this key is listed already"), flag, path);
+		return cli_fail(cli, STATUS_USAGE, tr("--%s %.*s: this key is listed already"), flag,
+				keystore_pkcs11_shown(path), path);
 	list->keys[list->n++] = &list->own[list->n_fresh++];
 	return 0;
 }
@@ -571,8 +587,10 @@ static int open_signing_key(struct cli *cli, struct keystore_key **out)
 			   : configured->n == 1 ? configured->paths[0]
 						: NULL;
 
-	return path != NULL ? key_open(cli, path, out)
-			    : cli_fail(cli, STATUS_USAGE, tr("--key FILE: which key signs?"));
+	if (path == NULL)
+		return cli_fail(cli, STATUS_USAGE, tr("--key FILE: which key signs?"));
+	int status = key_named(cli, path);
+	return status == 0 ? key_open(cli, path, out) : status;
 }
 
 int ceremony_cmd_sign(struct cli *cli)

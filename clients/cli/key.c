@@ -1,6 +1,11 @@
 #include "clients/cli/key.h"
 
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "proto/keys/keystore_file.h"
+#include "proto/keys/keystore_open.h"
 
 int key_open(struct cli *cli, const char *location, struct keystore_key **out)
 {
@@ -8,6 +13,13 @@ int key_open(struct cli *cli, const char *location, struct keystore_key **out)
 
 	cli->passphrase.file = cli->conf.passphrase_file;
 	return passphrase_open(&cli->passphrase, location, out, &why) == 0 ? 0 : cli_refused(cli, &why);
+}
+
+int key_named(struct cli *cli, const char *location)
+{
+	return keystore_is_token(location) || access(location, F_OK) == 0 || errno != ENOENT
+		   ? 0
+		   : cli_fail(cli, STATUS_NOT_FOUND, "%s: %s", location, strerror(ENOENT));
 }
 
 int key_make(struct cli *cli, enum key_algorithm algorithm, const char *path, bool file, struct keystore_key **out)

@@ -9,6 +9,10 @@
  * missing or another, the terminal is asked.  0 and *out (keystore_close), or a status, printed. */
 int key_open(struct cli *cli, const char *location, struct keystore_key **out);
 
+/* 0, or NOT_FOUND, printed, where a key that the command line names is a file that is not there: as of any other file
+ * so named. */
+int key_named(struct cli *cli, const char *location);
+
 /* Makes a key file, noted in cli->made: encrypted under the passphrase of --passphrase-fd, or with --seal under what
  * is typed twice; file: else under that of the configuration's passphrase_file too.  0 and *out, or a status, printed.
  */

@@ -10,7 +10,7 @@
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
 #include "clients/poc/commands.h"
-#include "proto/keys/keystore_open.h"
+#include "proto/keys/keystore_pkcs11.h"
 #include "proto/rules/chain.h"
 #include "proto/rules/keys.h"
 #include "proto/rules/rules.h"
@@ -175,13 +175,15 @@ static int open_signer(struct submitting *s)
 	int status;
 
 	if (cli_has(cli, "key")) {
-		status = key_open(cli, cli_value(cli, "key"), &s->signer);
+		status = key_named(cli, cli_value(cli, "key"));
+		if (status == 0)
+			status = key_open(cli, cli_value(cli, "key"), &s->signer);
 		if (status != 0)
 			return status;
 		return is_coordinator(s->next, &keystore_public(s->signer)->id)
 			   ? 0
-			   : cli_fail(cli, STATUS_DENIED, tr("--key %s: no coordinator key of the proposed K"),
-				      cli_value(cli, "key"));
+			   : cli_fail(cli, STATUS_DENIED, tr("--key %.*s: no coordinator key of the proposed K"),
+				      keystore_pkcs11_shown(cli_value(cli, "key")), cli_value(cli, "key"));
 	}
 	for (size_t i = 0; i < cli->conf.coordinator.n && s->signer == NULL; i++) {
 		status = key_open(cli, cli->conf.coordinator.paths[i], &s->signer);

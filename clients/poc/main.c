@@ -87,7 +87,7 @@ static const struct flag rotate_flags[] = {
      "how long the old reading key stays listed beside the new one (default: desk 7d, reading 0)"},
     {"kind", 'k', "KIND", "of several keys of desks, that which reads notices of this kind"},
     {"request", 0, "FILE",
-     "where the request goes, where another coordinator publishes (default: CONF.rotate.request)"},
+     "where the request goes, where another coordinator publishes (default: NAME.rotate.request beside NAME.conf)"},
     {NULL, 0, NULL, NULL},
 };
 

@@ -8,6 +8,7 @@
 #include "clients/cli/due.h"
 #include "clients/cli/link.h"
 #include "clients/cli/place.h"
+#include "clients/cli/replacing.h"
 #include "clients/cli/show.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/content.h"
@@ -28,7 +29,8 @@ struct looking {
 	json_t *remarks;     /* on a bundle's units */
 	bool told_first;     /* the line that is said once, before all places: offline, or a wrong clock */
 	bool absent;         /* the place that was looked up last has no record: proven, */
-	bool member;         /* and its state is enrolled */
+	bool member;         /* and its state is enrolled, */
+	bool suspended;      /* and suspended */
 	bool failed;         /* an error was told of some place */
 	int worst;           /* the status to end with */
 };
@@ -234,20 +236,26 @@ static const char *absence_text(const struct name *name, bool enrolled)
 		   : tr("not in the directory");
 }
 
+static const char *suspended_text(const struct verified_record *record)
+{
+	return record->suspended ? tr("; the state is SUSPENDED") : "";
+}
+
 static int absent(struct looking *looking, const struct name *name, const struct client_record *record)
 {
 	int status = save(looking, record);
 
 	looking->absent = true;
 	looking->member = record->verdict.enrolled;
+	looking->suspended = record->verified.suspended;
 	const enum client_mode mode = record->verdict.offline ? CLIENT_OFFLINE : CLIENT_ONLINE;
 	const bool listed = name->unit[0] != '\0' && units_listed(looking->poc, mode, name) == 1;
-	return status != 0
-		   ? status
-		   : cli_fail(looking->cli, STATUS_NOT_FOUND, tr("%s: %s%s; its absence is proven by checkpoint %llu"),
-			      place_title(name), absence_text(name, record->verdict.enrolled),
-			      listed ? tr(", though its state lists it as a unit") : "",
-			      (unsigned long long)record->verdict.size);
+	return status != 0 ? status
+			   : cli_fail(looking->cli, STATUS_NOT_FOUND,
+				      tr("%s: %s%s%s; its absence is proven by checkpoint %llu"), place_title(name),
+				      absence_text(name, record->verdict.enrolled),
+				      listed ? tr(", though its state lists it as a unit") : "",
+				      suspended_text(&record->verified), (unsigned long long)record->verdict.size);
 }
 
 static int look_up(struct looking *looking, const char *text)
@@ -277,14 +285,16 @@ static void look_up_each(struct looking *looking, const char *text)
 	size_t before = json_array_size(looking->results);
 
 	cli->failed = false;
-	looking->absent = looking->member = false;
+	looking->absent = looking->member = looking->suspended = false;
 	keep_worst(looking, look_up(looking, text));
 	looking->failed = looking->failed || cli->failed;
 	if (!cli->failed || json_array_size(looking->results) != before)
 		return;
 	json_t *result = json_pack("{s:s,s:o}", "place", text, "error", cli_error_json(cli));
-	if (looking->absent)
+	if (looking->absent) {
 		json_object_set_new(result, "enrolled", json_boolean(looking->member));
+		json_object_set_new(result, "suspended", json_boolean(looking->suspended));
+	}
 	json_array_append_new(looking->results, result);
 }
 
@@ -356,7 +366,8 @@ static int verify_each(void *ctx, const struct client_record *record)
 								  v->absent ? json_pack("{s:s}", "status", "absent")
 									    : show_verdict_json(&record->verdict)));
 	} else if (v->absent) {
-		printf(tr("%s: %s; proven\n"), place_text(&v->name), absence_text(&v->name, v->enrolled));
+		printf(tr("%s: %s%s; proven\n"), place_text(&v->name), absence_text(&v->name, v->enrolled),
+		       suspended_text(v));
 	} else {
 		printf("%s: %s\n", place_text(&v->name), record->verdict.signed_by);
 	}
@@ -416,8 +427,8 @@ static int verify_one(struct looking *looking, const uint8_t *bytes, size_t size
 	if (may_be_shown(status) && record.verified.record != NULL)
 		status = verified(looking, status, &record);
 	else if (status == STATUS_NOT_FOUND && record.verified.absent)
-		cli_fail(looking->cli, status, tr("%s: %s as of %s; proven"), place_title(&record.verified.name),
-			 absence_text(&record.verified.name, record.verdict.enrolled),
+		cli_fail(looking->cli, status, tr("%s: %s%s as of %s; proven"), place_title(&record.verified.name),
+			 absence_text(&record.verified.name, record.verdict.enrolled), suspended_text(&record.verified),
 			 time_text(record.verdict.time_ms / 1000));
 	else if (status == STATUS_UNVERIFIED)
 		tell_unverified(looking, bytes, size);
@@ -765,7 +776,10 @@ int poc_cmd_status(struct cli *cli)
 	int connected = cli->offline ? 0 : poc_connect(poc);
 	if (connected != 0)
 		why = *client_why(poc);
+	const size_t replacing =
+	    cli->json ? 0 : replacing_count(poc, connected == 0 && !cli->offline ? CLIENT_ONLINE : CLIENT_OFFLINE);
 	status = poc_facts(poc, &facts);
+	facts.suspended += replacing;
 	json_t *document = status == 0 ? status_json(&facts) : json_object();
 	if (status == 0 && !cli->json) {
 		client_judge_head(poc, &head);

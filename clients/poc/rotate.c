@@ -23,6 +23,8 @@
 #include "clients/poc/duty.h"
 #include "pocd/base/ini.h"
 #include "proto/keys/keystore_file.h"
+#include "proto/keys/keystore_open.h"
+#include "proto/keys/keystore_pkcs11.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
 
@@ -271,6 +273,12 @@ static int begin_user(struct rotating *r)
 	    !conf_value(cli->conf.path, "user", "cert", stem, sizeof stem))
 		return cli_fail(cli, STATUS_INVALID, tr("%s does not name the user's key and certificate itself"),
 				cli->conf.path);
+	if (keystore_is_token(key))
+		return cli_fail(
+		    cli, STATUS_INVALID,
+		    tr("the user's key is in a token, where only its own tools make another: name that as next_key "
+		       "in %s, and its certificate as next_cert"),
+		    cli->conf.path);
 	if (!conf_next_stem(cli->conf.path, key, stem, sizeof stem))
 		return cli_fail(cli, STATUS_INVALID, tr("%s: no name for the new key"), key);
 	snprintf(next_key, sizeof next_key, "%s.key", stem);
@@ -304,8 +312,8 @@ static int end_user(struct rotating *r)
 		return status;
 	cli->conf.next_key[0] = '\0'; /* nothing is left to be ended */
 	if (!cli->json && !cli->quiet)
-		cli_line(tr("%s  %s is the user's key now; %s opens nothing any more"), fingerprint(&r->fresh),
-			 next_key, key);
+		cli_line(tr("%s  %.*s is the user's key now; %.*s opens nothing any more"), fingerprint(&r->fresh),
+			 keystore_pkcs11_shown(next_key), next_key, keystore_pkcs11_shown(key), key);
 	if (reopen(r) != 0 || poc_sync(r->poc, NULL, NULL) != 0) /* the copy is kept for each key apart */
 		cli_note(cli, tr("the local copy is not there yet: poc sync makes it"));
 	return 0;
@@ -462,7 +470,36 @@ static int find_old(struct rotating *r, Poc__Holder holder, Poc__ReadingKey **ou
 			 conf_place(&r->cli->conf));
 }
 
-/* Both in U: the new one without end, the old one for the overlap, or not at all. */
+static bool share_kinds(const Poc__ReadingKey *a, const Poc__ReadingKey *b)
+{
+	for (size_t i = 0; i < a->n_kinds; i++) {
+		if (serves(b, poc_kind_name(a->kinds[i])))
+			return true;
+	}
+	return false;
+}
+
+/* Without an overlap: whether a key of the same holder goes too.  A user's all do; of desks' those in an overlap of
+ * their own, since one without an end may be another desk's: that is said. */
+static bool goes_too(struct rotating *r, const Poc__ReadingKey *key, const Poc__ReadingKey *fresh)
+{
+	char text[40];
+
+	if (key->holder == POC__HOLDER__HOLDER_USER)
+		return true;
+	if (!share_kinds(key, fresh))
+		return false;
+	if (key->not_after != 0)
+		return true;
+	const struct hash id = hash_of(key->spki.data, key->spki.len);
+	public_key_fingerprint(&id, text);
+	cli_note(r->cli, tr("U/%s lists another key of a desk, which stays; poc user remove %s takes it out"),
+		 conf_place(&r->cli->conf), text);
+	return false;
+}
+
+/* The new one without end, the old one for the overlap.  Without an overlap nothing is encrypted any more to any that
+ * was replaced, not even where an earlier overlap goes on. */
 static int replace_reading(struct rotating *r, Poc__ReadingKey *old)
 {
 	Poc__Users *users = r->users.users;
@@ -472,13 +509,14 @@ static int replace_reading(struct rotating *r, Poc__ReadingKey *old)
 
 	if (!reading_add(users, &r->fresh, old->holder, old->handle, old->kinds, old->n_kinds, end))
 		return cli_fail(r->cli, STATUS_NO_MEMORY, tr("out of memory"));
-	if (r->overlap > 0 && (old->not_after == 0 || old->not_after > until))
+	const Poc__ReadingKey *fresh = users->reading_keys[users->n_reading_keys - 1];
+	if (old->not_after == 0 || old->not_after > until)
 		old->not_after = until;
 	for (size_t i = 0; i < users->n_reading_keys; i++) {
 		Poc__ReadingKey *key = users->reading_keys[i];
-		const bool over = key->not_after != 0 && key->not_after <= now && key->holder == old->holder &&
-				  strcmp(key->handle, old->handle) == 0;
-		if (over || (key == old && r->overlap == 0))
+		const bool over = key->not_after != 0 && key->not_after <= now;
+		if (key != fresh && key->holder == fresh->holder && strcmp(key->handle, fresh->handle) == 0 &&
+		    (over || (r->overlap == 0 && goes_too(r, key, fresh))))
 			message_free(key);
 		else
 			users->reading_keys[kept++] = key;
@@ -492,10 +530,18 @@ static void tell_reading(struct rotating *r, Poc__Holder holder, const char *old
 	if (r->cli->json || r->cli->quiet)
 		return;
 	cli_line(tr("notices are encrypted to %s  %s now"), fingerprint(&r->fresh), r->path);
+	if (r->overlap == 0)
+		cli_line(tr("%s, and any that it had replaced, opens nothing that is sent from now on"), old_path);
 	cli_line(tr("keep %s, with which what came until now is read, for as long as the directory keeps notices (400 "
 		    "days, unless its operator says otherwise)"),
 		 old_path);
-	if (holder == POC__HOLDER__HOLDER_DESK)
+	if (holder != POC__HOLDER__HOLDER_DESK)
+		return;
+	if (r->overlap == 0)
+		cli_line(tr("bring %s to all who read with the desk now, and name it first in their [notices] "
+			    "reading_key: without it they read nothing that is sent from now on"),
+			 r->path);
+	else
 		cli_line(tr("bring %s to all who read with the desk, and name it first in their [notices] reading_key, "
 			    "before %s: until then the old key reads too"),
 			 r->path, time_text(client_now(r->poc) + r->overlap));

@@ -206,6 +206,8 @@ int poc_cmd_setup(struct cli *cli)
 
 	if (status == 0 && key != NULL && key[0] != '/' && !keystore_is_token(key))
 		return cli_fail(cli, STATUS_USAGE, tr("--key takes an absolute path or a pkcs11: URI"));
+	if (status == 0 && key != NULL)
+		status = key_named(cli, key);
 	if (status == 0 && cli->dry_run && !s.done) {
 		cli_note(cli, tr("dry run: %s, keys beside it, and %s would be made"), s.path, s.request);
 		return 0;
@@ -765,7 +767,7 @@ static void print_reading_key(const Poc__ReadingKey *key)
 
 	snprintf(what, sizeof what, "%s %s", holder_name(key->holder), key->handle);
 	public_key_fingerprint(&id, fingerprint);
-	cli_line(tr("reads %-14s %-24s %s%s%s"), what, kinds_text(key->kinds, key->n_kinds, kinds), fingerprint,
+	cli_line(tr("reads %-21s  %-47s %s%s%s"), what, kinds_text(key->kinds, key->n_kinds, kinds), fingerprint,
 		 key->not_after != 0 ? tr("  until ") : "", key->not_after != 0 ? time_text(key->not_after) : "");
 }
 

@@ -6,6 +6,7 @@
 
 #include "clients/cli/make.h"
 #include "clients/cli/place.h"
+#include "clients/cli/replacing.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/enrolment.h"
 #include "clients/pocadm/commands.h"
@@ -206,30 +207,43 @@ int pocadm_cmd_state_enrol(struct cli *cli)
 	return status;
 }
 
+/* replacing: from when on the council's new K of the state counts; 0: none is awaited. */
+static void list_entry(struct cli *cli, json_t *list, const Poc__Entry *e, int64_t replacing)
+{
+	const bool suspended = e->suspended || replacing != 0;
+	char by[100] = "";
+
+	if (cli->json) {
+		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:b,s:s,s:o}", "state", e->state, "reference",
+						      e->reference, "date", e->date, "suspended", (int)suspended,
+						      "reason", e->reason, "replaced_from", cli_time_json(replacing)));
+		return;
+	}
+	if (replacing != 0)
+		snprintf(by, sizeof by, tr("by the council, whose new keys count from %s on; "), time_text(replacing));
+	cli_line("%-10s  %s  %s%s%s%s%s  %s", e->state, e->date, suspended ? tr("SUSPENDED ") : "", by, e->reason,
+		 e->reason[0] != '\0' ? "; " : "", e->reference, place_state_name(e->state));
+}
+
 int pocadm_cmd_state_list(struct cli *cli)
 {
-	static const char *const names[] = {"S"};
+	static const char *const names[] = {"S", "T"};
 	struct poc *poc = NULL;
-	struct client_envelope reg = {0};
+	struct client_envelope now[2] = {0};
 	int status = link_open(cli, true, &poc);
 
-	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &reg)) != 0)
+	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 2, now)) != 0)
 		link_fail(cli, poc, status);
 	json_t *list = json_array();
-	for (size_t i = 0; status == 0 && reg.envelope != NULL && i < reg.envelope->payload.register_->n_entries; i++) {
-		const Poc__Entry *e = reg.envelope->payload.register_->entries[i];
-		if (cli->json)
-			json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:b,s:s}", "state", e->state, "reference",
-							      e->reference, "date", e->date, "suspended",
-							      (int)e->suspended, "reason", e->reason));
-		else
-			cli_line("%-10s  %s  %s%s%s%s  %s", e->state, e->date, e->suspended ? tr("SUSPENDED ") : "",
-				 e->reason, e->reason[0] != '\0' ? "; " : "", e->reference, place_state_name(e->state));
+	const bool known = status == 0 && now[0].envelope != NULL && now[1].envelope != NULL;
+	for (size_t i = 0; known && i < now[0].envelope->payload.register_->n_entries; i++) {
+		const Poc__Entry *e = now[0].envelope->payload.register_->entries[i];
+		list_entry(cli, list, e, replacing_from(poc, CLIENT_ONLINE, now[1].envelope->payload.trust, e->state));
 	}
 	if (status == 0 && cli->json)
 		cli_document(cli, "poc.state-list/1", json_pack("{s:O}", "states", list));
 	json_decref(list);
-	client_envelopes_finish(&reg, 1);
+	client_envelopes_finish(now, 2);
 	link_close(cli, poc);
 	return status;
 }

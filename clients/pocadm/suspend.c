@@ -5,6 +5,7 @@
 
 #include "clients/cli/make.h"
 #include "clients/cli/place.h"
+#include "clients/cli/replacing.h"
 #include "clients/cli/strings.h"
 #include "clients/pocadm/commands.h"
 #include "proto/rules/register.h"
@@ -99,9 +100,14 @@ static int change_entry(struct suspending *s, bool *nothing)
 		return cli_fail(s->cli, STATUS_NOT_FOUND, tr("%s is not in the register; proven"), s->state);
 	*nothing = suspends == (entry->suspended != 0);
 	if (*nothing) {
+		const Poc__Trust *trust = verified_head_trust(client_head(s->poc))->payload.trust;
 		cli_note(s->cli,
 			 suspends ? tr("%s is suspended already: nothing to do")
-				  : tr("%s is not suspended: nothing to do"),
+			 : replacing_from(s->poc, CLIENT_ONLINE, trust, s->state) != 0
+			     ? tr("%s is not suspended in the register, but by the council, until it has replaced its "
+				  "authority: "
+				  "nothing to do")
+			     : tr("%s is not suspended: nothing to do"),
 			 s->state);
 		return 0;
 	}

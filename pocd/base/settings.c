@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "pocd/base/ini.h"
 
@@ -14,11 +15,29 @@ struct reading {
 	char folder[SETTINGS_PATH_MAX];
 };
 
+/* Of a file beside the folder what is told and opened is "states/a.key", not "users/../states/a.key": but where "users"
+ * is a link, ".." is somewhere else. */
+static int join(const char *folder, const char *value, char out[SETTINGS_PATH_MAX])
+{
+	char base[SETTINGS_PATH_MAX];
+	struct stat st;
+
+	strcpy(base, folder);
+	while (strncmp(value, "../", 3) == 0) {
+		char *slash = strrchr(base, '/'), *name = slash != NULL ? slash + 1 : base;
+		if (slash == base || name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+		    lstat(base, &st) != 0 || !S_ISDIR(st.st_mode))
+			break;
+		*(slash != NULL ? slash : base) = '\0';
+		value += 3;
+	}
+	return snprintf(out, SETTINGS_PATH_MAX, "%s%s%s", base, base[0] != '\0' ? "/" : "", value);
+}
+
 static int put_path(const struct reading *reading, const char *value, char out[SETTINGS_PATH_MAX], struct refusal *why)
 {
 	bool whole = value[0] == '/' || strncmp(value, "pkcs11:", 7) == 0;
-	int n = whole ? snprintf(out, SETTINGS_PATH_MAX, "%s", value)
-		      : snprintf(out, SETTINGS_PATH_MAX, "%s/%s", reading->folder, value);
+	int n = whole ? snprintf(out, SETTINGS_PATH_MAX, "%s", value) : join(reading->folder, value, out);
 
 	return n >= 0 && n < SETTINGS_PATH_MAX ? 0 : refuse(why, STATUS_INVALID, "", "path too long");
 }

@@ -41,6 +41,19 @@ static int give_pin(char *buffer, int size, int writing, void *arg)
 	return (int)length;
 }
 
+int keystore_pkcs11_shown(const char *location)
+{
+	size_t length = strlen(location);
+
+	if (strncmp(location, "pkcs11:", 7) != 0)
+		return (int)length;
+	length = strcspn(location, "?");
+	const char *pin = strstr(location, "pin-");
+	if (pin != NULL && (size_t)(pin - location) < length)
+		length = (size_t)(pin - location);
+	return (int)length;
+}
+
 /* The provider reads the file; that it is nobody else's is for us to see. */
 static int check_pin_source(const char *uri, struct refusal *why)
 {
@@ -48,9 +61,6 @@ static int check_pin_source(const char *uri, struct refusal *why)
 	const char *source = strstr(uri, attribute);
 	char path[PIN_PATH_MAX];
 
-	if (strstr(uri, "pin-value=") != NULL)
-		return refuse(why, STATUS_INVALID, "key",
-			      "a PIN does not belong into the URI: pin-source=file:PATH names a file that holds it");
 	if (source == NULL)
 		return 0;
 	source += sizeof attribute - 1;
@@ -94,14 +104,19 @@ static EVP_PKEY *load(const char *uri, struct pin *pin)
 int keystore_pkcs11_open(const char *uri, const char *text, struct keystore_key **out, struct refusal *why)
 {
 	struct pin pin = {.text = text};
+	const int shown = keystore_pkcs11_shown(uri);
 
 	*out = NULL;
+	if (strstr(uri, "pin-value") != NULL)
+		return refuse(why, STATUS_INVALID, "key",
+			      "%.*s: a PIN may not stand in the URI: pin-source=file:PATH names a file that holds it",
+			      shown, uri);
 	pthread_once(&once, load_providers);
 	if (!have_provider)
 		return refuse(why, STATUS_INVALID, "key",
-			      "%s: a key in a token needs OpenSSL's provider \"pkcs11\", which is not installed here "
+			      "%.*s: a key in a token needs OpenSSL's provider \"pkcs11\", which is not installed here "
 			      "(Debian 13 and later: the package pkcs11-provider; Debian 12 has none)",
-			      uri);
+			      shown, uri);
 	int status = check_pin_source(uri, why);
 	if (status != 0)
 		return status;
@@ -110,8 +125,8 @@ int keystore_pkcs11_open(const char *uri, const char *text, struct keystore_key 
 	if (pkey != NULL)
 		return keystore_pkey_wrap(pkey, out, why);
 	if (pin.asked && text == NULL)
-		return refuse(why, STATUS_DENIED, "passphrase", "%s: needs a PIN", uri);
+		return refuse(why, STATUS_DENIED, "passphrase", "%.*s: needs a PIN", shown, uri);
 	/* not a refusal of the passphrase: asking again and again would lock the token */
-	return refuse(why, STATUS_NOT_FOUND, "key", "%s: no such private key in any token%s", uri,
+	return refuse(why, STATUS_NOT_FOUND, "key", "%.*s: no such private key in any token%s", shown, uri,
 		      pin.asked || strstr(uri, "pin-source=") != NULL ? ", or a wrong PIN" : "");
 }

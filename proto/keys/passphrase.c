@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proto/keys/keystore_open.h"
+#include "proto/keys/keystore_pkcs11.h"
 #include "proto/keys/private_file.h"
 
 enum { TRIES = 3 };
@@ -103,7 +104,7 @@ static int ask(const char *question, const char *location, char text[PASSPHRASE_
 	quiet = as_it_was;
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
 	tcsetattr(fd, TCSAFLUSH, &quiet);
-	dprintf(fd, "%s %s: ", question, location);
+	dprintf(fd, "%s %.*s: ", question, keystore_pkcs11_shown(location), location);
 	size_t size = 0;
 	while (size < PASSPHRASE_MAX - 1 && interrupted == 0 && read(fd, text + size, 1) == 1 && text[size] != '\n')
 		size++;

@@ -5,7 +5,7 @@ import subprocess
 import unittest
 
 from follower import Follower, publish_trust, wait_for
-from harness import POCD, World, free_port, ini_set, main, shifted
+from harness import POCD, World, free_port, ini_set, main, run, shifted
 
 
 def checkpoint(world, user="xa-reader"):
@@ -323,6 +323,11 @@ class Following(unittest.TestCase):
         """From nothing: answers like the directory's own, and none that it has no right to give."""
         world = self.world
         mirror = Follower(world, "XA", "mirror")
+        conf, pin = mirror.path("pocd.conf"), {("follow", "server_pin"): world.setting("xa-reader", "directory", "server_pin")}
+        ini_set(conf, {each: None for each in pin})
+        refused = run(POCD, "-c", conf, expect=1)
+        self.assertIn("[follow] server_pin is missing: nothing is copied yet", mirror.log() + refused.err)
+        ini_set(conf, pin)
         mirror.start()
         self.addCleanup(mirror.stop)
         mirror.wait_log("follow.connected")
@@ -390,8 +395,9 @@ class Following(unittest.TestCase):
         self.assertIn("while its copy is not too old",
                       world.poc(mirror.settings("xa-operator"), "lookup", "XB", expect=4, env=stale).err)
         mirror.stop()
-        # far behind, it catches up
+        # far behind, it catches up; without a pin too, by what its copy says of the directory's servers
         mirror.cut_off(False)
+        ini_set(conf, {each: None for each in pin})
         for _ in range(5):
             world.poc("xb-coordinator", "-y", "confirm")
         mirror.start()

@@ -253,6 +253,30 @@ class RotateUser(unittest.TestCase):
         WORLD.poc("xa-coordinator", "-y", "key", "rotate", "user")  # once more, another name
         self.assertIn("-3.key", ini_get(conf, "user", "key"))
 
+    def test_lost(self):
+        """Invited and added anew: that alone drops both old keys, and nothing is left to be removed."""
+        invite, request, conf = (WORLD.path("users", "reader-2." + end) for end in ("invite", "request", "conf"))
+        WORLD.poc("xb-coordinator", "user", "invite", "lost", "--role", "operator", "--kind", "technical", "--out", WORLD.path("users", "lost.invite"))
+        WORLD.poc("lost", "setup", WORLD.path("users", "lost.invite"))
+        WORLD.poc("xb-coordinator", "-y", "user", "add", WORLD.path("users", "lost.request"))
+        WORLD.poc("lost", "lookup", "XA")
+        before, reads = listed("XB")
+        WORLD.poc("xb-coordinator", "user", "invite", "lost", "--role", "operator", "--kind", "technical", "--out", invite)
+        self.assertIn("-c FILE sets up another user beside it", WORLD.poc("lost", "setup", invite, expect=None).err)
+        WORLD.poc_file(conf, "setup", invite)
+        shown = WORLD.poc("xb-coordinator", "-y", "user", "add", request).out
+        self.assertIn("XB/lost: a new key for a user that is listed", shown)
+        now, read_by = listed("XB")
+        self.assertEqual({**before, "lost": ""}, {**now, "lost": ""})
+        self.assertNotEqual(before["lost"], now["lost"])
+        keys = [[each["fingerprint"] for each in entries if each["handle"] == "lost"] for entries in (reads, read_by)]
+        self.assertEqual([len(each) for each in keys], [1, 1])
+        self.assertNotEqual(*keys)
+        WORLD.poc("lost", "lookup", "XA", expect=4)
+        WORLD.poc_file(conf, "lookup", "XA")
+        WORLD.poc("xb-coordinator", "-y", "user", "remove", "lost")
+        WORLD.poc_file(conf, "lookup", "XA", expect=4)  # that was the person
+
     def test_by_request(self):
         conf, before = WORLD.conf("xa-operator"), own_fingerprint("xa-operator")
         request = WORLD.path("users", "xa-operator.rotate.request")
@@ -306,7 +330,8 @@ class RotateReading(unittest.TestCase):
         self.assertEqual([each["fingerprint"] for each in entries if each["not_after"] != "-" and each["fingerprint"] in before], before)
 
     def test_desk(self):
-        path, before = WORLD.path("users", "desk.key"), len([each for each in listed("XA")[1] if each["holder"] == "desk"])
+        path, desks = WORLD.path("users", "desk.key"), [each for each in listed("XA")[1] if each["holder"] == "desk"]
+        before, others = len(desks), len([each for each in desks if "technical" in each["kinds"]])
         WORLD.poc("xa-coordinator", "-y", "key", "new", path, "--holder", "desk", "--kind", "technical")
         conf = WORLD.conf(WORLD.variant("xa-coordinator", "xa-desk", {("notices", "reading_key"): "desk.key"}))
         with Load().running() as load:
@@ -319,11 +344,22 @@ class RotateReading(unittest.TestCase):
         # whoever reads with the desk's keys reads all, whichever was current then
         colleague = WORLD.variant("xa-operator", "xa-colleague", {("notices", "reading_key"): names[0], ("notices", "old_reading_key"): names[1]})
         load.check(self, colleague)
-        WORLD.poc("xa-desk", "-y", "key", "rotate", "desk", "--overlap", "0")
+        # stolen: without an overlap the one whose overlap goes on is dropped as well
+        done = WORLD.poc("xa-desk", "-y", "key", "rotate", "desk", "--overlap", "0")
+        self.assertIn("desk-2.key, and any that it had replaced, opens nothing that is sent from now on", done.out)
+        self.assertNotIn("until then", done.out)
+        self.assertEqual(done.err.count("another key of a desk, which stays"), others)
         self.assertEqual((ini_get(conf, "notices", "reading_key"), ini_get(conf, "notices", "old_reading_key")),
                          ("desk-3.key", "desk-2.key, desk.key"))
-        desks = [each for each in listed("XA")[1] if each["holder"] == "desk"]
-        self.assertEqual(len(desks), before + 2)  # the first one until its end
+        newest = WORLD.poc("xa-desk", "-o", "json", "key", "show", WORLD.path("users", "desk-3.key")).json["keys"][0]["fingerprint"]
+        now = [each for each in listed("XA")[1] if each["holder"] == "desk"]
+        self.assertEqual(len(now), before + 1)
+        self.assertIn(newest, [each["fingerprint"] for each in now])
+        sent = WORLD.poc("xb-operator", "-o", "json", "notice", "send", "--to", "XA", "--subject", "s", "--text", "after the theft").json
+        for key, opens in (("desk.key", False), ("desk-2.key", False), ("desk-3.key", True)):
+            reader = WORLD.variant("xa-operator", "xa-with-" + key, {("notices", "reading_key"): key})
+            WORLD.poc(reader, "notice", "list", "--all")
+            self.assertEqual("after the theft" in WORLD.poc(reader, "notice", "show", sent["id"], expect=None).out, opens)
 
 
 class RotateServer(unittest.TestCase):

@@ -211,6 +211,38 @@ class Tokens(unittest.TestCase):
             self.assertIn("not installed here", WORLD.log()[since:])
         WORLD.reload()
 
+    def test_no_pin_is_printed(self):
+        """A PIN in the URI is refused before anything else, and neither it nor where it lies is shown."""
+        leaks = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+        refused = r"pkcs11:token=t;object=o;?: a PIN may not stand in the URI"
+        for uri in ("pkcs11:token=t;object=o?pin-value=4711", "pkcs11:token=t;object=o;pin-value=4711",
+                    "pkcs11:token=t;object=o?module-name=m&pin-value=4711"):
+            name = WORLD.variant("xa-coordinator", "pin", {("user", "key"): uri})
+            state = WORLD.variant("xa-coordinator", "pin-state", {("coordinator", "key"): uri})
+            for result in (WORLD.poc("xa-reader", "key", "show", uri, expect=1), WORLD.poc(name, "-o", "json", "lookup", "XB", expect=1),
+                           WORLD.poc(name, "key", "show", expect=1), WORLD.poc(name, "-n", "key", "rotate", "user", expect=1),
+                           WORLD.poc(state, "key", "show", expect=1),
+                           WORLD.pocadm("-n", "trust", "draft", WORLD.path("pin.ceremony"), "--log-add", uri, expect=1)):
+                self.assertRegex(result.out + result.err, refused)
+                self.assertNotRegex(result.out + result.err, "4711|pin-value")
+            for key in ("log__key", "server__key"):
+                with WORLD.settings(reload=False, **{key: uri}):
+                    since = len(WORLD.log())
+                    WORLD.reload(expect="server.reload_failed")
+                    checked = run(POCD, "-c", WORLD.path("pocd.conf"), "--check-config", expect=1)
+                    for text in (WORLD.log()[since:], checked.err):
+                        self.assertRegex(text, refused)
+                        self.assertNotRegex(text, "4711|pin-value")
+        WORLD.reload()
+        with open(self.pin_file(), "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write("4711")
+        told = WORLD.poc("xa-reader", "key", "show", f"pkcs11:token=t;object=o?pin-source=file:{self.pin_file()}", expect=None, env=leaks)
+        self.assertIn("pkcs11:token=t;object=o: ", told.err)
+        self.assertNotRegex(told.err, "4711|pin-source")
+
+    def pin_file(self):
+        return os.path.join(WORLD.root, "pin")
+
     def test_tokens(self):
         module = next((path for path in MODULES if os.path.exists(path)), None)
         if not self.provider():
@@ -265,6 +297,8 @@ class Tokens(unittest.TestCase):
         WORLD.poc("xa-coordinator", "-y", "user", "add", request)
         WORLD.poc_file(conf, "--online", "lookup", "XB")
         WORLD.poc_file(conf, "-y", "notice", "send", "--to", "XB", "--subject", "from a token", "--text", "x")
+        told = WORLD.poc_file(conf, "-n", "key", "rotate", "user", expect=1)
+        self.assertIn("in a token, where only its own tools make another", told.err)
 
     def log_key(self, folder):
         """A directory of its own, whose log key is in the token: listed in its first trust root by way of the file that it replaces

@@ -75,6 +75,13 @@ class Lookup(unittest.TestCase):
             answer = WORLD.poc("xa-reader", "-o", "json", "lookup", place, expect=5).json
             self.assertEqual((answer["schema"], answer["error"]["code"], answer["enrolled"]), ("poc.lookup/1", "not-found", enrolled))
         self.assertIn("XC/unit: not in the directory", WORLD.poc("xa-reader", "lookup", "XC/unit", expect=5).err)
+        self.assertIs(WORLD.poc("xa-reader", "-o", "json", "lookup", "XC", expect=5).json["suspended"], False)
+        WORLD.pocadm("-y", "state", "suspend", "XC", "--reason", "test")
+        WORLD.poc("xa-reader", "sync")
+        for command in (["lookup", "XC", "--save", path], ["--offline", "lookup", "XC"], ["--offline", "verify", path]):
+            self.assertIn(words + "; the state is SUSPENDED", WORLD.poc("xa-reader", *command, expect=5).err)
+        self.assertIs(WORLD.poc("xa-reader", "-o", "json", "lookup", "XC", expect=5).json["suspended"], True)
+        WORLD.pocadm("-y", "state", "lift", "XC")
 
     def test_names_in_six_languages(self):
         for names, code in ((("AE", "ARE", "ae", "United Arab Emirates", "Émirats arabes unis", "Emiratos Árabes Unidos",

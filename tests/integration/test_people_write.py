@@ -84,6 +84,7 @@ class Joining(Writes):
         self.assertIn("duty-2", [user["handle"] for user in listed])
         text = WORLD.poc("xa-coordinator", "user", "list").out  # the same in words: person or service, roles, kinds
         self.assertRegex(text, r"(?m)^duty-2 +person +operator +technical +\S+")
+        self.assertRegex(text, r"(?m)^reads user coordinator  +\S*coordinator\S*  +\S{39}$")
 
     def test_setup_again(self):
         WORLD.poc("xa-coordinator", "user", "invite", "duty-21", "--role", "operator", cwd=WORLD.root)

@@ -339,6 +339,10 @@ class Rotation(unittest.TestCase):
         self.assertIn("listed already", draft("--root-add", root, expect=2))
         # drafted before another became current
         world.pocadm("-y", "trust", "draft", self.file)
+        for file, key in (("/none", root), (self.file, "/none")):
+            for program, kind in ((POCADM, "trust"), (POC, "state")):
+                self.assertIn("/none: No such file", self.sign(program, kind, file, key, expect=5).err)
+        self.assertIn("/none: No such file", world.pocadm("-y", "trust", "draft", self.file + "-2", "--root-add", "/none", expect=5).err)
         other = self.file + "-other"
         world.pocadm("-y", "trust", "draft", other, "--max-age", "23h")
         for file in (self.file, other):
@@ -420,7 +424,9 @@ class Replacement(unittest.TestCase):
             stolen, new = world.path("states/XB-authority.key"), os.path.join(folder, "new.key")
             keys, trust, thief = (os.path.join(folder, name) for name in ("XB.keys", "trust", "thief"))
             signing = os.path.join(folder, "signing.key")
+            newer = os.path.join(folder, "newer.key")
             run(POC, "key", "new", new, "--type", "p384", env=world.env)
+            run(POC, "key", "new", newer, "--type", "p384", env=world.env)
             run(POC, "key", "new", signing, env=world.env)
             # a short delay, by a T of its own
             world.pocadm("-y", "trust", "draft", trust, "--replacement-delay", "4s")
@@ -463,8 +469,6 @@ class Replacement(unittest.TestCase):
             ini_set(world.conf("xb-coordinator"), {("coordinator", "key"): signing})
             world.poc("xb-coordinator", "-y", "confirm")
             # whoever changes K while the council signs would make its T vain: it is not published
-            newer = os.path.join(folder, "newer.key")
-            run(POC, "key", "new", newer, "--type", "p384", env=world.env)
             for path in keys, trust, thief:
                 os.unlink(path)
             world.poc("xb-coordinator", "-y", "state", "draft", keys, "--authority-add", newer, "--authority-drop", new)
@@ -475,6 +479,24 @@ class Replacement(unittest.TestCase):
             run(POC, "-y", "state", "sign", thief, "--key", new, "--directory", info, env=offline)
             world.poc("xb-coordinator", "-y", "state", "submit", thief)
             self.assertIn("has changed since", world.pocadm("-y", "trust", "publish", trust, "--keys", keys, expect=1).err)
+            # a second time: ceremonies show what they change, not what stands
+            for each in (trust, keys):
+                os.unlink(each)
+            world.poc("xb-coordinator", "-y", "state", "draft", keys, "--authority-add", newer, "--authority-drop", new)
+            run(POC, "-y", "state", "sign", keys, "--key", newer, "--directory", info, env=offline)
+            drafted = world.pocadm("-y", "state", "replace", trust, keys, "--signing", "30s").out
+            self.assertEqual(re.findall(r"(in|out) +authority replaced", drafted), ["in"])
+            run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
+            self.assertNotIn("SUSPENDED", world.pocadm("state", "list").out)  # the first replacement is over
+            self.assertIn(" 0 suspended", world.poc("xa-reader", "status").out)
+            world.pocadm("-y", "trust", "publish", trust, "--keys", keys)
+            self.assertRegex(world.pocadm("state", "list").out, r"(?m)^XB .* SUSPENDED by the council, whose new keys count from \S+Z on; ")
+            states = {each["state"]: each for each in world.pocadm("-o", "json", "state", "list").json["states"]}
+            self.assertEqual([(states[each]["suspended"], states[each]["replaced_from"] is not None) for each in ("XA", "XB")],
+                             [(False, False), (True, True)])
+            self.assertIn(" 1 suspended", world.poc("xa-reader", "status").out)
+            self.assertIn("by the council, until it has replaced", world.pocadm("-y", "state", "lift", "XB").err)
+            self.assertNotIn("authority replaced", world.pocadm("-y", "trust", "draft", world.path("third.ceremony")).out)
 
 
 if __name__ == "__main__":

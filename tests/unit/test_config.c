@@ -2,6 +2,7 @@
  * (tests/integration/test_docs.py sees to it that each key has its line there). */
 #include "tests/lib/unit.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clients/cli/conf.h"
@@ -368,13 +369,58 @@ static void test_paths(void **state)
 	assert_string_equal(conf->state_dir, "/tmp/here");
 }
 
+/* "../" of a folder that is one leads beside it; of a link to one it does not. */
+static void test_path_beside(void **state)
+{
+	static const char text[] = "[coordinator]\nkey = ../states/a.key, ../../b.key\n";
+	static struct conf conf;
+	char root[] = "/tmp/pocd-test-beside-XXXXXX", folder[80], link[80], file[120], expected[120];
+	struct refusal why = {0};
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	snprintf(folder, sizeof folder, "%s/users", root);
+	snprintf(link, sizeof link, "%s/link", root);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	assert_int_equal(symlink("users", link), 0);
+	snprintf(file, sizeof file, "%s/x.conf", folder);
+	FILE *out = fopen(file, "we");
+	assert_non_null(out);
+	assert_true(fputs(text, out) >= 0);
+	assert_int_equal(fclose(out), 0);
+	assert_int_equal(conf_read(file, &conf, &why), 0);
+	snprintf(expected, sizeof expected, "%s/states/a.key", root);
+	assert_string_equal(conf.coordinator.paths[0], expected);
+	assert_string_equal(conf.coordinator.paths[1], "/tmp/b.key");
+	snprintf(file, sizeof file, "%s/x.conf", link);
+	assert_int_equal(conf_read(file, &conf, &why), 0);
+	snprintf(expected, sizeof expected, "%s/../states/a.key", link);
+	assert_string_equal(conf.coordinator.paths[0], expected);
+	/* from inside, without a folder's name */
+	char *before = getcwd(NULL, 0);
+	assert_non_null(before);
+	assert_int_equal(chdir(root), 0);
+	assert_int_equal(conf_read("users/x.conf", &conf, &why), 0);
+	assert_string_equal(conf.coordinator.paths[0], "states/a.key");
+	assert_string_equal(conf.coordinator.paths[1], "../b.key");
+	assert_int_equal(chdir(before), 0);
+	free(before);
+	snprintf(file, sizeof file, "%s/x.conf", folder);
+	unlink(file);
+	unlink(link);
+	rmdir(folder);
+	rmdir(root);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_defaults),      cmocka_unit_test(test_refused), cmocka_unit_test(test_missing),
-	    cmocka_unit_test(test_long_line),     cmocka_unit_test(test_paths),   cmocka_unit_test(test_section_again),
-	    cmocka_unit_test(test_log_keys),      cmocka_unit_test(test_listen),  cmocka_unit_test(test_client_refused),
-	    cmocka_unit_test(test_needs_restart),
+	    cmocka_unit_test(test_defaults),       cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_missing),        cmocka_unit_test(test_long_line),
+	    cmocka_unit_test(test_paths),          cmocka_unit_test(test_section_again),
+	    cmocka_unit_test(test_log_keys),       cmocka_unit_test(test_listen),
+	    cmocka_unit_test(test_client_refused), cmocka_unit_test(test_needs_restart),
+	    cmocka_unit_test(test_path_beside),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);
