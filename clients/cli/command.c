@@ -463,6 +463,15 @@ void cli_detail(const struct cli *cli, const char *format, ...)
 	va_end(args);
 }
 
+void cli_alert(const struct cli *cli, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	print_note(cli, format, args);
+	va_end(args);
+}
+
 void cli_line(const char *format, ...)
 {
 	va_list args;

@@ -81,6 +81,9 @@ json_t *cli_error_json(const struct cli *cli);
 void cli_note(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_detail(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What went wrong beside what was asked for: on stderr, quiet or not. */
+void cli_alert(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* Prints a JSON document; takes the reference.  schema: mostly cli->schema, "poc.lookup/1". */
 void cli_document(struct cli *cli, const char *schema, json_t *document);
 

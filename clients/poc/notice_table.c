@@ -94,6 +94,11 @@ static const struct flag watch_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag flush_flags[] = {
+    {"discard", 0, "ID", "forget one that was refused; sends nothing"},
+    {NULL, 0, NULL, NULL},
+};
+
 const struct flag poc_handover_flags[] = {
     {"since", 0, "TIME", "what happened since then: 12h (default), or a time"},
     {NULL, 0, NULL, NULL},
@@ -125,6 +130,6 @@ const struct command poc_notice_commands[] = {
     {"save", "ID DIR", "write its attachments below a folder, never over a file", 2, 2, NULL, poc_cmd_notice_save,
      NULL},
     {"watch", "", "live events as JSON lines", 0, 0, watch_flags, poc_cmd_notice_watch, NULL},
-    {"flush", "", "send what waits in the outbox", 0, 0, NULL, poc_cmd_notice_flush, NULL},
+    {"flush", "", "send what waits in the outbox", 0, 0, flush_flags, poc_cmd_notice_flush, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

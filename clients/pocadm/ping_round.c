@@ -21,7 +21,7 @@ static void tell_sent(void *ctx, const struct outbox_result *result)
 	if (result->status == 0)
 		cli_note(cli, tr("sent from the outbox: %s"), id);
 	else if (result->status != STATUS_QUEUED)
-		cli_note(cli, tr("refused, and set aside in the outbox: %s: %s"), id, result->message);
+		cli_alert(cli, tr("refused, and set aside in the outbox: %s: %s"), id, result->message);
 }
 
 int ping_desk_open(struct cli *cli, struct ping_desk *out)
