@@ -53,11 +53,6 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 
 /* ---- Commands */
 
-static bool is_said_once(Poc__Step step)
-{
-	return !step_is_private(step);
-}
-
 static int tell(struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
 		const struct receipts_saying *saying, int64_t stored_ms, bool before)
 {
@@ -102,14 +97,6 @@ static int check_side(struct duty *duty, const struct desk *desk, const struct d
 			step_name(step));
 }
 
-static bool said_before(const struct desk *desk, const struct desk_notice *notice, const struct receipts_saying *saying)
-{
-	const struct desk_party *party = desk_party(notice, desk->id.place, desk->id.kind);
-
-	return is_said_once(saying->step) && party != NULL && party->times[saying->step] != 0 &&
-	       (saying->answer_by == 0 || saying->answer_by == party->answer_by);
-}
-
 static int act(struct cli *cli, const struct receipts_saying *given, const char *answer_by)
 {
 	struct receipts_saying saying = *given;
@@ -129,13 +116,12 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 		status = duty_find(&duty, cli->argv[0], &desk, &notice);
 	if (status == 0)
 		status = check_side(&duty, desk, notice, saying.step);
-	bool before = status == 0 && said_before(desk, notice, &saying);
 	if (status == 0 && cli->dry_run)
 		cli_note(cli, tr("dry run: nothing was sent"));
-	else if (status == 0 && !before)
+	else if (status == 0)
 		status = receipts_post(&duty, notice->notice, &desk->id, &saying, &posted);
 	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
-		tell(&duty, desk, notice, &saying, posted.stored_ms, before || posted.repeated);
+		tell(&duty, desk, notice, &saying, posted.stored_ms, posted.repeated);
 	if (status == STATUS_QUEUED) {
 		cli_note(
 		    cli,

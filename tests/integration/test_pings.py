@@ -248,6 +248,25 @@ class Pings(unittest.TestCase):
         self.ping("cancel", "2020-01-01T00:00:00Z", expect=5)
         self.ping("cancel", "yesterday", expect=2)
 
+    def test_8_person_after_program(self):
+        """A program's acknowledgement leaves a person's to be said, once; a person's leaves none."""
+        self.join("xb-coordinator", "envoy", "--role", "operator", "--kind", "diplomatic")
+        round_ = self.ping("start", "XB", "--deadline", "1h")["round"]
+        self.ack("robot", "diplomatic")
+        self.report(round_, {"person": 0, "automatic": 1})
+        asked = [n for n in self.world.poc("envoy", "-o", "json", "notice", "list").json["notices"]
+                 if n["category"] == "communications-check"][-1]["id"]
+
+        def repeated(user):
+            return self.world.poc(user, "-o", "json", "notice", "ack", asked).json["repeated"]
+
+        self.assertTrue(repeated("robot"))
+        self.assertFalse(repeated("envoy"))
+        self.assertEqual((repeated("envoy"), repeated("robot")), (True, True))
+        self.report(round_, {"person": 1, "automatic": 0})
+        said = [(step["handle"], step["automatic"]) for step in self.wait_proven("envoy", asked) if step["step"] == "acknowledged"]
+        self.assertEqual(said, [("robot", True), ("envoy", False)])
+
     def test_4_killed(self):
         """A round that was killed goes on by its number, and asks nobody twice."""
         child = subprocess.Popen([POCADM, "-c", self.world.conf("pings"), "ping", "start", "--all", "--deadline", "1h"],
