@@ -419,7 +419,7 @@ static void read_reason(const char *folder, const char *name, char text[REASON_M
 
 	snprintf(file, sizeof file, "%s" REASON, name);
 	out->status = STATUS_FAILED;
-	out->message = "";
+	out->message = "the reason is not known any more";
 	if (held_read_file(folder, file, REASON_MAX - 1, &bytes, &size, NULL) != 0)
 		return;
 	memcpy(text, bytes, size);

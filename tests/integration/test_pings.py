@@ -208,8 +208,12 @@ class Pings(unittest.TestCase):
                 self.assertEqual([(t["place"], t["poc"], t["channel"], t["value"], t["counts"]) for t in told],
                                  [("XB", poc, channel["id"], channel["value"], {"no-answer": 2, "wrong": 1, "bounced": 0})])
         self.assertIn("no answer 2, wrong 1", world.poc("xb-coordinator", "report").out)
-        for user in ("xa-coordinator", "ad-operator"):
-            self.assertEqual(world.poc(user, "-o", "json", "report").json["channels"], [])
+        self.assertEqual(world.poc("xa-coordinator", "-o", "json", "report").json["channels"], [])
+        self.assertEqual(world.poc("xa-coordinator", "report").out, "nothing reported\n")
+        self.assertIn("reports go to the coordinators", world.poc("ad-operator", "report", expect=4).err)
+        # without the key that opens them nothing was counted, which is not the same as nothing reported
+        keyless = world.poc(world.variant("pings", "keyless", {("notices", "reading_key"): None}), "-o", "json", "report", expect=4)
+        self.assertRegex(keyless.json["error"]["message"], r"^\d+ notices that may be reports could not be opened: no reading key")
         time.sleep(1.1)  # times are whole seconds
         world.poc("xb-coordinator", "-y", "confirm")
         self.assertEqual(world.poc("xb-coordinator", "-o", "json", "report").json["channels"], [])
