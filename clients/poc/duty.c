@@ -388,6 +388,8 @@ static json_t *parties_json(const struct desk_notice *notice)
 			continue;
 		json_t *one = json_pack("{s:s,s:s,s:s}", "place", p->desk.place, "kind", poc_kind_name(p->desk.kind),
 					"step", step_name(desk_party_step(p)));
+		if ((p->automatic >> desk_party_step(p) & 1) != 0)
+			json_object_set_new(one, "automatic", json_true());
 		if (p->answer_by != 0)
 			json_object_set_new(one, "answer_by", time_json(p->answer_by));
 		if (p->reason != 0)

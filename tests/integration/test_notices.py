@@ -120,6 +120,8 @@ class Notices(unittest.TestCase):
                          ("XA-77", False, None, None, True))
         shown = world.poc("xb-operator", "notice", "show", notice[:9].lower())
         self.assertIn("We see scans.", shown.out)
+        self.assertRegex(shown.out, r"(?m)^their ref +XA-77$")
+        self.assertRegex(world.poc("xa-operator", "notice", "show", notice).out, r"(?m)^our ref +XA-77$")
         acked = world.poc("xb-operator", "notice", "ack", notice[:4], "--answer-by", "12h")
         self.assertIn("neither agreement", acked.out)
         world.poc("xb-operator", "notice", "accept", notice)

@@ -258,8 +258,11 @@ class Pings(unittest.TestCase):
         round_ = self.ping("start", "XB", "--deadline", "1h")["round"]
         self.ack("robot", "diplomatic")
         self.report(round_, {"person": 0, "automatic": 1})
-        asked = [n for n in self.world.poc("envoy", "-o", "json", "notice", "list").json["notices"]
-                 if n["category"] == "communications-check"][-1]["id"]
+        asked_of = [n for n in self.world.poc("envoy", "-o", "json", "notice", "list").json["notices"]
+                    if n["category"] == "communications-check"][-1]
+        self.assertTrue(asked_of["recipients"][0]["automatic"])
+        self.assertRegex(self.world.poc("envoy", "notice", "show", asked_of["id"]).out, r"to +XB diplomatic: acknowledged \(a program\)")
+        asked = asked_of["id"]
 
         def repeated(user):
             return self.world.poc(user, "-o", "json", "notice", "ack", asked).json["repeated"]
@@ -268,6 +271,7 @@ class Pings(unittest.TestCase):
         self.assertFalse(repeated("envoy"))
         self.assertEqual((repeated("envoy"), repeated("robot")), (True, True))
         self.report(round_, {"person": 1, "automatic": 0})
+        self.assertNotRegex(self.world.poc("envoy", "notice", "show", asked).out, r"to .*\(a program\)")
         said = [(step["handle"], step["automatic"]) for step in self.wait_proven("envoy", asked) if step["step"] == "acknowledged"]
         self.assertEqual(said, [("robot", True), ("envoy", False)])
 
