@@ -455,6 +455,19 @@ class Notices(unittest.TestCase):
         other = world.poc("ae-operator", "notice", "watch", "--once", "--cursor", "tickets").out
         self.assertIn(notice, other)
 
+    def test_cursor_is_one_watchers(self):
+        self.send()
+        watch = ("notice", "watch", "--once", "--cursor", "alone")
+        with subprocess.Popen([POC, "-c", self.world.conf("xb-operator"), *watch, "--exec", "echo taken; exec sleep 20"],
+                              env=self.world.env, stdout=subprocess.PIPE, text=True) as first:
+            self.assertEqual(first.stdout.readline(), "taken\n")
+            second = self.world.poc("xb-operator", *watch, expect=1)
+            self.assertEqual((second.out, '"alone" is in use' in second.err), ("", True))
+            self.world.poc("xb-operator", "notice", "watch", "--once", "--cursor", "other")
+            first.kill()
+        # free at once, though the command goes on, and nothing was lost
+        self.assertIn("notice", self.world.poc("xb-operator", *watch).out)
+
     def test_watch_exec_moves_on_success_only(self):
         world, taken = self.world, os.path.join(self.world.root, "taken")
         notice = self.send(to="AD", text="for the ticket system")
