@@ -509,9 +509,11 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 		status = cli_fail(cli, STATUS_DENIED, tr("only who sent a notice escalates it"));
 	if (status == 0)
 		status = follow(&duty, desk, of, &n);
+	char *to = cli_joined(cli, "to");
 	if (status == 0)
-		status =
-		    compose_desks(cli, cli_value(cli, "to"), cli_value(cli, "kind"), n.to, NOTICE_DESKS_MAX, &n.n_to);
+		status = to != NULL ? compose_desks(cli, to, cli_value(cli, "kind"), n.to, NOTICE_DESKS_MAX, &n.n_to)
+				    : STATUS_NO_MEMORY;
+	free(to);
 	if (status == 0) {
 		subject_of(&duty, desk, of, before, subject);
 		status = compose_read(&duty, FORM_NOTE, subject, false, &compose);

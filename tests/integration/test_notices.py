@@ -157,6 +157,24 @@ class Notices(unittest.TestCase):
         self.assertNotIn(notice, self.listed("xb-operator"))
         self.assertIn(notice, self.listed("xb-operator", "--all"))
 
+    def test_nothing_given_is_dropped(self):
+        """Twice the same flag, or two that say the same: wrong usage; recipients add up."""
+        world = self.world
+        text = os.path.join(world.root, "text")
+        with open(text, "w", encoding="utf-8") as out:
+            out.write("from a file")
+        send = ("notice", "send", "--to", "XB", "--subject", "s")
+        for words, said in (((*send, "--text", "a", "--text", "b"), "--text can be given once only"),
+                            ((*send, "--text=a", "--subject", "t"), "--subject can be given once only"),
+                            ((*send, "--text", "a", "--kind", "technical", "-k", "diplomatic"), "--kind can be given once only"),
+                            ((*send, "--text", "a", "--file", text), "--text and --file exclude each other"),
+                            (("-o", "json", "notice", "list", "-o", "text"), "--output can be given once only"),
+                            (("-s", "a", "status", "-s", "b"), "--server can be given once only"),
+                            (("lookup", "XB", "--kind", "technical", "--kind", "diplomatic"), "--kind can be given once only")):
+            self.assertIn(said, world.poc("xa-operator", *words, expect=2).err)
+        sent = world.poc("xa-operator", "-o", "json", *send, "--to", "AE,AD", "--text", "t").json
+        self.assertEqual([each["place"] for each in sent["recipients"]], ["XB", "AE", "AD"])
+
     def test_wait(self):
         notice = self.send()
         waiting = subprocess.Popen([POC, "-c", self.world.conf("xa-operator"), "notice", "status", notice, "--wait",
@@ -428,7 +446,8 @@ class Notices(unittest.TestCase):
         ]
         before = len(self.listed("xb-operator", "--all"))
         for words, status, message in cases:
-            answer = self.world.poc("xa-operator", "notice", "send", "--text", "t", *words, expect=status)
+            text = [] if "--text" in words else ["--text", "t"]
+            answer = self.world.poc("xa-operator", "notice", "send", *text, *words, expect=status)
             self.assertIn(message, answer.err, words)
             self.assertEqual(len(answer.err.strip().splitlines()), 1, answer.err)
         self.assertEqual(len(self.listed("xb-operator", "--all")), before)
