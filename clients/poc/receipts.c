@@ -97,6 +97,16 @@ static int check_side(struct duty *duty, const struct desk *desk, const struct d
 			step_name(step));
 }
 
+/* The directory knows a statement again, but takes each one with a time for a new one: the same time is not said twice.
+ */
+static bool said_before(const struct desk *desk, const struct desk_notice *notice, const struct receipts_saying *saying)
+{
+	const struct desk_party *party = desk_party(notice, desk->id.place, desk->id.kind);
+
+	return saying->answer_by != 0 && party != NULL && party->times[saying->step] != 0 &&
+	       (party->automatic >> saying->step & 1) == 0 && saying->answer_by == party->answer_by;
+}
+
 static int act(struct cli *cli, const struct receipts_saying *given, const char *answer_by)
 {
 	struct receipts_saying saying = *given;
@@ -116,12 +126,13 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 		status = duty_find(&duty, cli->argv[0], &desk, &notice);
 	if (status == 0)
 		status = check_side(&duty, desk, notice, saying.step);
+	bool before = status == 0 && said_before(desk, notice, &saying);
 	if (status == 0 && cli->dry_run)
 		cli_note(cli, tr("dry run: nothing was sent"));
-	else if (status == 0)
+	else if (status == 0 && !before)
 		status = receipts_post(&duty, notice->notice, &desk->id, &saying, &posted);
 	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
-		tell(&duty, desk, notice, &saying, posted.stored_ms, posted.repeated);
+		tell(&duty, desk, notice, &saying, posted.stored_ms, before || posted.repeated);
 	if (status == STATUS_QUEUED) {
 		cli_note(
 		    cli,

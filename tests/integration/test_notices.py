@@ -124,6 +124,9 @@ class Notices(unittest.TestCase):
         self.assertRegex(world.poc("xa-operator", "notice", "show", notice).out, r"(?m)^our ref +XA-77$")
         acked = world.poc("xb-operator", "notice", "ack", notice[:4], "--answer-by", "12h")
         self.assertIn("neither agreement", acked.out)
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400))
+        self.assertEqual([world.poc("xb-operator", "-o", "json", "notice", "ack", notice, "--answer-by", until).json["repeated"]
+                          for _ in range(2)], [False, True])  # the same time is not said twice
         world.poc("xb-operator", "notice", "accept", notice)
         for step in "stored", "delivered", "acknowledged", "accepted":
             anchored(world, "xa-operator", notice, step)
