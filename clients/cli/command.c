@@ -19,7 +19,7 @@ static const struct flag global_flags[] = {
     {"config", 'c', "FILE", "configuration file"},
     {"server", 's', "HOST:PORT[,...]", "servers to ask, instead of those of the configuration"},
     {"output", 'o', "text|json", "form of the answer"},
-    {"timeout", 't', "SECONDS", "for each call to a server (5)"},
+    {"timeout", 't', "SECONDS", "for each call to a server (5); the last counts", true},
     {"offline", 0, NULL, "use the local copy only"},
     {"online", 0, NULL, "insist on a server"},
     {"passphrase-fd", 0, "N", "the passphrase of key files comes on this descriptor"},
@@ -90,6 +90,7 @@ struct parsing {
 	int argc, at;
 	char **argv;
 	bool help, version;
+	bool given[sizeof global_flags / sizeof global_flags[0]]; /* which global ones were, with a value */
 };
 
 static int apply_global(struct cli *cli, const struct flag *flag, const char *value, struct parsing *parsing)
@@ -173,10 +174,24 @@ static int take_environment(struct parsing *p)
 	return status;
 }
 
+/* Whether a flag comes twice whose value one of the two would lose. */
+static bool is_again(struct parsing *p, const struct flag *flag, bool global)
+{
+	if (flag->value == NULL || flag->several)
+		return false;
+	if (!global)
+		return cli_has(p->cli, flag->name);
+	bool before = p->given[flag - global_flags];
+	p->given[flag - global_flags] = true;
+	return before;
+}
+
 static int take_flag(struct parsing *p, const struct flag *flag, bool global, const char *value)
 {
 	struct cli *cli = p->cli;
 
+	if (is_again(p, flag, global))
+		return cli_fail(cli, STATUS_USAGE, tr("--%s can be given once only"), flag->name);
 	if (flag->value != NULL && value == NULL) {
 		if (p->at >= p->argc)
 			return cli_fail(cli, STATUS_USAGE, tr("--%s needs a value"), flag->name);
@@ -366,6 +381,23 @@ const char *cli_value(const struct cli *cli, const char *name)
 	return value;
 }
 
+char *cli_joined(const struct cli *cli, const char *name)
+{
+	const char *value;
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (out == NULL)
+		return NULL;
+	for (size_t i = 0; (value = cli_nth(cli, name, i)) != NULL; i++)
+		fprintf(out, "%s%s", i > 0 ? "," : "", value);
+	if (fclose(out) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
 bool cli_has(const struct cli *cli, const char *name)
 {
 	return cli_value(cli, name) != NULL;
@@ -458,6 +490,15 @@ void cli_detail(const struct cli *cli, const char *format, ...)
 
 	if (!cli->verbose || cli->quiet)
 		return;
+	va_start(args, format);
+	print_note(cli, format, args);
+	va_end(args);
+}
+
+void cli_alert(const struct cli *cli, const char *format, ...)
+{
+	va_list args;
+
 	va_start(args, format);
 	print_note(cli, format, args);
 	va_end(args);

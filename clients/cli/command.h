@@ -17,6 +17,7 @@ struct flag {
 	char letter;       /* 0: none */
 	const char *value; /* what stands for the value in help, e.g. "FILE"; NULL: the flag has none */
 	const char *help;
+	bool several; /* its value may be given again and again; else twice is a wrong use */
 };
 
 struct command {
@@ -64,10 +65,14 @@ struct cli {
 /* Parses, runs, returns the exit status.  program: "poc" or "pocadm". */
 int cli_main(const char *program, const char *about, const struct command *commands, int argc, char **argv);
 
-/* The (last) value of a command's flag, or NULL; whether it was given; the nth of several. */
+/* The value (of several the last) of a command's flag, or NULL; whether it was given; the nth of several. */
 const char *cli_value(const struct cli *cli, const char *name);
 bool cli_has(const struct cli *cli, const char *name);
 const char *cli_nth(const struct cli *cli, const char *name, size_t n);
+
+/* The values of a flag that may be given several times, in order, with commas between them: malloc; NULL when out of
+ * memory. */
+char *cli_joined(const struct cli *cli, const char *name);
 
 /* Prints the error (a line on stderr; in JSON mode also the error document on stdout, of the command's schema, or
  * "poc.error/1" before a command is known), once.  Returns code. */
@@ -80,6 +85,9 @@ json_t *cli_error_json(const struct cli *cli);
 /* A diagnostic for people on stderr, unless quiet; cli_detail: only if verbose. */
 void cli_note(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_detail(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* What went wrong beside what was asked for: on stderr, quiet or not. */
+void cli_alert(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Prints a JSON document; takes the reference.  schema: mostly cli->schema, "poc.lookup/1". */
 void cli_document(struct cli *cli, const char *schema, json_t *document);

@@ -16,9 +16,11 @@
 #include "proto/rules/trust.h"
 #include "proto/wire/prescan.h"
 
-/* An entry in the file: u32be length of what follows but the sum; u64be cursor, u64be stored_ms, fact, good, item; the
- * first 8 bytes of the SHA-256 of all that.  A torn end is cut off: the feed gives it again. */
+/* An entry in the file: u32be length of what follows but the sum; u64be cursor, u64be stored_ms, fact, good (2: signed
+ * by a program), item; the first 8 bytes of the SHA-256 of all that.  A torn end is cut off: the feed gives it again.
+ */
 enum { ENTRY_HEAD = 4, ENTRY_FIXED = 18, ENTRY_SUM = 8, ENTRY_MAX = NOTICE_HEADER_MAX, FILE_NAME = 128 };
+enum { GOOD_AUTOMATIC = 2 };
 
 static const size_t file_max = (size_t)1 << 30;
 
@@ -111,10 +113,16 @@ static int apply_notice(struct desk *desk, const struct desk_entry *entry)
 	return add_parties(n);
 }
 
-static void note_step(struct desk_party *party, Poc__Step step, int64_t time)
+/* The first word counts, but a person's more than a program's. */
+static void note_step(struct desk_party *party, Poc__Step step, int64_t time, bool automatic)
 {
-	if (party != NULL && step > 0 && (int)step < DESK_STEPS && party->times[step] == 0)
-		party->times[step] = time;
+	if (party == NULL || step <= 0 || (int)step >= DESK_STEPS)
+		return;
+	const uint16_t bit = (uint16_t)(1U << step);
+	if (party->times[step] != 0 && ((party->automatic & bit) == 0 || automatic))
+		return;
+	party->times[step] = time;
+	party->automatic = (uint16_t)(automatic ? party->automatic | bit : party->automatic & ~bit);
 }
 
 static void apply_fact(struct desk *desk, const struct desk_entry *entry)
@@ -128,7 +136,7 @@ static void apply_fact(struct desk *desk, const struct desk_entry *entry)
 	struct desk_notice *n = desk_find(desk, &id);
 	if (n != NULL && memcmp(fact->notice_hash.data, n->notice->hash.bytes, HASH_SIZE) == 0 &&
 	    fact->place[0] != '\0')
-		note_step(desk_party(n, fact->place, fact->kind), fact->step, fact->time_ms / 1000);
+		note_step(desk_party(n, fact->place, fact->kind), fact->step, fact->time_ms / 1000, false);
 	message_free(fact);
 }
 
@@ -160,7 +168,7 @@ static void apply_receipt(struct desk *desk, const struct desk_entry *entry)
 			if (strcmp(r->place, desk->id.place) == 0 && r->kind == desk->id.kind)
 				apply_private(n, r);
 		} else {
-			note_step(party, r->step, r->time);
+			note_step(party, r->step, r->time, entry->automatic);
 			snprintf(party->handle, sizeof party->handle, "%s", r->handle);
 			if (r->reason != 0)
 				party->reason = r->reason;
@@ -290,6 +298,7 @@ static size_t read_entry(const uint8_t *at, size_t left, struct desk_entry *out)
 				   .stored_ms = (int64_t)get_u64(body + 8),
 				   .fact = body[16] != 0,
 				   .good = body[17] != 0,
+				   .automatic = body[17] == GOOD_AUTOMATIC,
 				   .size = size - ENTRY_FIXED};
 	out->item = malloc(out->size + 1);
 	if (out->item == NULL)
@@ -338,7 +347,7 @@ static int append(struct poc *poc, int fd, const struct desk_entry *entry)
 	put_u64(bytes + ENTRY_HEAD, entry->cursor);
 	put_u64(bytes + ENTRY_HEAD + 8, (uint64_t)entry->stored_ms);
 	bytes[ENTRY_HEAD + 16] = entry->fact;
-	bytes[ENTRY_HEAD + 17] = entry->good;
+	bytes[ENTRY_HEAD + 17] = entry->good && entry->automatic ? GOOD_AUTOMATIC : entry->good;
 	memcpy(bytes + ENTRY_HEAD + ENTRY_FIXED, entry->item, entry->size);
 	struct hash sum = hash_of(bytes, ENTRY_HEAD + size);
 	memcpy(bytes + ENTRY_HEAD + size, sum.bytes, ENTRY_SUM);
@@ -433,39 +442,43 @@ static bool suspended(const struct poc *poc, const struct name *users)
 	return entry == NULL || entry->suspended;
 }
 
-/* By the U of today: enough for what was signed just now.  *good stays false where only the story can tell. */
-static int judge_today(struct syncing *s, const struct notice *notice, const struct receipt *receipt, bool *good)
+/* By the U of today: enough for what was signed just now.  entry->good stays false where only the story can tell. */
+static int judge_today(struct syncing *s, const struct notice *notice, const struct receipt *receipt,
+		       struct desk_entry *entry)
 {
+	const Poc__User *user = NULL;
 	const struct envelope *users;
 	int status = known_users(s, notice != NULL ? notice->core->from->place : receipt->receipt->place, &users);
 
-	*good = false;
+	entry->good = false;
 	if (status != 0 || users == NULL || suspended(s->poc, &users->name))
 		return status;
 	unsigned allowed = trust_algorithms(verified_head_trust(s->poc->head)->payload.trust);
 	int64_t time = (int64_t)(s->poc->head->leaf.time_ms / 1000);
-	*good = notice != NULL ? notice_authorised(notice, users->payload.users, allowed, time, NULL, NULL) == 0
-			       : receipt_authorised(receipt, users->payload.users, allowed, time, NULL, NULL) == 0;
+	entry->good = notice != NULL
+			  ? notice_authorised(notice, users->payload.users, allowed, time, &user, NULL) == 0
+			  : receipt_authorised(receipt, users->payload.users, allowed, time, &user, NULL) == 0;
+	entry->automatic = entry->good && user->service;
 	return 0;
 }
 
-static bool proven_in(const struct story *story, const struct desk_entry *entry)
+static const struct story_step *proven_in(const struct story *story, const struct desk_entry *entry)
 {
 	for (size_t i = 0; i < story->n; i++) {
 		const ProtobufCBinaryData *item = &story->message->steps[i]->item;
 		if (story->steps[i].proven && item->len == entry->size &&
 		    memcmp(item->data, entry->item, entry->size) == 0)
-			return true;
+			return &story->steps[i];
 	}
-	return false;
+	return NULL;
 }
 
 /* By what its signer was worth then.  It is anchored within the interval of publication. */
-static int judge_story(struct syncing *s, const struct notice_id *id, const struct desk_entry *entry, bool *good)
+static int judge_story(struct syncing *s, const struct notice_id *id, struct desk_entry *entry)
 {
 	const struct timespec pause = {.tv_nsec = 250 * 1000 * 1000};
 
-	for (int i = 0; i < STORY_TRIES && !*good; i++) {
+	for (int i = 0; i < STORY_TRIES && !entry->good; i++) {
 		struct story *story;
 		if (i > 0)
 			nanosleep(&pause, NULL);
@@ -475,7 +488,9 @@ static int judge_story(struct syncing *s, const struct notice_id *id, const stru
 			return 0;
 		if (status != 0)
 			return status;
-		*good = proven_in(story, entry);
+		const struct story_step *step = proven_in(story, entry);
+		entry->good = step != NULL;
+		entry->automatic = step != NULL && step->automatic;
 		bool waiting = story->unproven > 0;
 		story_destroy(story);
 		if (!waiting)
@@ -499,10 +514,9 @@ static int judge(struct syncing *s, struct desk_entry *entry)
 		const struct hash *directory = &s->poc->pins.directory;
 		const uint8_t *id =
 		    notice != NULL ? notice->core->directory_id.data : receipt->receipt->directory_id.data;
-		status = judge_today(s, notice, receipt, &entry->good);
+		status = judge_today(s, notice, receipt, entry);
 		if (status == 0 && !entry->good)
-			status =
-			    judge_story(s, notice != NULL ? &notice->id : &receipt->notice_id, entry, &entry->good);
+			status = judge_story(s, notice != NULL ? &notice->id : &receipt->notice_id, entry);
 		entry->good = entry->good && memcmp(id, directory->bytes, HASH_SIZE) == 0;
 	}
 	message_free(fact);

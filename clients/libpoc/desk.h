@@ -14,6 +14,7 @@ struct desk_entry {
 	uint64_t cursor;
 	int64_t stored_ms;
 	bool fact, good; /* good: verified, or a fact that is well formed */
+	bool automatic;  /* of a receipt that is good: a program signed it */
 	uint8_t *item;   /* owned */
 	size_t size;
 };
@@ -22,7 +23,8 @@ struct desk_entry {
 struct desk_party {
 	struct client_desk desk;
 	enum notice_side side;
-	int64_t times[DESK_STEPS]; /* seconds, by step; 0: not reached */
+	int64_t times[DESK_STEPS]; /* seconds, by step; 0: not reached; by a person, if one has said it too */
+	uint16_t automatic;        /* 1 << step: only a program has said so */
 	Poc__Reason reason;
 	int64_t answer_by;
 	char handle[UNIT_MAX_LENGTH + 1]; /* who said the latest step */

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,10 @@
 #include "clients/libpoc/session.h"
 #include "proto/wire/prescan.h"
 
-enum { FILE_MAX = NOTICE_BODY_MAX + NOTICE_HEADER_MAX + 1024, WAITING_MAX = 100000 };
+enum { FILE_MAX = NOTICE_BODY_MAX + NOTICE_HEADER_MAX + 1024, WAITING_MAX = 100000, REASON_MAX = 1024 };
+
+#define REFUSED ".refused"
+#define REASON ".reason"
 
 /* ---- Files: each is a Post message */
 
@@ -64,27 +68,36 @@ int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint
 	return status;
 }
 
-void outbox_remove(struct poc *poc, const char *name)
+static int remove_file(const struct poc *poc, const char *name, const char *ending)
 {
 	char *folder = folder_of(poc), *path = NULL;
+	int result = -1;
 
-	/* one that comes back after a crash is only posted again, under the same id */
-	if (folder != NULL && asprintf(&path, "%s/%s", folder, name) >= 0)
-		unlink(path);
+	if (folder != NULL && asprintf(&path, "%s/%s%s", folder, name, ending) >= 0)
+		result = unlink(path);
 	free(path);
 	free(folder);
+	return result;
 }
 
-static void set_aside(struct poc *poc, const char *name)
+void outbox_remove(struct poc *poc, const char *name)
 {
-	char *folder = folder_of(poc), *from = NULL, *to = NULL;
+	/* one that comes back after a crash is only posted again, under the same id */
+	remove_file(poc, name, "");
+}
 
-	if (folder != NULL && asprintf(&from, "%s/%s", folder, name) >= 0 &&
-	    asprintf(&to, "%s/%s.refused", folder, name) >= 0)
+/* Keeps why beside it first: "CODE MESSAGE". */
+static void set_aside(const char *folder, const char *name, int status, const char *message)
+{
+	char *from = NULL, *to = NULL, reason[REASON_MAX], file[OUTBOX_NAME + sizeof REASON];
+
+	snprintf(reason, sizeof reason, "%d %s", status, message);
+	snprintf(file, sizeof file, "%s" REASON, name);
+	held_write_file(folder, file, reason, strlen(reason), NULL);
+	if (asprintf(&from, "%s/%s", folder, name) >= 0 && asprintf(&to, "%s/%s" REFUSED, folder, name) >= 0)
 		(void)!rename(from, to);
 	free(to);
 	free(from);
-	free(folder);
 }
 
 /* ---- Posting */
@@ -171,13 +184,8 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool is_waiting(const char *name)
-{
-	return strspn(name, "0123456789abcdef-") == strlen(name);
-}
-
-/* Names of what waits, oldest first: list and names are malloc'ed. */
-static size_t list_names(const char *folder, char ***out)
+/* Names of the files with that ending ("": of what waits), without it, oldest first: list and names are malloc'ed. */
+static size_t list_names(const char *folder, const char *ending, char ***out)
 {
 	struct dirent *entry;
 	char **list = NULL;
@@ -185,10 +193,11 @@ static size_t list_names(const char *folder, char ***out)
 	DIR *dir = opendir(folder);
 
 	while (dir != NULL && n < WAITING_MAX && (entry = readdir(dir)) != NULL) {
-		if (!is_waiting(entry->d_name))
+		size_t length = strspn(entry->d_name, "0123456789abcdef-");
+		if (length == 0 || length >= OUTBOX_NAME || strcmp(entry->d_name + length, ending) != 0)
 			continue;
 		char **grown = realloc(list, (n + 1) * sizeof *grown);
-		char *copy = strdup(entry->d_name);
+		char *copy = strndup(entry->d_name, length);
 		if (grown != NULL)
 			list = grown;
 		if (grown == NULL || copy == NULL) {
@@ -215,7 +224,7 @@ static void free_names(char **list, size_t n)
 size_t outbox_waiting(const struct poc *poc)
 {
 	char *folder = folder_of(poc), **list = NULL;
-	size_t n = folder != NULL ? list_names(folder, &list) : 0;
+	size_t n = folder != NULL ? list_names(folder, "", &list) : 0;
 
 	free_names(list, n);
 	free(folder);
@@ -304,7 +313,6 @@ static void describe(struct poc *poc, const Poc__Post *post, struct outbox_resul
 	struct notice *notice;
 	struct receipt *receipt;
 
-	*out = (struct outbox_result){.message = ""};
 	if (notice_parse(post->envelope.data, post->envelope.len, &notice, NULL) == 0) {
 		out->is_notice = true;
 		out->id = notice->id;
@@ -325,25 +333,37 @@ static bool passing(int status)
 	       status == STATUS_NO_MEMORY;
 }
 
+/* Reads a file and says what it holds.  NOT_FOUND: another command has taken it meanwhile. */
+static int read_post(struct poc *poc, const char *folder, const char *file, struct outbox_result *result,
+		     ProtobufCMessage **message)
+{
+	struct prescan_limits limits = {.depth = 1, .fields = 8, .memory = 2 * FILE_MAX};
+	uint8_t *bytes;
+	size_t size;
+	int status = held_read_file(folder, file, FILE_MAX, &bytes, &size, &poc->why);
+
+	*message = NULL;
+	if (status != 0)
+		return status;
+	status = message_decode(&poc__post__descriptor, bytes, size, &limits, message, &poc->why);
+	free(bytes);
+	if (status == 0)
+		describe(poc, (Poc__Post *)*message, result);
+	return status;
+}
+
 static int flush_one(struct poc *poc, const char *folder, const char *name, struct keystore_key *const *keys,
 		     size_t n_keys, struct outbox_result *result)
 {
-	struct prescan_limits limits = {.depth = 1, .fields = 8, .memory = 2 * FILE_MAX};
 	struct client_posted posted;
-	ProtobufCMessage *message = NULL;
-	uint8_t *bytes;
-	size_t size;
-	int status = held_read_file(folder, name, FILE_MAX, &bytes, &size, &poc->why);
+	ProtobufCMessage *message;
 
-	*result = (struct outbox_result){.message = ""};
+	*result = (struct outbox_result){.name = name, .message = ""};
+	int status = read_post(poc, folder, name, result, &message);
 	if (status == STATUS_NOT_FOUND)
-		return 0; /* another command has sent it meanwhile */
-	if (status == 0)
-		status = message_decode(&poc__post__descriptor, bytes, size, &limits, &message, &poc->why);
-	free(bytes);
+		return 0;
 	if (status == 0) {
 		const Poc__Post *post = (Poc__Post *)message;
-		describe(poc, post, result);
 		status =
 		    client_post(poc, post->envelope.data, post->envelope.len, post->body.data, post->body.len, &posted);
 		if (status == STATUS_STALE_KEY && result->is_notice)
@@ -354,18 +374,18 @@ static int flush_one(struct poc *poc, const char *folder, const char *name, stru
 	if (status == 0)
 		outbox_remove(poc, name);
 	else if (!passing(status))
-		set_aside(poc, name);
+		set_aside(folder, name, status, poc->why.message);
 	result->status = passing(status) ? STATUS_QUEUED : status;
 	result->message = poc->why.message;
 	message_free(message);
 	return status;
 }
 
-int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys,
-		 void (*each)(void *ctx, const struct outbox_result *result), void *ctx, size_t *waiting)
+int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys, outbox_each each, void *ctx,
+		 size_t *waiting)
 {
 	char *folder = folder_of(poc), **list = NULL;
-	size_t n = folder != NULL ? list_names(folder, &list) : 0;
+	size_t n = folder != NULL ? list_names(folder, "", &list) : 0;
 	int status = 0;
 
 	*waiting = 0;
@@ -386,4 +406,57 @@ int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_key
 	free_names(list, n);
 	free(folder);
 	return status;
+}
+
+/* ---- What was refused */
+
+/* Why, as set_aside kept it; text holds the message. */
+static void read_reason(const char *folder, const char *name, char text[REASON_MAX], struct outbox_result *out)
+{
+	char file[OUTBOX_NAME + sizeof REASON], *end;
+	uint8_t *bytes;
+	size_t size;
+
+	snprintf(file, sizeof file, "%s" REASON, name);
+	out->status = STATUS_FAILED;
+	out->message = "the reason is not known any more";
+	if (held_read_file(folder, file, REASON_MAX - 1, &bytes, &size, NULL) != 0)
+		return;
+	memcpy(text, bytes, size);
+	text[size] = '\0';
+	free(bytes);
+	long code = strtol(text, &end, 10);
+	if (code <= 0 || code > INT_MAX || *end != ' ')
+		return;
+	out->status = (int)code;
+	out->message = end + 1;
+}
+
+void outbox_refused(struct poc *poc, outbox_each each, void *ctx)
+{
+	char *folder = folder_of(poc), **list = NULL;
+	size_t n = folder != NULL ? list_names(folder, REFUSED, &list) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct outbox_result result = {.name = list[i]};
+		char file[OUTBOX_NAME + sizeof REFUSED], reason[REASON_MAX];
+		ProtobufCMessage *message;
+		snprintf(file, sizeof file, "%s" REFUSED, list[i]);
+		bool there = read_post(poc, folder, file, &result, &message) != STATUS_NOT_FOUND;
+		message_free(message);
+		read_reason(folder, list[i], reason, &result);
+		if (there)
+			each(ctx, &result);
+	}
+	free_names(list, n);
+	free(folder);
+}
+
+int outbox_discard(struct poc *poc, const char *name)
+{
+	if (remove_file(poc, name, REFUSED) != 0 && errno != ENOENT)
+		return refuse(&poc->why, STATUS_IO, "state.dir", "cannot remove it from the outbox: %s",
+			      strerror(errno));
+	remove_file(poc, name, REASON);
+	return 0;
 }

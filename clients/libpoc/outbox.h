@@ -24,20 +24,28 @@ int outbox_send(struct poc *poc, bool offline, const struct client_notice *notic
 
 /* What became of one that was waiting. */
 struct outbox_result {
+	const char *name; /* how the outbox calls it: all that is known of a damaged one */
 	bool is_notice;
 	struct notice_id id;                /* of the notice, or that the receipt is about */
-	Poc__Step step;                     /* of a receipt */
+	Poc__Step step;                     /* of a receipt; 0, and no notice: the file is damaged */
 	char exercise[UNIT_MAX_LENGTH + 1]; /* of that notice; "": none known */
-	int status;          /* 0; QUEUED: it goes on waiting; else refused for good, and kept beside as NAME.refused */
-	const char *message; /* of a refusal */
+	int status;                         /* 0; QUEUED: it goes on waiting; else refused for good, and set aside */
+	const char *message;                /* of a refusal */
 };
+
+typedef void (*outbox_each)(void *ctx, const struct outbox_result *result);
 
 /* Posts what waits, oldest first.  keys: reading keys, to encrypt anew where a recipient's key is stale.  0: nothing
  * waits any more (*waiting 0); QUEUED: no server could be reached. */
-int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys,
-		 void (*each)(void *ctx, const struct outbox_result *result), void *ctx, size_t *waiting);
+int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys, outbox_each each, void *ctx,
+		 size_t *waiting);
 
 /* How many wait, without touching the network. */
 size_t outbox_waiting(const struct poc *poc);
+
+/* What was refused for good, oldest first, each with the refusal: it is kept, as NAME.refused beside NAME.reason, until
+ * it is discarded; which each may do. */
+void outbox_refused(struct poc *poc, outbox_each each, void *ctx);
+int outbox_discard(struct poc *poc, const char *name);
 
 #endif

@@ -198,18 +198,18 @@ static int take_flags(struct cli *cli, struct compose *compose)
 	static const struct {
 		const char *flag, *field;
 		bool of_header;
-	} flags[] = {{"to", "to", true},
-		     {"kind", "kind", true},
-		     {"category", "category", true},
-		     {"urgency", "urgency", true},
-		     {"tlp", "tlp", true},
-		     {"exercise", "exercise", true},
-		     {"reply-by", "reply_by", true},
-		     {"escalate", "escalate", true},
-		     {"subject", "subject", false},
-		     {"ref", "our_reference", false}};
-	int status = 0;
+	} flags[] = {{"kind", "kind", true},         {"category", "category", true}, {"urgency", "urgency", true},
+		     {"tlp", "tlp", true},           {"exercise", "exercise", true}, {"reply-by", "reply_by", true},
+		     {"escalate", "escalate", true}, {"subject", "subject", false},  {"ref", "our_reference", false}};
+	int status = cli_has(cli, "text") && cli_has(cli, "file")
+			 ? cli_fail(cli, STATUS_USAGE, tr("--text and --file exclude each other"))
+			 : 0;
 
+	if (status == 0 && cli_has(cli, "to")) {
+		char *to = cli_joined(cli, "to");
+		status = to != NULL ? set_field(cli, compose, true, "to", "to", to) : STATUS_NO_MEMORY;
+		free(to);
+	}
 	for (size_t i = 0; i < sizeof flags / sizeof *flags && status == 0; i++) {
 		if (cli_has(cli, flags[i].flag))
 			status = set_field(cli, compose, flags[i].of_header, flags[i].flag, flags[i].field,

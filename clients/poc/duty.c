@@ -58,22 +58,82 @@ struct telling {
 	size_t sent;
 };
 
+/* What it is, without its id: NULL of a damaged one. */
+static const char *kind_of(const struct outbox_result *result)
+{
+	if (result->is_notice)
+		return tr("notice");
+	return result->step != 0 ? step_name(result->step) : NULL;
+}
+
+static void mark_of(const struct outbox_result *result, char out[80])
+{
+	out[0] = '\0';
+	if (result->exercise[0] != '\0')
+		snprintf(out, 80, tr("EXERCISE %s: "), result->exercise);
+}
+
+void duty_what(const struct outbox_result *result, char out[DUTY_WHAT])
+{
+	char id[NOTICE_ID_TEXT];
+	const char *kind = kind_of(result);
+
+	notice_id_print(&result->id, id);
+	snprintf(out, DUTY_WHAT, "%s %s", kind != NULL ? kind : tr("damaged file"), kind != NULL ? id : result->name);
+}
+
 static void tell(void *ctx, const struct outbox_result *result)
 {
 	struct telling *telling = ctx;
-	char id[NOTICE_ID_TEXT], mark[80] = "";
+	char what[DUTY_WHAT], mark[80];
 
-	notice_id_print(&result->id, id);
-	const char *what = result->is_notice ? tr("notice") : step_name(result->step);
-	if (result->exercise[0] != '\0')
-		snprintf(mark, sizeof mark, tr("EXERCISE %s: "), result->exercise);
+	duty_what(result, what);
+	mark_of(result, mark);
 	if (result->status == 0) {
 		telling->sent++;
-		cli_note(telling->duty->cli, tr("%ssent from the outbox: %s %s"), mark, what, id);
+		cli_note(telling->duty->cli, tr("%ssent from the outbox: %s"), mark, what);
 	} else if (result->status != STATUS_QUEUED) {
-		cli_note(telling->duty->cli, tr("%srefused, and set aside in the outbox: %s %s: %s"), mark, what, id,
-			 result->message);
+		cli_alert(telling->duty->cli, tr("%srefused, and set aside in the outbox: %s: %s"), mark, what,
+			  result->message);
 	}
+}
+
+struct refusals {
+	const struct cli *cli;
+	json_t *list;
+	int status;
+};
+
+static void list_refused(void *ctx, const struct outbox_result *result)
+{
+	struct refusals *refusals = ctx;
+	char id[NOTICE_ID_TEXT], what[DUTY_WHAT], mark[80];
+	const char *kind = kind_of(result);
+
+	notice_id_print(&result->id, id);
+	duty_what(result, what);
+	mark_of(result, mark);
+	if (refusals->status == 0)
+		refusals->status = result->status;
+	if (!refusals->cli->json)
+		cli_line(tr("%srefused: %s: %s"), mark, what, result->message);
+	if (refusals->list != NULL)
+		json_array_append_new(
+		    refusals->list,
+		    json_pack("{s:o,s:s,s:s,s:o,s:s,s:s}", "id", kind != NULL ? json_string(id) : json_null(), "what",
+			      kind != NULL ? kind : "damaged", "file", result->name, "exercise",
+			      result->exercise[0] != '\0' ? json_string(result->exercise) : json_null(), "code",
+			      status_name(result->status), "message", result->message));
+}
+
+int duty_refused(struct cli *cli, struct poc *poc, json_t *list)
+{
+	struct refusals refusals = {cli, list, 0};
+
+	outbox_refused(poc, list_refused, &refusals);
+	if (refusals.status != 0 && !cli->json)
+		cli_line(tr("(refused ones were not sent; poc notice flush --discard ID forgets one)"));
+	return refusals.status;
 }
 
 int duty_flush(struct duty *duty, size_t *sent, size_t *waiting)
@@ -152,6 +212,32 @@ static bool better(const struct desk *desk, const struct desk_notice *notice, co
 	return desk_own_party(held, held_notice) == NULL && desk_own_party(desk, notice) != NULL;
 }
 
+struct sought {
+	const char *prefix;
+	char why[512];
+};
+
+static void seek(void *ctx, const struct outbox_result *result)
+{
+	struct sought *sought = ctx;
+
+	if (result->is_notice && notice_id_matches(&result->id, sought->prefix))
+		snprintf(sought->why, sizeof sought->why, "%s", result->message);
+}
+
+/* Says why it is not there: perhaps it was never sent. */
+static int not_found(struct duty *duty, const char *prefix)
+{
+	struct sought sought = {.prefix = prefix};
+
+	outbox_refused(duty->poc, seek, &sought);
+	if (sought.why[0] != '\0')
+		return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("notice %s was refused, and not sent: %s"), prefix,
+				sought.why);
+	return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("no notice of ours has the id %s%s"), prefix,
+			strlen(prefix) < 4 ? tr(" (give at least four characters)") : "");
+}
+
 int duty_find(struct duty *duty, const char *prefix, struct desk **desk, struct desk_notice **notice)
 {
 	bool several = false;
@@ -175,8 +261,7 @@ int duty_find(struct duty *duty, const char *prefix, struct desk **desk, struct 
 		return cli_fail(duty->cli, STATUS_USAGE, tr("\"%s\" is the start of several ids: give more of it"),
 				prefix);
 	if (*notice == NULL)
-		return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("no notice of ours has the id %s%s"), prefix,
-				strlen(prefix) < 4 ? tr(" (give at least four characters)") : "");
+		return not_found(duty, prefix);
 	return 0;
 }
 
@@ -303,6 +388,8 @@ static json_t *parties_json(const struct desk_notice *notice)
 			continue;
 		json_t *one = json_pack("{s:s,s:s,s:s}", "place", p->desk.place, "kind", poc_kind_name(p->desk.kind),
 					"step", step_name(desk_party_step(p)));
+		if ((p->automatic >> desk_party_step(p) & 1) != 0)
+			json_object_set_new(one, "automatic", json_true());
 		if (p->answer_by != 0)
 			json_object_set_new(one, "answer_by", time_json(p->answer_by));
 		if (p->reason != 0)

@@ -51,8 +51,8 @@ static const struct flag setup_flags[] = {
 };
 
 static const struct flag invite_flags[] = {
-    {"role", 'r', "ROLE", "reader, operator, coordinator, alert, mirror (may be given several times)"},
-    {"kind", 'k', "KIND", "POC kinds served (may be given several times)"},
+    {"role", 'r', "ROLE", "reader, operator, coordinator, alert, mirror (may be given several times)", true},
+    {"kind", 'k', "KIND", "POC kinds served (may be given several times)", true},
     {"service", 0, NULL, "a program, not a person"},
     {"unit", 0, "NAME", "a user of this unit of the state: its desk's"},
     {"not-after", 0, "DATE", "end of the user's time, YYYY-MM-DD"},
@@ -75,7 +75,8 @@ static const struct flag key_new_flags[] = {
     {"type", 0, "ed25519|p256|p384", "kind of key (default: ed25519)"},
     {"holder", 0, "desk|archive|editor",
      "a reading key, or one that signs a unit's record, which U is to list: published by the coordinator"},
-    {"kind", 'k', "KIND", "whose notices it reads: technical, diplomatic, coordinator (may be given several times)"},
+    {"kind", 'k', "KIND", "whose notices it reads: technical, diplomatic, coordinator (may be given several times)",
+     true},
     {"unit", 0, "NAME", "a key of this unit of the state"},
     {"not-after", 0, "DATE", "end of the reading key's time, YYYY-MM-DD"},
     {"seal", 0, NULL, "under a passphrase, which is asked for"},
@@ -102,11 +103,12 @@ static const struct flag state_new_flags[] = {
 
 static const struct flag state_draft_flags[] = {
     {"state", 0, "CC", "whose keys (default: one's own state's)"},
-    {"authority-add", 0, "FILE", "a further authority key: its public key is enough (may be given several times)"},
-    {"authority-drop", 0, "KEY", "drop one: a fingerprint, its first groups, or a file (several times)"},
+    {"authority-add", 0, "FILE", "a further authority key: its public key is enough (may be given several times)",
+     true},
+    {"authority-drop", 0, "KEY", "drop one: a fingerprint, its first groups, or a file (several times)", true},
     {"threshold", 0, "K", "how many authority keys must sign"},
-    {"coordinator-add", 0, "FILE", "a further coordinator key (several times)"},
-    {"coordinator-drop", 0, "KEY", "drop one (several times)"},
+    {"coordinator-add", 0, "FILE", "a further coordinator key (several times)", true},
+    {"coordinator-drop", 0, "KEY", "drop one (several times)", true},
     {NULL, 0, NULL, NULL},
 };
 

@@ -157,14 +157,17 @@ int poc_cmd_notice_list(struct cli *cli)
 	int status = duty_open(cli, &duty);
 	if (status != 0)
 		return status;
-	json_t *list = json_array();
+	json_t *list = json_array(), *refused = json_array();
 	if (filter.mine)
 		status = own_handle(&duty, filter.handle);
 	if (status == 0)
 		list_all(&duty, &filter, list, &n, &left_out);
+	if (status == 0)
+		duty_refused(cli, duty.poc, refused);
 	if (status == 0 && cli->json)
-		cli_document(cli, "poc.notice-list/1",
-			     json_pack("{s:O,s:I}", "notices", list, "left_out", (json_int_t)left_out));
+		cli_document(
+		    cli, "poc.notice-list/1",
+		    json_pack("{s:O,s:I,s:O}", "notices", list, "left_out", (json_int_t)left_out, "refused", refused));
 	else if (status == 0 && left_out > 0)
 		cli_note(cli, tr("%zu older ones are not shown: --limit"), left_out);
 	else if (status == 0 && n == 0 && outbox_waiting(duty.poc) > 0)
@@ -174,6 +177,7 @@ int poc_cmd_notice_list(struct cli *cli)
 	else if (status == 0 && n == 0)
 		cli_note(cli, tr("no such notices"));
 	json_decref(list);
+	json_decref(refused);
 	duty_close(&duty);
 	return status;
 }
@@ -276,17 +280,19 @@ int poc_cmd_handover(struct cli *cli)
 	int64_t now = client_now(duty.poc);
 	if (since > now) /* a span counts backwards here */
 		since = now - (since - now);
-	json_t *list = json_array();
+	json_t *list = json_array(), *refused = json_array();
 	hand_over(&duty, since, list, &n);
+	duty_refused(cli, duty.poc, refused);
 	if (cli->json)
 		cli_document(cli, "poc.handover/1",
-			     json_pack("{s:s,s:O,s:I}", "since", time_text(since), "notices", list, "outbox",
-				       (json_int_t)outbox_waiting(duty.poc)));
+			     json_pack("{s:s,s:O,s:I,s:O}", "since", time_text(since), "notices", list, "outbox",
+				       (json_int_t)outbox_waiting(duty.poc), "refused", refused));
 	else if (n == 0)
 		cli_line(tr("nothing is open, and nothing happened since %s"), time_text(since));
 	if (!cli->json && outbox_waiting(duty.poc) > 0)
 		cli_line(tr("%zu wait in the outbox"), outbox_waiting(duty.poc));
 	json_decref(list);
+	json_decref(refused);
 	duty_close(&duty);
 	return status;
 }

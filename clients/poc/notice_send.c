@@ -509,9 +509,11 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 		status = cli_fail(cli, STATUS_DENIED, tr("only who sent a notice escalates it"));
 	if (status == 0)
 		status = follow(&duty, desk, of, &n);
+	char *to = cli_joined(cli, "to");
 	if (status == 0)
-		status =
-		    compose_desks(cli, cli_value(cli, "to"), cli_value(cli, "kind"), n.to, NOTICE_DESKS_MAX, &n.n_to);
+		status = to != NULL ? compose_desks(cli, to, cli_value(cli, "kind"), n.to, NOTICE_DESKS_MAX, &n.n_to)
+				    : STATUS_NO_MEMORY;
+	free(to);
 	if (status == 0) {
 		subject_of(&duty, desk, of, before, subject);
 		status = compose_read(&duty, FORM_NOTE, subject, false, &compose);
@@ -539,22 +541,99 @@ int poc_cmd_notice_escalate(struct cli *cli)
 
 /* ---- flush */
 
+struct discarding {
+	struct cli *cli;
+	struct poc *poc;
+	const char *which; /* start of an id, or the name of a damaged file */
+	bool found, several;
+	struct notice_id id;
+	json_t *list;
+	int status;
+};
+
+static bool is_meant(const struct discarding *d, const struct outbox_result *result)
+{
+	return strcmp(result->name, d->which) == 0 ||
+	       ((result->is_notice || result->step != 0) && notice_id_matches(&result->id, d->which));
+}
+
+static void seek(void *ctx, const struct outbox_result *result)
+{
+	struct discarding *d = ctx;
+
+	if (!is_meant(d, result))
+		return;
+	d->several = d->several || (d->found && memcmp(d->id.bytes, result->id.bytes, NOTICE_ID_SIZE) != 0);
+	d->found = true;
+	d->id = result->id;
+}
+
+static void discard_one(void *ctx, const struct outbox_result *result)
+{
+	struct discarding *d = ctx;
+	char what[DUTY_WHAT];
+
+	if (!is_meant(d, result) || d->status != 0)
+		return;
+	if (!d->cli->dry_run)
+		d->status = outbox_discard(d->poc, result->name);
+	if (d->status != 0)
+		return;
+	duty_what(result, what);
+	json_array_append_new(d->list, json_string(what));
+	if (!d->cli->json && !d->cli->quiet)
+		cli_line(d->cli->dry_run ? tr("would be discarded: %s") : tr("discarded: %s"), what);
+}
+
+/* Forgets what was refused, by the start of its id; a receipt and its notice go together.  Sends nothing. */
+static int discard(struct cli *cli, const char *which)
+{
+	struct discarding d = {.cli = cli, .which = which};
+	int status = link_open(cli, false, &d.poc);
+
+	if (status != 0)
+		return status;
+	d.list = json_array();
+	outbox_refused(d.poc, seek, &d);
+	if (d.several)
+		status = cli_fail(cli, STATUS_USAGE, tr("\"%s\" is the start of several ids: give more of it"), which);
+	else if (!d.found)
+		status = cli_fail(cli, STATUS_NOT_FOUND, tr("nothing that was refused has the id %s"), which);
+	if (status == 0) {
+		outbox_refused(d.poc, discard_one, &d);
+		status = d.status == 0 ? 0 : link_fail(cli, d.poc, d.status);
+	}
+	if (status == 0 && cli->json)
+		cli_document(cli, "poc.notice-flush/1", json_pack("{s:O}", "discarded", d.list));
+	json_decref(d.list);
+	link_close(cli, d.poc);
+	return status;
+}
+
 int poc_cmd_notice_flush(struct cli *cli)
 {
 	struct duty duty;
 	size_t sent, waiting;
-	int status = duty_open_sender(cli, &duty);
 
+	if (cli_has(cli, "discard"))
+		return discard(cli, cli_value(cli, "discard"));
+	int status = duty_open_sender(cli, &duty);
 	if (status != 0)
 		return status;
+	json_t *refused = json_array();
 	status = duty_flush(&duty, &sent, &waiting);
-	if (cli->json)
-		cli_document(cli, "poc.notice-flush/1",
-			     json_pack("{s:I,s:I}", "sent", (json_int_t)sent, "waiting", (json_int_t)waiting));
-	else if (!cli->quiet)
-		cli_line(tr("%zu sent, %zu waiting"), sent, waiting);
 	if (status != 0 && !cli->json)
 		duty_fail(&duty, status);
+	/* what was refused needs somebody, and what waits only time */
+	const int refusal = duty_refused(cli, duty.poc, refused);
+	status = refusal != 0 ? refusal : status;
+	if (cli->json)
+		cli_document(cli, "poc.notice-flush/1",
+			     json_pack("{s:I,s:I,s:O}", "sent", (json_int_t)sent, "waiting", (json_int_t)waiting,
+				       "refused", refused));
+	else if (!cli->quiet)
+		cli_line(tr("%zu sent, %zu waiting, %zu refused"), sent, waiting, json_array_size(refused));
+	json_decref(refused);
 	cli->failed = cli->failed || status != 0;
 	duty_close(&duty);
 	return status;

@@ -35,7 +35,7 @@ static void lines_if(const char *label, const char *value)
 	cli_lines(padded, value);
 }
 
-static void print_facts(const Poc__NoticeContent *c)
+static void print_facts(const Poc__NoticeContent *c, bool ours)
 {
 	if (c->template_version != 0)
 		cli_line(tr("%-14s %s, version %llu"), tr("template"), c->template_,
@@ -63,7 +63,7 @@ static void print_facts(const Poc__NoticeContent *c)
 		cli_line("%-14s %s", tr("malicious"), tr("suspected"));
 	lines_if(tr("assistance"), c->assistance);
 	line_if(tr("reply channel"), c->reply_channel);
-	line_if(tr("their ref"), c->our_reference);
+	line_if(ours ? tr("our ref") : tr("their ref"), c->our_reference);
 	line_if(tr("earlier"), c->earlier_contact);
 	for (size_t i = 0; i < c->n_indicators; i++)
 		cli_line("%-14s %s %s  %s", i == 0 ? tr("indicators") : "", c->indicators[i]->type,
@@ -72,10 +72,11 @@ static void print_facts(const Poc__NoticeContent *c)
 		lines_if(c->fields[i]->name, c->fields[i]->value);
 }
 
-static void print_content(const Poc__NoticeContent *c)
+/* ours: we sent it. */
+static void print_content(const Poc__NoticeContent *c, bool ours)
 {
 	cli_line("%-14s %s", tr("subject"), c->subject);
-	print_facts(c);
+	print_facts(c, ours);
 	if (c->text[0] != '\0') {
 		cli_line("%s", "");
 		cli_lines("  ", c->text);
@@ -131,7 +132,8 @@ static json_t *show_forwarded(struct duty *duty, const Poc__NoticeContent *conte
 		cli_line("%s", tr("---- forwarded, with its proofs:"));
 		story_view_print(story, head);
 		if (i != NULL && i->content != NULL && notice_content_check(i->content, NULL) == 0)
-			print_content(i->content);
+			print_content(i->content,
+				      strcmp(story->notice->core->from->place, conf_place(&duty->cli->conf)) == 0);
 	}
 	message_free(inner);
 	story_destroy(story);
@@ -148,8 +150,9 @@ static void print_parties(const struct desk_notice *n)
 		if (p->side == SIDE_FROM)
 			continue;
 		Poc__Step step = desk_party_step(p);
-		cli_line("%-14s %s %s: %s%s%s%s%s%s%s", p->side == SIDE_ESCALATION ? tr("escalation") : tr("to"),
-			 p->desk.place, poc_kind_name(p->desk.kind), step_name(step), p->times[step] != 0 ? ", " : "",
+		cli_line("%-14s %s %s: %s%s%s%s%s%s%s%s", p->side == SIDE_ESCALATION ? tr("escalation") : tr("to"),
+			 p->desk.place, poc_kind_name(p->desk.kind), step_name(step),
+			 (p->automatic >> step & 1) != 0 ? tr(" (a program)") : "", p->times[step] != 0 ? ", " : "",
 			 p->times[step] != 0 ? time_text(p->times[step]) : "", p->reason != 0 ? ", " : "",
 			 p->reason != 0 ? reason_name(p->reason) : "",
 			 p->answer_by != 0 ? tr(", answer expected by ") : "",
@@ -205,7 +208,7 @@ static int show_notice(struct duty *duty)
 		duty_exercise_line(n->notice);
 		print_header(duty, desk, n);
 		if (inner != NULL) {
-			print_content(inner->content);
+			print_content(inner->content, n->side == SIDE_FROM);
 			json_decref(show_forwarded(duty, inner->content));
 		}
 		duty_exercise_line(n->notice);

@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 static const struct flag send_flags[] = {
-    {"to", 0, "PLACE[,PLACE]", "recipients"},
+    {"to", 0, "PLACE[,PLACE]", "recipients (may be given several times)", true},
     {"kind", 'k', "KIND", "technical (default), diplomatic or coordinator"},
     {"subject", 0, "TEXT", "one line"},
     {"category", 0, "C",
@@ -12,12 +12,12 @@ static const struct flag send_flags[] = {
     {"tlp", 0, "L", "CLEAR, GREEN, AMBER (default), AMBER+STRICT, RED"},
     {"text", 0, "TEXT", "what it says; else --file, standard input or $EDITOR"},
     {"file", 0, "FILE", "what it says, from a file"},
-    {"attach", 0, "FILE", "a file that goes with it (may be given several times)"},
+    {"attach", 0, "FILE", "a file that goes with it (may be given several times)", true},
     {"reply-by", 0, "TIME", "when an answer is wanted: 24h, or a time like 2026-11-24T12:00:00Z"},
     {"escalate", 0, "diplomatic|PLACE", "who is to see it when nobody has acknowledged it by --reply-by"},
     {"exercise", 0, "NAME", "of this exercise: marked for ever"},
     {"template", 0, "NAME|FILE", "a form to begin with: a document of the directory, or a file (INI or JSON)"},
-    {"set", 0, "NAME=VALUE", "any field of the form (may be given several times)"},
+    {"set", 0, "NAME=VALUE", "any field of the form (may be given several times)", true},
     {"edit", 0, NULL, "open the whole form in $EDITOR before it is sent"},
     {"ref", 0, "REFERENCE", "our own ticket"},
     {"separately", 0, NULL, "one notice to each recipient: they do not see each other"},
@@ -27,7 +27,7 @@ static const struct flag send_flags[] = {
 static const struct flag reply_flags[] = {
     {"text", 0, "TEXT", "what it says; else --file, standard input or $EDITOR"},
     {"file", 0, "FILE", "what it says, from a file"},
-    {"attach", 0, "FILE", "a file that goes with it (may be given several times)"},
+    {"attach", 0, "FILE", "a file that goes with it (may be given several times)", true},
     {"subject", 0, "TEXT", "instead of \"Re: ...\""},
     {"category", 0, "C", "update (default), closure ..."},
     {"urgency", 0, "U", "that of the notice, if not given"},
@@ -35,7 +35,7 @@ static const struct flag reply_flags[] = {
     {"reply-by", 0, "TIME", "when an answer is wanted"},
     {"ref", 0, "REFERENCE", "our own ticket"},
     {"template", 0, "NAME|FILE", "a form to begin with: a document of the directory, or a file (INI or JSON)"},
-    {"set", 0, "NAME=VALUE", "any field of the form (may be given several times)"},
+    {"set", 0, "NAME=VALUE", "any field of the form (may be given several times)", true},
     {"edit", 0, NULL, "open the whole form in $EDITOR before it is sent"},
     {NULL, 0, NULL, NULL},
 };
@@ -47,7 +47,8 @@ static const struct flag note_flags[] = {
 };
 
 static const struct flag forward_flags[] = {
-    {"to", 0, "PLACE[,PLACE]", "recipients; our own place: colleagues who came later"},
+    {"to", 0, "PLACE[,PLACE]", "recipients (may be given several times); our own place: colleagues who came later",
+     true},
     {"kind", 'k', "KIND", "technical (default), diplomatic or coordinator"},
     {"text", 0, "TEXT", "a word before it"},
     {NULL, 0, NULL, NULL},
@@ -94,6 +95,11 @@ static const struct flag watch_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag flush_flags[] = {
+    {"discard", 0, "ID", "forget one that was refused; sends nothing"},
+    {NULL, 0, NULL, NULL},
+};
+
 const struct flag poc_handover_flags[] = {
     {"since", 0, "TIME", "what happened since then: 12h (default), or a time"},
     {NULL, 0, NULL, NULL},
@@ -125,6 +131,6 @@ const struct command poc_notice_commands[] = {
     {"save", "ID DIR", "write its attachments below a folder, never over a file", 2, 2, NULL, poc_cmd_notice_save,
      NULL},
     {"watch", "", "live events as JSON lines", 0, 0, watch_flags, poc_cmd_notice_watch, NULL},
-    {"flush", "", "send what waits in the outbox", 0, 0, NULL, poc_cmd_notice_flush, NULL},
+    {"flush", "", "send what waits in the outbox", 0, 0, flush_flags, poc_cmd_notice_flush, NULL},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +36,31 @@ static void cursor_file(const struct watching *w, const struct desk *desk, char 
 		if (*at == '/')
 			*at = '+';
 	}
+}
+
+/* The cursor is ours alone, or two would show each event twice.  *fd holds the lock; its end is the process's, so that
+ * whoever is started anew is let in at once. */
+static int lock_cursor(const struct watching *w, int *fd)
+{
+	struct cli *cli = w->duty->cli;
+	char *path = NULL;
+
+	*fd = -1;
+	if (asprintf(&path, "%s/cursor-%.40s.lock", client_state_dir(w->duty->poc), w->name) < 0)
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	int status = 0;
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*fd < 0)
+		status = cli_fail(cli, STATUS_IO, tr("cannot open %s: %s"), path, strerror(errno));
+	else if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
+		status = errno == EWOULDBLOCK
+			     ? cli_fail(cli, STATUS_BUSY,
+					tr("the cursor \"%s\" is in use by another watch: give this one its own by "
+					   "--cursor"),
+					w->name)
+			     : cli_fail(cli, STATUS_IO, tr("cannot lock %s: %s"), path, strerror(errno));
+	free(path);
+	return status;
 }
 
 static int read_cursor(struct watching *w, size_t i)
@@ -398,10 +424,14 @@ int poc_cmd_notice_watch(struct cli *cli)
 	int status = duty_open(cli, &duty);
 	if (status != 0)
 		return status;
+	int lock;
+	status = lock_cursor(&w, &lock);
 	for (size_t i = 0; i < duty.n_desks && status == 0; i++)
 		status = read_cursor(&w, i);
 	if (status == 0)
 		status = w.once ? watch_once(&w) : watch_for_ever(&w);
+	if (lock >= 0)
+		close(lock);
 	duty_close(&duty);
 	return status;
 }

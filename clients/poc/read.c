@@ -13,6 +13,7 @@
 #include "clients/cli/strings.h"
 #include "clients/libpoc/content.h"
 #include "clients/poc/commands.h"
+#include "clients/poc/duty.h"
 #include "clients/poc/story_view.h"
 #include "clients/poc/units.h"
 #include "proto/rules/register.h"
@@ -786,8 +787,12 @@ int poc_cmd_status(struct cli *cli)
 		show_clock(&head);
 		print_status(&facts, &why, client_now(poc));
 	}
-	if (status == 0) /* last, for what facts point at lives until the next call */
+	if (status == 0) { /* last, for what facts point at lives until the next call */
 		json_object_set_new(document, "due", find_due(cli, poc, connected == 0 && !cli->offline));
+		json_t *refused = json_array();
+		duty_refused(cli, poc, refused);
+		json_object_set_new(document, "refused", refused);
+	}
 	if (connected != 0)
 		cli_refused(cli, &why);
 	else if (status != 0)

@@ -53,11 +53,6 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 
 /* ---- Commands */
 
-static bool is_said_once(Poc__Step step)
-{
-	return !step_is_private(step);
-}
-
 static int tell(struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
 		const struct receipts_saying *saying, int64_t stored_ms, bool before)
 {
@@ -102,12 +97,14 @@ static int check_side(struct duty *duty, const struct desk *desk, const struct d
 			step_name(step));
 }
 
+/* The directory knows a statement again, but takes each one with a time for a new one: the same time is not said twice.
+ */
 static bool said_before(const struct desk *desk, const struct desk_notice *notice, const struct receipts_saying *saying)
 {
 	const struct desk_party *party = desk_party(notice, desk->id.place, desk->id.kind);
 
-	return is_said_once(saying->step) && party != NULL && party->times[saying->step] != 0 &&
-	       (saying->answer_by == 0 || saying->answer_by == party->answer_by);
+	return saying->answer_by != 0 && party != NULL && party->times[saying->step] != 0 &&
+	       (party->automatic >> saying->step & 1) == 0 && saying->answer_by == party->answer_by;
 }
 
 static int act(struct cli *cli, const struct receipts_saying *given, const char *answer_by)

@@ -191,6 +191,9 @@ struct tallies {
 	struct duty *duty;
 	size_t n;
 	struct tally *list;
+	bool told;             /* a desk of ours is one that reports go to */
+	size_t opened, closed; /* notices that may be reports: those we could open, and not */
+	char why[512];         /* the last of those could not be opened */
 };
 
 static const char *field_of(const Poc__NoticeContent *content, const char *name)
@@ -268,14 +271,22 @@ static int count_all(struct tallies *t)
 
 	for (size_t i = 0; i < t->duty->n_desks && status == 0; i++) {
 		const struct desk *desk = t->duty->desks[i];
+		if (desk->id.kind != POC__POC_KIND__POC_KIND_COORDINATOR)
+			continue;
+		t->told = true;
 		for (size_t j = 0; j < desk->n && status == 0; j++) {
 			const struct desk_notice *n = desk->notices[j];
 			Poc__Inner *inner;
-			if (desk->id.kind != POC__POC_KIND__POC_KIND_COORDINATOR || n->side != SIDE_TO || !n->good ||
+			if (n->side != SIDE_TO || !n->good ||
 			    n->notice->core->category != POC__CATEGORY__CATEGORY_NOTIFICATION ||
-			    n->notice->core->reply_by != 0 || n->notice->core->n_to > 2 ||
-			    duty_open_notice(t->duty, desk, n, &inner) != 0)
-				continue; /* a notice that we cannot open is no report that we can count */
+			    n->notice->core->reply_by != 0 || n->notice->core->n_to > 2)
+				continue;
+			if (duty_open_notice(t->duty, desk, n, &inner) != 0) {
+				t->closed++;
+				snprintf(t->why, sizeof t->why, "%s", client_why(t->duty->poc)->message);
+				continue;
+			}
+			t->opened++;
 			status = count(t, desk, n, inner->content);
 			message_free(inner);
 		}
@@ -286,11 +297,13 @@ static int count_all(struct tallies *t)
 static void show_all(const struct tallies *t)
 {
 	json_t *list = json_array();
+	size_t shown = 0;
 
 	for (size_t i = 0; i < t->n; i++) {
 		const struct tally *each = &t->list[i];
 		if (each->last == 0)
 			continue;
+		shown++;
 		if (t->duty->cli->json)
 			json_array_append_new(
 			    list,
@@ -304,7 +317,10 @@ static void show_all(const struct tallies *t)
 				 each->counts[2], time_text(each->last));
 	}
 	if (t->duty->cli->json)
-		cli_document(t->duty->cli, "poc.report/1", json_pack("{s:O}", "channels", list));
+		cli_document(t->duty->cli, "poc.report/1",
+			     json_pack("{s:O,s:I}", "channels", list, "not_opened", (json_int_t)t->closed));
+	else if (shown == 0)
+		cli_line(tr("nothing reported"));
 	json_decref(list);
 }
 
@@ -319,6 +335,15 @@ static int show_reports(struct cli *cli)
 	if (status != 0)
 		return status;
 	status = count_all(&tallies);
+	if (status == 0 && !tallies.told)
+		status = cli_fail(cli, STATUS_DENIED,
+				  tr("reports go to the coordinators of a state and to the directory's staff"));
+	else if (status == 0 && tallies.closed > 0 && tallies.opened == 0)
+		status = cli_fail(cli, STATUS_DENIED, tr("%zu notices that may be reports could not be opened: %s"),
+				  tallies.closed, tallies.why);
+	else if (status == 0 && tallies.closed > 0)
+		cli_alert(cli, tr("%zu notices that may be reports could not be opened: %s"), tallies.closed,
+			  tallies.why);
 	if (status == 0)
 		show_all(&tallies);
 	for (size_t i = 0; i < tallies.n; i++)

@@ -39,12 +39,19 @@ static bool is_answer(const struct story_step *step, const struct asked *a)
 	       step->step <= POC__STEP__STEP_ANSWERED && step->kind == a->kind && strcmp(step->place, a->place) == 0;
 }
 
+/* Whether we closed what was asked: what comes after that answers nothing. */
+static bool is_cancelling(const struct story_step *step)
+{
+	return step->receipt != NULL && step->step == POC__STEP__STEP_CLOSED &&
+	       strcmp(step->place, STATE_DIRECTORY) == 0;
+}
+
 /* The first answer by a person, else the first by a program. */
 static void judge_story(const struct story *story, struct asked *a)
 {
 	if (story->steps[0].proven)
 		a->asked = story->steps[0].anchored;
-	for (size_t i = 1; i < story->n && a->asked != 0; i++) {
+	for (size_t i = 1; i < story->n && a->asked != 0 && !is_cancelling(&story->steps[i]); i++) {
 		const struct story_step *step = &story->steps[i];
 		if (!is_answer(step, a) || (a->answered != 0 && (!a->automatic || step->automatic)))
 			continue;

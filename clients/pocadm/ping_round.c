@@ -18,10 +18,11 @@ static void tell_sent(void *ctx, const struct outbox_result *result)
 	char id[NOTICE_ID_TEXT];
 
 	notice_id_print(&result->id, id);
+	const char *what = result->is_notice || result->step != 0 ? id : result->name;
 	if (result->status == 0)
-		cli_note(cli, tr("sent from the outbox: %s"), id);
+		cli_note(cli, tr("sent from the outbox: %s"), what);
 	else if (result->status != STATUS_QUEUED)
-		cli_note(cli, tr("refused, and set aside in the outbox: %s: %s"), id, result->message);
+		cli_alert(cli, tr("refused, and set aside in the outbox: %s: %s"), what, result->message);
 }
 
 int ping_desk_open(struct cli *cli, struct ping_desk *out)

@@ -227,11 +227,13 @@ static int drop_backlog(struct inbox *inbox, const struct batch_file *file, unsi
 /* ---- First answers */
 
 /* Whether a step makes the statement of a receipt.  taken and released come again and again, and so does a time that an
- * answer may be expected by: the last one counts. */
-static bool says_the_same(const struct row_step *row, const Poc__Receipt *receipt)
+ * answer may be expected by: the last one counts.  What a program said leaves a person's word to be said. */
+static bool says_the_same(const struct row_step *row, const struct post *post)
 {
-	return receipt->answer_by == 0 && !step_is_private(row->step) && row->step == receipt->step &&
-	       row->kind == receipt->kind && strcmp(row->place, receipt->place) == 0 &&
+	const Poc__Receipt *receipt = post->receipt->receipt;
+
+	return (post->service || !row->by_program) && receipt->answer_by == 0 && !step_is_private(row->step) &&
+	       row->step == receipt->step && row->kind == receipt->kind && strcmp(row->place, receipt->place) == 0 &&
 	       (receipt->answer.len == 0 || memcmp(row->answer.bytes, receipt->answer.data, NOTICE_ID_SIZE) == 0);
 }
 
@@ -436,9 +438,10 @@ static int post_notice(struct inbox *inbox, struct post *post, struct post_resul
 /* ---- Receipts */
 
 /* The same envelope again, or (not exact) the same statement by another. */
-static int find_repetition(struct inbox *inbox, const struct batch_file *file, const struct receipt *receipt, int desk,
+static int find_repetition(struct inbox *inbox, const struct batch_file *file, const struct post *post, int desk,
 			   bool exact, struct post_result *out)
 {
+	const struct receipt *receipt = post->receipt;
 	struct row_step row;
 
 	if (desk < 0 || (file->row.done[desk] >> receipt->receipt->step & 1) == 0)
@@ -447,7 +450,7 @@ static int find_repetition(struct inbox *inbox, const struct batch_file *file, c
 		int status = batch_read_step(inbox->batch, file, n, &row);
 		if (status != 0)
 			return status;
-		if (exact ? hash_compare(&row.hash, &receipt->hash) == 0 : says_the_same(&row, receipt->receipt)) {
+		if (exact ? hash_compare(&row.hash, &receipt->hash) == 0 : says_the_same(&row, post)) {
 			first_answer(&file->row.id, &row, out);
 			return 0;
 		}
@@ -475,12 +478,15 @@ static int check_answer(struct inbox *inbox, const struct batch_file *file, cons
 	return 0;
 }
 
-static int stage_receipt(struct inbox *inbox, struct batch_file *file, const struct receipt *receipt, int desk,
+static int stage_receipt(struct inbox *inbox, struct batch_file *file, const struct post *post, int desk,
 			 struct post_result *out)
 {
+	const struct receipt *receipt = post->receipt;
 	const Poc__Receipt *r = receipt->receipt;
-	struct row_step row = {
-	    .step = r->step, .hash = receipt->hash, .stored_ms = ledger_time_ms(inbox->options.ledger)};
+	struct row_step row = {.step = r->step,
+			       .by_program = post->service,
+			       .hash = receipt->hash,
+			       .stored_ms = ledger_time_ms(inbox->options.ledger)};
 
 	set_desk(&row, core_desk(file->notice->core, (unsigned)desk));
 	if (r->answer.len != 0)
@@ -523,7 +529,7 @@ static int post_receipt(struct inbox *inbox, struct post *post, struct post_resu
 	if (status != 0)
 		return refuse(why, status, "", "cannot read: %s", status_text(status));
 	int desk = core_find(file->notice->core, r->place, r->kind);
-	status = find_repetition(inbox, file, post->receipt, desk, true, out);
+	status = find_repetition(inbox, file, post, desk, true, out);
 	if (status == STATUS_NOT_FOUND && post_must_wait(post, inbox->options.ledger))
 		return INBOX_WAIT;
 	if (status == STATUS_NOT_FOUND) {
@@ -532,11 +538,11 @@ static int post_receipt(struct inbox *inbox, struct post *post, struct post_resu
 			status = check_receipt(inbox, post, file, desk, why);
 		if (status != 0)
 			return status;
-		status = find_repetition(inbox, file, post->receipt, desk, false, out);
+		status = find_repetition(inbox, file, post, desk, false, out);
 	}
 	if (status != STATUS_NOT_FOUND)
 		return status == 0 ? 0 : refuse(why, status, "", "cannot read: %s", status_text(status));
-	status = stage_receipt(inbox, file, post->receipt, desk, out);
+	status = stage_receipt(inbox, file, post, desk, out);
 	if (status != 0)
 		return give_up(inbox, status, why, lost);
 	inbox->receipts++;

@@ -113,7 +113,7 @@ int post_check_body(const struct post *post, struct refusal *why)
 
 /* ---- Judging */
 
-static int check_signer(const struct post *post, const struct snapshot *snapshot, int64_t now, struct refusal *why)
+static int check_signer(struct post *post, const struct snapshot *snapshot, int64_t now, struct refusal *why)
 {
 	const struct name *name = post_users(post);
 	const Poc__Users *users = desk_list(snapshot, name);
@@ -123,8 +123,12 @@ static int check_signer(const struct post *post, const struct snapshot *snapshot
 		return refuse(why, STATUS_SUSPENDED, "", "%s is suspended", name->state);
 	if (users == NULL)
 		return refuse(why, STATUS_UNVERIFIED, "", "there is no valid %s", name->text);
-	return post->notice != NULL ? notice_authorised(post->notice, users, allowed, now, NULL, why)
-				    : receipt_authorised(post->receipt, users, allowed, now, NULL, why);
+	if (post->notice != NULL)
+		return notice_authorised(post->notice, users, allowed, now, NULL, why);
+	const Poc__User *user = NULL;
+	int status = receipt_authorised(post->receipt, users, allowed, now, &user, why);
+	post->service = user != NULL && user->service;
+	return status;
 }
 
 static int check_time(int64_t time, int64_t now, const char *field, struct refusal *why)

@@ -12,6 +12,7 @@ struct post {
 	struct receipt *receipt;
 	size_t body_size;
 	uint8_t *body;   /* owned; of a notice */
+	bool service;    /* of a receipt, once judged: a program signed it */
 	uint64_t judged; /* number of the publication under which it was last found good */
 };
 

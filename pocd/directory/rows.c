@@ -36,13 +36,15 @@ size_t row_notice_write(const struct row_notice *row, uint8_t out[ROW_NOTICE_MAX
 	return (size_t)(at - out);
 }
 
+enum { MARK_FACT = 1, MARK_PROGRAM = 2 };
+
 size_t row_step_write(const struct row_step *row, uint8_t out[ROW_STEP_MAX])
 {
 	size_t length = strlen(row->place);
 	uint8_t *at = out;
 
 	*at++ = (uint8_t)row->step;
-	*at++ = row->fact;
+	*at++ = row->fact ? MARK_FACT : row->by_program ? MARK_PROGRAM : 0;
 	*at++ = (uint8_t)row->kind;
 	*at++ = (uint8_t)length;
 	at = put(at, row->place, length);
@@ -159,9 +161,12 @@ int row_read_step(struct store_view *view, uint64_t number, uint32_t step, struc
 	if (status != 0)
 		return status == STATUS_NOT_FOUND ? STATUS_DAMAGED : status;
 	const uint8_t *at = value.bytes;
-	if (value.size < 4 || at[3] >= PLACE_ROOM || value.size < 4 + (size_t)at[3] + FIXED + 1)
+	if (value.size < 4 || at[1] > MARK_PROGRAM || at[3] >= PLACE_ROOM || value.size < 4 + (size_t)at[3] + FIXED + 1)
 		return STATUS_DAMAGED;
-	*out = (struct row_step){.step = (Poc__Step)at[0], .fact = at[1] != 0, .kind = (Poc__PocKind)at[2]};
+	*out = (struct row_step){.step = (Poc__Step)at[0],
+				 .fact = at[1] == MARK_FACT,
+				 .by_program = at[1] == MARK_PROGRAM,
+				 .kind = (Poc__PocKind)at[2]};
 	memcpy(out->place, at + 4, at[3]);
 	size_t left = value.size - 4 - at[3] - FIXED;
 	at += 4 + at[3];

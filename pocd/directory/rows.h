@@ -29,11 +29,13 @@ struct row_notice {
 	uint16_t done[ROW_DESKS_MAX];
 };
 
-/* TABLE_STEP: u8 Step (0: the notice itself), u8 1 if a fact, u8 kind, u8 length of the place, place, hash (32), answer
- * (16), u64 stored_ms; then of a private step its envelope, else u64 ANCHOR leaf, u32 place in the batch. */
+/* TABLE_STEP: u8 Step (0: the notice itself), u8 1 of a fact and 2 of what a program said, u8 kind, u8 length of the
+ * place, place, hash (32), answer (16), u64 stored_ms; then of a private step its envelope, else u64 ANCHOR leaf, u32
+ * place in the batch. */
 struct row_step {
 	Poc__Step step;
 	bool fact;
+	bool by_program;   /* of a receipt: a service user signed it, no person */
 	Poc__PocKind kind; /* with place: the desk that speaks, or of which a fact speaks */
 	char place[PLACE_ROOM];
 	struct hash hash; /* of the envelope; of a fact zero */

@@ -120,8 +120,13 @@ class Notices(unittest.TestCase):
                          ("XA-77", False, None, None, True))
         shown = world.poc("xb-operator", "notice", "show", notice[:9].lower())
         self.assertIn("We see scans.", shown.out)
+        self.assertRegex(shown.out, r"(?m)^their ref +XA-77$")
+        self.assertRegex(world.poc("xa-operator", "notice", "show", notice).out, r"(?m)^our ref +XA-77$")
         acked = world.poc("xb-operator", "notice", "ack", notice[:4], "--answer-by", "12h")
         self.assertIn("neither agreement", acked.out)
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400))
+        self.assertEqual([world.poc("xb-operator", "-o", "json", "notice", "ack", notice, "--answer-by", until).json["repeated"]
+                          for _ in range(2)], [False, True])  # the same time is not said twice
         world.poc("xb-operator", "notice", "accept", notice)
         for step in "stored", "delivered", "acknowledged", "accepted":
             anchored(world, "xa-operator", notice, step)
@@ -154,6 +159,24 @@ class Notices(unittest.TestCase):
         self.assertEqual(anchored(world, "xb-operator", notice, "closed")["step"], "closed")
         self.assertNotIn(notice, self.listed("xb-operator"))
         self.assertIn(notice, self.listed("xb-operator", "--all"))
+
+    def test_nothing_given_is_dropped(self):
+        """Twice the same flag, or two that say the same: wrong usage; recipients add up."""
+        world = self.world
+        text = os.path.join(world.root, "text")
+        with open(text, "w", encoding="utf-8") as out:
+            out.write("from a file")
+        send = ("notice", "send", "--to", "XB", "--subject", "s")
+        for words, said in (((*send, "--text", "a", "--text", "b"), "--text can be given once only"),
+                            ((*send, "--text=a", "--subject", "t"), "--subject can be given once only"),
+                            ((*send, "--text", "a", "--kind", "technical", "-k", "diplomatic"), "--kind can be given once only"),
+                            ((*send, "--text", "a", "--file", text), "--text and --file exclude each other"),
+                            (("-o", "json", "notice", "list", "-o", "text"), "--output can be given once only"),
+                            (("-s", "a", "status", "-s", "b"), "--server can be given once only"),
+                            (("lookup", "XB", "--kind", "technical", "--kind", "diplomatic"), "--kind can be given once only")):
+            self.assertIn(said, world.poc("xa-operator", *words, expect=2).err)
+        sent = world.poc("xa-operator", "-o", "json", *send, "--to", "AE,AD", "--text", "t").json
+        self.assertEqual([each["place"] for each in sent["recipients"]], ["XB", "AE", "AD"])
 
     def test_wait(self):
         notice = self.send()
@@ -426,7 +449,8 @@ class Notices(unittest.TestCase):
         ]
         before = len(self.listed("xb-operator", "--all"))
         for words, status, message in cases:
-            answer = self.world.poc("xa-operator", "notice", "send", "--text", "t", *words, expect=status)
+            text = [] if "--text" in words else ["--text", "t"]
+            answer = self.world.poc("xa-operator", "notice", "send", *text, *words, expect=status)
             self.assertIn(message, answer.err, words)
             self.assertEqual(len(answer.err.strip().splitlines()), 1, answer.err)
         self.assertEqual(len(self.listed("xb-operator", "--all")), before)
@@ -452,6 +476,19 @@ class Notices(unittest.TestCase):
                                   .splitlines() if json.loads(line)["event"] == "notice"])
         other = world.poc("ae-operator", "notice", "watch", "--once", "--cursor", "tickets").out
         self.assertIn(notice, other)
+
+    def test_cursor_is_one_watchers(self):
+        self.send()
+        watch = ("notice", "watch", "--once", "--cursor", "alone")
+        with subprocess.Popen([POC, "-c", self.world.conf("xb-operator"), *watch, "--exec", "echo taken; exec sleep 20"],
+                              env=self.world.env, stdout=subprocess.PIPE, text=True) as first:
+            self.assertEqual(first.stdout.readline(), "taken\n")
+            second = self.world.poc("xb-operator", *watch, expect=1)
+            self.assertEqual((second.out, '"alone" is in use' in second.err), ("", True))
+            self.world.poc("xb-operator", "notice", "watch", "--once", "--cursor", "other")
+            first.kill()
+        # free at once, though the command goes on, and nothing was lost
+        self.assertIn("notice", self.world.poc("xb-operator", *watch).out)
 
     def test_watch_exec_moves_on_success_only(self):
         world, taken = self.world, os.path.join(self.world.root, "taken")

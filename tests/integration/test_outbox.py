@@ -44,7 +44,8 @@ class Outbox(unittest.TestCase):
         copies = [shutil.copy(path, self.world.root) for path in kept]
         world.start()
         self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "flush").json, {"schema": "poc.notice-flush/1",
-                                                                                            "sent": 2, "waiting": 0})
+                                                                                            "sent": 2, "waiting": 0,
+                                                                                            "refused": []})
         self.assertEqual(self.outbox(), [])
         # a crash between answer and removal: posted again, stored once
         for copy, path in zip(copies, kept):
@@ -55,6 +56,45 @@ class Outbox(unittest.TestCase):
         self.assertEqual([got.count("offline one"), got.count("offline two")], [1, 1])
         ids = [each["id"] for each in world.poc("xb-operator", "-o", "json", "notice", "list").json["notices"]]
         self.assertLess(ids.index(first), ids.index(second))
+
+    def test_refused_stays_visible(self):
+        """What was promised and then refused is said, even to the quiet, and shown until it is discarded."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        world.stop()
+        send = ("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t")
+        first, second = (world.poc(*send, expect=8).json["id"] for _ in range(2))
+        damaged = sorted(self.outbox())[1]
+        with open(damaged, "wb") as out:
+            out.write(b"\xff\xff not a message")
+        world.start()
+        world.pocadm("state", "suspend", "XB", "-y", "--reason", "test")
+        try:
+            listed = world.poc("xa-operator", "-q", "-o", "json", "notice", "list", "--sent")
+            self.assertIn(f"refused, and set aside in the outbox: notice {first}: ", listed.err)
+            self.assertIn(f"damaged file {os.path.basename(damaged)}", listed.err)
+            self.assertIn("XB is suspended", listed.err)
+            refused = listed.json["refused"]
+            self.assertEqual([(each["id"], each["what"]) for each in refused], [(first, "notice"), (None, "damaged")])
+            self.assertIn("XB is suspended", refused[0]["message"])
+            # the one that was damaged is gone, and its id with it
+            self.assertNotIn(second, listed.out)
+            flushed = world.poc("xa-operator", "-o", "json", "notice", "flush", expect=7)
+            self.assertEqual(flushed.json, {"schema": "poc.notice-flush/1", "sent": 0, "waiting": 0, "refused": refused})
+            for command in ("notice", "flush"), ("notice", "list"), ("handover",), ("status",):
+                told = world.poc("xa-operator", *command, expect=None)
+                self.assertRegex(told.out, f"refused: notice {first}: .*XB is suspended", command)
+                self.assertEqual(world.poc("xa-operator", "-o", "json", *command, expect=None).json["refused"], refused, command)
+            self.assertIn("XB is suspended", world.poc("xa-operator", "notice", "show", first, expect=5).err)
+            world.poc("xa-operator", "-n", "notice", "flush", "--discard", first[:9])
+            self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "flush", "--discard", first[:9]).json["discarded"],
+                             [f"notice {first}"])
+            world.poc("xa-operator", "notice", "flush", "--discard", first, expect=5)
+            world.poc("xa-operator", "notice", "flush", "--discard", refused[1]["file"])
+            self.assertEqual(self.outbox(), [])
+            self.assertIn("0 refused", world.poc("xa-operator", "notice", "flush").out)
+        finally:
+            world.pocadm("state", "lift", "XB", "-y")
 
     def test_asked_to_stay_offline(self):
         """--offline posts to nobody, though the server is there; a text of several lines reads as such."""

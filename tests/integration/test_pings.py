@@ -68,6 +68,15 @@ class Pings(unittest.TestCase):
         self.assertTrue(found, notices)
         self.world.poc(user, "notice", "ack", found[-1]["id"])
 
+    def wait_proven(self, user, notice):
+        end = time.monotonic() + 10 * SLOW
+        while True:
+            steps = self.world.poc(user, "-o", "json", "notice", "status", notice).json["steps"]
+            if all(step["proven"] for step in steps):
+                return steps
+            self.assertLess(time.monotonic(), end, steps)
+            time.sleep(0.2)
+
     def verdict(self, place, user="xa-reader", expect=0, *words):
         return self.world.poc(user, *words, "-o", "json", "lookup", place, expect=expect).json["verdict"]
 
@@ -199,8 +208,12 @@ class Pings(unittest.TestCase):
                 self.assertEqual([(t["place"], t["poc"], t["channel"], t["value"], t["counts"]) for t in told],
                                  [("XB", poc, channel["id"], channel["value"], {"no-answer": 2, "wrong": 1, "bounced": 0})])
         self.assertIn("no answer 2, wrong 1", world.poc("xb-coordinator", "report").out)
-        for user in ("xa-coordinator", "ad-operator"):
-            self.assertEqual(world.poc(user, "-o", "json", "report").json["channels"], [])
+        self.assertEqual(world.poc("xa-coordinator", "-o", "json", "report").json["channels"], [])
+        self.assertEqual(world.poc("xa-coordinator", "report").out, "nothing reported\n")
+        self.assertIn("reports go to the coordinators", world.poc("ad-operator", "report", expect=4).err)
+        # without the key that opens them nothing was counted, which is not the same as nothing reported
+        keyless = world.poc(world.variant("pings", "keyless", {("notices", "reading_key"): None}), "-o", "json", "report", expect=4)
+        self.assertRegex(keyless.json["error"]["message"], r"^\d+ notices that may be reports could not be opened: no reading key")
         time.sleep(1.1)  # times are whole seconds
         world.poc("xb-coordinator", "-y", "confirm")
         self.assertEqual(world.poc("xb-coordinator", "-o", "json", "report").json["channels"], [])
@@ -225,14 +238,42 @@ class Pings(unittest.TestCase):
 
     def test_3_cancelled(self):
         round_ = self.ping("start", "XB", "--deadline", "2s")["round"]
+        asked = self.world.poc("xb-operator", "-o", "json", "notice", "list").json["notices"][-1]
+        self.assertEqual(asked["category"], "communications-check")
         self.assertEqual(self.ping("cancel", round_)["closed"], 2)
         self.assertEqual(self.ping("cancel", round_)["closed"], 0)
+        # an answer that comes later is none, though it is proven like any
+        self.world.poc("xb-operator", "notice", "ack", asked["id"])
+        self.wait_proven("xb-operator", asked["id"])
         time.sleep(3)
         report = self.report(round_, {"cancelled": 2, "none": 0, "asked": 2}, "--publish")
-        self.assertEqual((report["published"], report["told"]), (0, 0))
+        self.assertEqual((report["published"], report["told"], report["counts"]["person"]), (0, 0, 0))
         self.ping("start", "XB", "--round", round_, expect=1)
         self.ping("cancel", "2020-01-01T00:00:00Z", expect=5)
         self.ping("cancel", "yesterday", expect=2)
+
+    def test_8_person_after_program(self):
+        """A program's acknowledgement leaves a person's to be said, once; a person's leaves none."""
+        self.join("xb-coordinator", "envoy", "--role", "operator", "--kind", "diplomatic")
+        round_ = self.ping("start", "XB", "--deadline", "1h")["round"]
+        self.ack("robot", "diplomatic")
+        self.report(round_, {"person": 0, "automatic": 1})
+        asked_of = [n for n in self.world.poc("envoy", "-o", "json", "notice", "list").json["notices"]
+                    if n["category"] == "communications-check"][-1]
+        self.assertTrue(asked_of["recipients"][0]["automatic"])
+        self.assertRegex(self.world.poc("envoy", "notice", "show", asked_of["id"]).out, r"to +XB diplomatic: acknowledged \(a program\)")
+        asked = asked_of["id"]
+
+        def repeated(user):
+            return self.world.poc(user, "-o", "json", "notice", "ack", asked).json["repeated"]
+
+        self.assertTrue(repeated("robot"))
+        self.assertFalse(repeated("envoy"))
+        self.assertEqual((repeated("envoy"), repeated("robot")), (True, True))
+        self.report(round_, {"person": 1, "automatic": 0})
+        self.assertNotRegex(self.world.poc("envoy", "notice", "show", asked).out, r"to .*\(a program\)")
+        said = [(step["handle"], step["automatic"]) for step in self.wait_proven("envoy", asked) if step["step"] == "acknowledged"]
+        self.assertEqual(said, [("robot", True), ("envoy", False)])
 
     def test_4_killed(self):
         """A round that was killed goes on by its number, and asks nobody twice."""
