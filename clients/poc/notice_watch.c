@@ -130,6 +130,8 @@ static json_t *fact_event(const struct desk *desk, const struct desk_entry *entr
 	duty_id(&id, text);
 	json_t *json = json_pack("{s:s,s:s,s:s,s:s}", "event", step_name(fact->step), "id", text, "place", fact->place,
 				 "time", time_text(fact->time_ms / 1000));
+	if (fact->place[0] != '\0') /* stored speaks of the whole notice */
+		json_object_set_new(json, "kind", json_string(poc_kind_name(fact->kind)));
 	add_notice(json, n);
 	message_free(fact);
 	return json;
