@@ -372,7 +372,8 @@ static int watch_for_ever(struct watching *w)
 	}
 }
 
-/* Without a server: what the local copies of the feeds have. */
+/* Without a server: what the local copies of the feeds have, and unless that was asked for, the status of a server that
+ * is not there: who calls us from time to time would else never learn it. */
 static int watch_once(struct watching *w)
 {
 	int status = w->duty->offline ? 0 : sync_all(w);
@@ -380,8 +381,13 @@ static int watch_once(struct watching *w)
 	if (status != 0)
 		return duty_fail(w->duty, status);
 	status = show_new(w);
-	return status == STATUS_BUSY ? cli_fail(w->duty->cli, STATUS_FAILED, tr("the command did not take the event"))
-				     : status;
+	if (status == STATUS_BUSY)
+		return cli_fail(w->duty->cli, STATUS_FAILED, tr("the command did not take the event"));
+	if (status == 0 && w->duty->offline && !w->duty->cli->offline) {
+		w->duty->cli->failed = true; /* said when it was opened */
+		status = STATUS_UNREACHABLE;
+	}
+	return status;
 }
 
 int poc_cmd_notice_watch(struct cli *cli)
