@@ -126,7 +126,11 @@ static int read_template(struct duty *duty, struct compose *compose)
 
 static int set_text(struct cli *cli, json_t *into, const char *text, size_t size)
 {
-	while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
+	char *plain = form_plain(text, size, &size);
+
+	if (plain == NULL)
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	while (size > 0 && (plain[size - 1] == '\n' || plain[size - 1] == '\r'))
 		size--;
 	json_t *value = json_stringn(text, size);
 	if (value == NULL)
@@ -158,6 +162,10 @@ static int read_input(struct cli *cli, struct compose *compose)
 	if (text == NULL)
 		return cli_refused(cli, &why);
 	int status = 0;
+	char *text = form_plain(given, size, &size);
+	free(given);
+	if (text == NULL)
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	if (text[strspn(text, " \t\r\n")] == '{')
 		status = take_form(cli, tr("standard input"), text, size, compose);
 	else if (size > 0)

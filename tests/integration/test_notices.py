@@ -397,6 +397,29 @@ class Notices(unittest.TestCase):
         self.assertEqual(shown["content"]["indicators"], [{"type": "ip", "value": "192.0.2.1"}])
         self.assertEqual((shown["content"]["stage"], shown["urgency"], shown["text"]), ("early-warning", "urgent", "body"))
 
+    def test_text_of_other_systems(self):
+        """CRLF is a newline and a byte order mark at the start is none of the text, on every way in."""
+        world, words = self.world, b"\xef\xbb\xbfl1\r\nl2\r\n"
+        files = {"text": words, "form.ini": b"\xef\xbb\xbfsubject = s\r\n[text]\r\nl1\r\nl2\r\n",
+                 "form.json": b"\xef\xbb\xbf" + json.dumps({"subject": "s", "text": "\ufeffl1\r\nl2\r\n"}).encode()}
+        for name, content in files.items():
+            with open(os.path.join(world.root, name), "wb") as out:
+                out.write(content)
+        path = {name: os.path.join(world.root, name) for name in files}
+        of = self.send()
+        ways = [("send", "--file", path["text"]), ("send", "--text", words.decode()), ("send", "--template", path["form.ini"]),
+                ("send", "--template", path["form.json"]), ("send",), ("send", "--set", "text=" + words.decode()[:-2]),
+                ("reply", of, "--file", path["text"]), ("note", of, "--text", words.decode()), ("note", of)]
+        for verb, *more in ways:
+            to = ("--to", "XB", "--subject", "s") if verb == "send" else ()
+            with open(path["text"], "rb") as stdin:
+                answer = world.poc("xa-operator", "-o", "json", "notice", verb, *more, *to, stdin=stdin)
+            shown = world.poc("xa-operator", "-o", "json", "notice", "show", answer.json["id"]).json
+            self.assertEqual(shown["text"].rstrip("\n"), "l1\nl2", (verb, more))
+        with open(path["form.json"], "rb") as stdin:
+            answer = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", stdin=stdin)
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "show", answer.json["id"]).json["text"].rstrip("\n"), "l1\nl2")
+
     def test_bad_input(self):
         big = os.path.join(self.world.root, "big")
         with open(big, "wb") as out:
