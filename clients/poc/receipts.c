@@ -121,10 +121,8 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 
 	if (status != 0)
 		return status;
-	if (answer_by != NULL && !duty_time(&duty, answer_by, &saying.answer_by))
-		status = cli_fail(cli, STATUS_USAGE, tr("--answer-by takes 24h, or a time like 2026-11-24T12:00:00Z"));
-	if (status == 0 && saying.answer_by != 0 && saying.answer_by <= client_now(duty.poc))
-		status = cli_fail(cli, STATUS_INVALID, tr("--answer-by lies in the past"));
+	if (answer_by != NULL)
+		status = duty_deadline(&duty, "answer-by", answer_by, &saying.answer_by);
 	if (status == 0)
 		status = duty_find(&duty, cli->argv[0], &desk, &notice);
 	if (status == 0)

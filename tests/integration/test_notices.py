@@ -437,6 +437,9 @@ class Notices(unittest.TestCase):
             (["--to", "XB", "--subject", "s", "--tlp", "PURPLE"], 2, "PURPLE"),
             (["--to", "XB", "--subject", "s", "--reply-by", "2020-01-01T00:00:00Z"], 1, "past"),
             (["--to", "XB", "--subject", "s", "--reply-by", "soon"], 2, "--reply-by"),
+            (["--to", "XB", "--subject", "s", "--reply-by", "3660d"], 1, "ten years"),
+            (["--to", "XB", "--subject", "s", "--reply-by", "99999999d"], 1, "ten years"),
+            (["--to", "XB", "--subject", "s", "--reply-by", "9999-01-01T00:00:00Z"], 1, "ten years"),
             (["--to", "XB", "--subject", "s", "--escalate", "diplomatic"], 2, "--reply-by"),
             (["--to", "XB", "--subject", "s", "--exercise", "Two Words"], 2, "exercise"),
             (["--to", "XB", "--subject", "s", "--attach", big], 1, "1024000"),
@@ -456,6 +459,7 @@ class Notices(unittest.TestCase):
         self.world.poc("xa-reader", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t", expect=4)
         self.world.poc("xb-operator", "notice", "show", "ZZZZ-ZZZZ", expect=5)
         self.world.poc("xb-operator", "notice", "ack", "zz", expect=5)
+        self.assertIn("ten years", self.world.poc("xb-operator", "notice", "ack", self.send(), "--answer-by", "99999999d", expect=1).err)
 
     def test_watch_shows_everything_once(self):
         world = self.world
