@@ -191,6 +191,22 @@ class Notices(unittest.TestCase):
         self.assertEqual((got["tlp"], got["category"], got["recipients"][0]["kind"]), ("TLP:RED", "request-information",
                                                                                        "diplomatic"))
 
+    def test_absent_from_the_record(self):
+        """The desk may be there; the record has nobody to call: a warning, and who can be called."""
+        world = self.world
+        send = ["xa-operator", "notice", "send", "--subject", "s", "--text", "t"]
+        absent = "AE has no diplomatic point of contact in its record"
+        answer = world.poc(*send, "--to", "AE", "--kind", "diplomatic")
+        self.assertIn(absent, answer.err)
+        self.assertIn("AE technical  AE-CERT", answer.out)
+        self.assertIn("call phone +97140000000", answer.out)
+        self.assertIn(absent, world.poc(*send, "--to", "AE", "--reply-by", "1h", "--escalate", "diplomatic").err)
+        self.assertEqual(world.poc(*send, "--to", "AE").err, "")
+        one = world.poc(*send, "-o", "json", "--to", "AE", "--kind", "diplomatic").json["recipients"][0]
+        self.assertEqual((one["place"], one["kind"], one["in_record"], one["instead"]["kind"]), ("AE", "diplomatic", False, "technical"))
+        later = world.poc(*send, "-o", "json", "--to", "AE", "--reply-by", "1h", "--escalate", "diplomatic").json
+        self.assertEqual([[each["in_record"] for each in later[name]] for name in ("recipients", "escalations")], [[True], [False]])
+
     def test_exercise_is_marked_everywhere(self):
         notice = self.send("--exercise", "spring-27")
         for command in (["list"], ["show", notice], ["ack", notice], ["status", notice]):
@@ -244,7 +260,8 @@ class Notices(unittest.TestCase):
         world, notice = self.world, self.send()
         second = self.join("xb", "duty-9")
         world.poc("xb-operator", "notice", "take", notice)
-        world.poc("xb-operator", "notice", "note", notice, "--text", "called them, no answer")
+        noted = world.poc("xb-operator", "notice", "note", notice, "--text", "called them, no answer")
+        self.assertEqual(len(noted.out.splitlines()), 1, noted)  # nobody is to be called
         self.assertEqual(self.listed(second)[notice]["taken_by"], "operator")
         over = world.poc(second, "handover", "--since", "1h").out
         self.assertIn("called them, no answer", over)
