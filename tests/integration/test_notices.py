@@ -273,6 +273,12 @@ class Notices(unittest.TestCase):
         self.assertNotIn("taken", json.dumps(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]))
         world.poc("xb-operator", "notice", "release", notice)
         self.assertIsNone(self.listed(second)[notice]["taken_by"])
+        # who takes over is told from whom
+        world.poc("xb-operator", "notice", "take", notice)
+        self.assertNotIn("was", world.poc("xb-operator", "notice", "take", notice).out)
+        self.assertIn("taken, was operator's, for XB technical", world.poc(second, "notice", "take", notice).out)
+        self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "take", notice).json["was"], "duty-9")
+        self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "release", notice).json["was"], None)
         # who leaves holds nothing any more
         world.poc(second, "notice", "take", notice)
         self.assertEqual(self.listed("xb-operator", "--all")[notice]["taken_by"], "duty-9")
