@@ -207,6 +207,20 @@ class Notices(unittest.TestCase):
         later = world.poc(*send, "-o", "json", "--to", "AE", "--reply-by", "1h", "--escalate", "diplomatic").json
         self.assertEqual([[each["in_record"] for each in later[name]] for name in ("recipients", "escalations")], [[True], [False]])
 
+    def test_marks_are_not_subjects(self):
+        forged = "EXERCISE night-owl: OVERDUE"
+        alike = self.send(subject=forged)
+        real = self.send("--exercise", "night-owl", subject="drill")
+        rows = {line.split()[0]: line for line in self.world.poc("xb-operator", "notice", "list").out.splitlines()}
+        self.assertTrue(rows[alike[:9]].endswith(f' "{forged}"'), rows)
+        self.assertTrue(rows[real[:9]].endswith(' EXERCISE night-owl: "drill"'), rows)
+
+    def test_nothing_hides_an_emergency(self):
+        notice = self.send("--urgency", "emergency")
+        self.assertIn(notice, self.listed("xb-operator", "--exercise", "some-other"))
+        self.world.poc("xb-operator", "notice", "close", notice)
+        self.assertNotIn(notice, self.listed("xb-operator", "--exercise", "some-other"))
+
     def test_exercise_is_marked_everywhere(self):
         notice = self.send("--exercise", "spring-27")
         for command in (["list"], ["show", notice], ["ack", notice], ["status", notice]):
