@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/cli/escape.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/held.h"
 #include "clients/poc/duty.h"
@@ -246,7 +247,8 @@ static int show_event(struct watching *w, size_t i, const struct desk_entry *ent
 		json_decref(json);
 		return STATUS_UNREACHABLE;
 	}
-	char *line = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	char *raw = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	char *line = raw != NULL ? escape_json(raw) : NULL;
 	int status = line != NULL ? 0 : cli_fail(w->duty->cli, STATUS_NO_MEMORY, tr("out of memory"));
 
 	if (status == 0 && w->command != NULL && run(w, json, line) != 0) {
@@ -260,6 +262,7 @@ static int show_event(struct watching *w, size_t i, const struct desk_entry *ent
 	}
 	if (status == 0)
 		status = move_cursor(w, i, entry->cursor);
+	free(raw);
 	free(line);
 	json_decref(json);
 	return status;

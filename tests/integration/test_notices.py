@@ -1,4 +1,5 @@
 """Notices by public commands: sent, delivered, acknowledged, answered, proven; shifts, watchers; bad input."""
+import base64
 import contextlib
 import json
 import os
@@ -9,6 +10,8 @@ import threading
 import time
 import unittest
 
+import hostile
+import wire
 from harness import POC, SLOW, World, main
 
 MARKER, CONTROL = "zebra-quartz-4711", "okapi-basalt-4712"
@@ -410,17 +413,50 @@ class Notices(unittest.TestCase):
                 self.assertEqual(saved.read(), "content of " + name)
         world.poc("xb-operator", "notice", "save", notice, os.path.join(world.root, "nowhere"), expect=5)
 
-    def test_text_from_abroad_is_escaped(self):
-        notice = self.send(subject="a quiet one", text="line\nbell and colour")
-        self.assertIn("bell", self.world.poc("xb-operator", "notice", "show", notice).out)
+    def test_text_is_refused_where_it_is_written(self):
         # a log that was pasted keeps its tabs, in lines only
         log = self.send(subject="a log", text="203.0.113.7\t22\tSYN")
         self.assertIn("203.0.113.7\t22\tSYN", self.world.poc("xb-operator", "notice", "show", log).out)
         self.assertEqual(self.world.poc("xb-operator", "-o", "json", "notice", "show", log).json["text"], "203.0.113.7\t22\tSYN")
         self.world.poc("xa-operator", "notice", "send", "--to", "XB", "--subject", "a\tb", "--text", "t", expect=1)
-        # controls are refused where they are written
         bad = self.world.poc("xa-operator", "notice", "send", "--to", "XB", "--subject", "a\x1b[31mred", "--text", "t", expect=1)
         self.assertNotIn("\x1b", bad.err)
+
+    def test_text_from_abroad_reaches_no_terminal_raw(self):
+        """A sender whose client lets everything pass: ours opens no notice with such a text, and prints no such byte."""
+        world, folder = self.world, os.path.join(self.world.root, "of-the-hostile")
+        os.mkdir(folder)
+        good = wire.field(1, "harmless") + wire.field(2, "by the same hand")
+        self.assertIn("by the same hand", world.poc("xb-operator", "notice", "show", self.hostile(good)).out)
+        raw = ("\x1b", "\x07", "\x08", "\r", "\x9b", "\u202e", "\u2066", "\u200f", "\ufeff", "\U000e0041")
+        escape, plain = "\x1b[2J\x1b]0;owned\x07", wire.field(1, "s") + wire.field(2, "t")
+        contents = [wire.field(1, "s" + escape) + wire.field(2, "t"), plain + wire.field(19, "r" + escape),
+                    plain + wire.element(22, wire.field(1, "n" + escape) + wire.field(2, b"data"))]
+        contents += [wire.field(1, "s") + wire.field(2, "t" + bad) for bad in
+                     (escape, "a\x08b", "a\rb", "\x9b31m", "\u202egnp.exe", "\u2066x\u2069", "\u200f", "\ufeffx", "\U000e0041")]
+        for content in contents:
+            notice = self.hostile(content)
+            for words in ("show", notice), ("save", notice, folder):
+                answer = world.poc("xb-operator", "notice", *words, expect=6)
+                self.assertIn("holds no valid content", answer.err, content)
+                self.assertEqual([each for each in raw if each in answer.out + answer.err], [], content)
+        self.assertEqual(os.listdir(folder), [])
+        # what the rules let pass, and a terminal should not get all the same
+        shown = world.poc("xb-operator", "notice", "show", self.hostile(wire.field(1, "s\u00ads") + wire.field(2, "t\ue000t"))).out
+        self.assertIn("s\\u00ads", shown)
+        self.assertIn("t\\ue000t", shown)
+        raw = (*raw, "\u00ad", "\ue000")
+        for words in (["list", "--all"], ["watch", "--once", "--cursor", "hostile"], ["reply", notice, "--text", "ok"], ["ack", notice],
+                      ["status", notice]):
+            for form in (), ("-o", "json"):
+                answer = world.poc("xb-operator", *form, "notice", *words)
+                self.assertEqual([each for each in raw if each in answer.out + answer.err], [], (words, answer))
+        self.assertEqual([each for each in raw if each in world.poc("xb-operator", "handover").out], [])
+
+    def hostile(self, content):
+        """Its id, as poc prints it, of a notice with this content."""
+        text = base64.b32encode(hostile.send(self.world, content)).decode().rstrip("=")
+        return "-".join(text[at:at + 4] for at in range(0, len(text), 4))
 
     def test_json_on_standard_input(self):
         path = os.path.join(self.world.root, "notice.json")
