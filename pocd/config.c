@@ -164,18 +164,36 @@ int config_read(const char *path, struct config *out, struct refusal *why)
 	return 0;
 }
 
-bool config_needs_restart(const struct config *a, const struct config *b)
+void config_restart_keys(const struct config *a, const struct config *b, char out[CONFIG_RESTART_TEXT])
 {
-	bool same = strcmp(a->listen, b->listen) == 0 && a->threads == b->threads && strcmp(a->path, b->path) == 0 &&
-		    a->map_size == b->map_size && a->quota == b->quota &&
-		    a->checkpoint_interval_ms == b->checkpoint_interval_ms && a->heartbeat_ms == b->heartbeat_ms &&
-		    strcmp(a->follow_server, b->follow_server) == 0 && strcmp(a->follow_state, b->follow_state) == 0 &&
-		    strcmp(a->follow_key, b->follow_key) == 0 && hash_compare(&a->follow_pin, &b->follow_pin) == 0 &&
-		    hash_compare(&a->follow_id, &b->follow_id) == 0 && a->retention_ms == b->retention_ms &&
-		    a->notices_per_hour == b->notices_per_hour && a->backlog == b->backlog &&
-		    a->answer_cache == b->answer_cache;
+	const struct {
+		const char *key;
+		bool same;
+	} keys[] = {
+	    {"server.listen", strcmp(a->listen, b->listen) == 0},
+	    {"server.threads", a->threads == b->threads},
+	    {"store.path", strcmp(a->path, b->path) == 0},
+	    {"store.map_size", a->map_size == b->map_size},
+	    {"store.quota", a->quota == b->quota},
+	    {"log.checkpoint_interval", a->checkpoint_interval_ms == b->checkpoint_interval_ms},
+	    {"log.heartbeat", a->heartbeat_ms == b->heartbeat_ms},
+	    {"follow.server", strcmp(a->follow_server, b->follow_server) == 0},
+	    {"follow.server_pin", hash_compare(&a->follow_pin, &b->follow_pin) == 0},
+	    {"follow.id", hash_compare(&a->follow_id, &b->follow_id) == 0},
+	    {"follow.state", strcmp(a->follow_state, b->follow_state) == 0},
+	    {"follow.key", strcmp(a->follow_key, b->follow_key) == 0},
+	    {"notices.retention", a->retention_ms == b->retention_ms},
+	    {"notices.per_hour", a->notices_per_hour == b->notices_per_hour},
+	    {"notices.backlog", a->backlog == b->backlog},
+	    {"limits.answer_cache", a->answer_cache == b->answer_cache},
+	};
 
-	return !same;
+	out[0] = '\0';
+	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+		size_t used = strlen(out);
+		if (!keys[i].same)
+			snprintf(out + used, CONFIG_RESTART_TEXT - used, "%s%s", used > 0 ? "," : "", keys[i].key);
+	}
 }
 
 static bool same_files(const struct settings_paths *a, const struct settings_paths *b)

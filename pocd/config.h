@@ -43,8 +43,10 @@ struct config {
  * file and line. */
 int config_read(const char *path, struct config *out, struct refusal *why);
 
-/* Whether they differ in what a reload does not take over. */
-bool config_needs_restart(const struct config *running, const struct config *wanted);
+enum { CONFIG_RESTART_TEXT = 400 };
+
+/* In what they differ that a reload does not take over: "notices.per_hour,store.path"; empty: in nothing of that. */
+void config_restart_keys(const struct config *running, const struct config *wanted, char out[CONFIG_RESTART_TEXT]);
 
 /* Whether they differ in what the signer holds: its keys, their passphrase, its memory. */
 bool config_signer_differs(const struct config *running, const struct config *wanted);

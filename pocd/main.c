@@ -59,14 +59,20 @@ static int fail(const struct refusal *why)
 	return status_exit(why->code);
 }
 
-static enum running_reload reload(struct server *server, const char *path)
+_Static_assert((int)RUNNING_RESTART >= (int)CONFIG_RESTART_TEXT, "a daemon can note all that needs a restart");
+
+/* restart: what needs one. */
+static enum running_reload reload(struct server *server, const char *path, char restart[RUNNING_RESTART])
 {
 	struct config config;
 	struct refusal why = {0};
 
+	restart[0] = '\0';
 	if (config_read(path, &config, &why) == 0 && server_reload(server, &config, &why) == 0) {
-		const bool partly = server_needs_restart(server, &config);
-		diag(DIAG_INFO, "server.reload", "config", path, "restart_needed", partly ? "yes" : "no", NULL);
+		server_restart_keys(server, &config, restart);
+		const bool partly = restart[0] != '\0';
+		diag(DIAG_INFO, "server.reload", "config", path, "restart_needed", partly ? "yes" : "no",
+		     partly ? "keys" : NULL, restart, NULL);
 		return partly ? RUNNING_PARTLY : RUNNING_GOOD;
 	}
 	diag(DIAG_ERROR, "server.reload_failed", "error", why.message, "kept", "the settings before", NULL);
@@ -109,7 +115,7 @@ static void wait_for_signals(struct server *server, const char *path, const char
 
 	while (next_signal(server, signals, ping_ms) == SIGHUP) {
 		notify("RELOADING=1");
-		running->last = reload(server, path);
+		running->last = reload(server, path, running->restart);
 		running->reloads++;
 		running_note(store, running);
 		notify("READY=1");

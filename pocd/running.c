@@ -8,7 +8,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { LINE_SIZE = 64, PATH_SIZE = 4200 };
+enum { LINE_SIZE = 512, PATH_SIZE = 4200 };
 
 static int open_lock(const char *folder, int flags)
 {
@@ -31,8 +31,8 @@ void running_note(const char *folder, const struct running *running)
 		return;
 	/* of one length, in one write: whoever reads meanwhile sees the one line or the other */
 	memset(line, ' ', sizeof line);
-	int n =
-	    snprintf(line, sizeof line, "%ld %" PRIu64 " %d", (long)running->pid, running->reloads, (int)running->last);
+	int n = snprintf(line, sizeof line, "%ld %" PRIu64 " %d %s", (long)running->pid, running->reloads,
+			 (int)running->last, running->restart);
 	line[n] = ' ';
 	line[sizeof line - 1] = '\n';
 	ssize_t written = pwrite(fd, line, sizeof line, 0);
@@ -48,8 +48,9 @@ static int read_line(int fd, const char *folder, struct running *out, struct ref
 	int last;
 
 	line[n > 0 ? n : 0] = '\0';
-	if (n != LINE_SIZE || sscanf(line, "%ld %" SCNu64 " %d", &pid, &out->reloads, &last) != 3 || pid <= 1 ||
-	    last < RUNNING_GOOD || last > RUNNING_REFUSED)
+	/* %399s: RUNNING_RESTART, which may be empty */
+	if (n != LINE_SIZE || sscanf(line, "%ld %" SCNu64 " %d %399s", &pid, &out->reloads, &last, out->restart) < 3 ||
+	    pid <= 1 || last < RUNNING_GOOD || last > RUNNING_REFUSED)
 		return refuse(why, STATUS_BUSY, "store",
 			      "%s is in use by another program, or by a pocd that is still starting", folder);
 	out->pid = (pid_t)pid;

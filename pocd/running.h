@@ -15,10 +15,13 @@ enum running_reload {
 	RUNNING_REFUSED /* the settings before are kept */
 };
 
+enum { RUNNING_RESTART = 400 };
+
 struct running {
 	pid_t pid;
 	uint64_t reloads; /* since it started */
 	enum running_reload last;
+	char restart[RUNNING_RESTART]; /* of RUNNING_PARTLY: the keys that need one, with commas between; else empty */
 };
 
 /* The daemon says who it is, in a folder whose lock it holds.  Failing is of no consequence but for those who ask. */

@@ -667,9 +667,9 @@ int server_reload(struct server *server, const struct config *config, struct ref
 	return reload_limits(server, config, why);
 }
 
-bool server_needs_restart(const struct server *server, const struct config *config)
+void server_restart_keys(const struct server *server, const struct config *config, char out[CONFIG_RESTART_TEXT])
 {
-	return config_needs_restart(&server->config, config);
+	config_restart_keys(&server->config, config, out);
 }
 
 static void stop_listening(void *arg)

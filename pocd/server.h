@@ -18,8 +18,8 @@ int server_start(struct server *server, struct refusal *why);
  * diagnostics.  On failure everything stays as it was. */
 int server_reload(struct server *server, const struct config *config, struct refusal *why);
 
-/* Whether a configuration says something else than the running one of what a reload does not take over. */
-bool server_needs_restart(const struct server *server, const struct config *config);
+/* What a configuration says otherwise than the running one and a reload does not take over, as config_restart_keys. */
+void server_restart_keys(const struct server *server, const struct config *config, char out[CONFIG_RESTART_TEXT]);
 
 /* Stops accepting, answers what was asked, closes, ends the threads.  Waits at most limit_ms. */
 void server_drain(struct server *server, unsigned limit_ms);

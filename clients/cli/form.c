@@ -331,6 +331,52 @@ static int check_asked(const json_t *form, struct refusal *why)
 	return 0;
 }
 
+/* ---- As other systems write */
+
+char *form_plain(const char *text, size_t size, size_t *plain_size)
+{
+	static const char mark[] = "\xef\xbb\xbf";
+	size_t start = size >= 3 && memcmp(text, mark, 3) == 0 ? 3 : 0;
+	char *copy = malloc(size + 1), *to = copy;
+
+	if (copy == NULL)
+		return NULL;
+	for (size_t i = start; i < size; i++) {
+		if (text[i] != '\r' || i + 1 == size || text[i + 1] != '\n')
+			*to++ = text[i];
+	}
+	*to = '\0';
+	if (plain_size != NULL)
+		*plain_size = (size_t)(to - copy);
+	return copy;
+}
+
+/* Every text in a document, however deep: the parser bounds that. */
+static int plain_strings(json_t *json)
+{
+	json_t *value;
+	const char *name;
+	size_t i;
+	int status = 0;
+
+	if (json_is_string(json)) {
+		char *plain = form_plain(json_string_value(json), json_string_length(json), &i);
+		status = plain != NULL && json_string_setn(json, plain, i) == 0 ? 0 : STATUS_NO_MEMORY;
+		free(plain);
+	}
+	json_array_foreach(json, i, value)
+	{
+		if (status == 0)
+			status = plain_strings(value);
+	}
+	json_object_foreach(json, name, value)
+	{
+		if (status == 0)
+			status = plain_strings(value);
+	}
+	return status;
+}
+
 /* ---- JSON */
 
 static int parse_json(const char *text, size_t size, const json_t *declared, json_t *form, struct refusal *why)
@@ -342,6 +388,10 @@ static int parse_json(const char *text, size_t size, const json_t *declared, jso
 
 	if (json == NULL)
 		return refuse(why, STATUS_INVALID, "", "line %d: %.200s", error.line, error.text);
+	if (plain_strings(json) != 0) {
+		json_decref(json);
+		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	}
 	json_object_foreach(json, name, value)
 	{
 		const struct field *field = find(name);
@@ -487,18 +537,16 @@ int form_set(json_t *form, const char *name, const char *value, const json_t *de
 
 	if (!utf8_valid(value, strlen(value)))
 		return refuse(why, STATUS_INVALID, "", "must be UTF-8");
-	if (field == NULL)
-		return set_own(form, name, value, declared, why);
-	if (field->use == 0 || field->kind == JSON_ONLY || field->kind == OWN)
+	if (field != NULL && (field->use == 0 || field->kind == JSON_ONLY || field->kind == OWN))
 		return refuse(why, STATUS_INVALID, "", "\"%s\" is no field of a notice", name);
-	if (value[0] == '\0') {
+	if (field != NULL && value[0] == '\0') {
 		json_object_del(form, name);
 		return 0;
 	}
-	char *copy = strdup(value);
+	char *copy = form_plain(value, strlen(value), NULL);
 	if (copy == NULL)
 		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
-	int status = set_known(form, field, copy, why);
+	int status = field != NULL ? set_known(form, field, copy, why) : set_own(form, name, copy, declared, why);
 	free(copy);
 	return status;
 }
@@ -641,28 +689,12 @@ static int parse_lines(struct reader *r, char *rest)
 	return at_line(r, r->line, put(r->form, find("text"), json_string(rest), NULL, r->why));
 }
 
-/* Lines may end as those of Windows do. */
-static char *plain_lines(const char *text, size_t size)
-{
-	char *copy = malloc(size + 1), *to = copy;
-
-	for (size_t i = 0; i < size && copy != NULL; i++) {
-		if (text[i] != '\r' || i + 1 == size || text[i + 1] != '\n')
-			*to++ = text[i];
-	}
-	if (copy != NULL)
-		*to = '\0';
-	return copy;
-}
-
-static int parse_text(const char *text, size_t size, const json_t *declared, json_t *form, struct refusal *why)
+/* text is changed. */
+static int parse_text(char *text, const json_t *declared, json_t *form, struct refusal *why)
 {
 	struct reader r = {.form = form, .declared = declared, .why = why, .seen = json_object()};
-	char *copy = plain_lines(text, size);
-	int status =
-	    copy != NULL && r.seen != NULL ? parse_lines(&r, copy) : refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	int status = r.seen != NULL ? parse_lines(&r, text) : refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 
-	free(copy);
 	json_decref(r.seen);
 	return status;
 }
@@ -677,14 +709,15 @@ int form_parse(const char *text, size_t size, const json_t *declared, json_t **o
 		json_decref(form);
 		return refuse(why, STATUS_TOO_LARGE, "", "%zu bytes, at most %d", size, FORM_MAX);
 	}
-	while (start < size &&
-	       (text[start] == ' ' || text[start] == '\t' || text[start] == '\r' || text[start] == '\n'))
-		start++;
-	int status = form == NULL ? refuse(why, STATUS_NO_MEMORY, "", "out of memory")
-		     : !utf8_valid(text, size)
+	char *plain = form_plain(text, size, &size);
+	if (plain != NULL)
+		start = strspn(plain, " \t\r\n");
+	int status = form == NULL || plain == NULL ? refuse(why, STATUS_NO_MEMORY, "", "out of memory")
+		     : !utf8_valid(plain, size)
 			 ? refuse(why, STATUS_INVALID, "", "must be UTF-8, without a byte of zero")
-		     : start < size && text[start] == '{' ? parse_json(text, size, declared, form, why)
-							  : parse_text(text, size, declared, form, why);
+		     : plain[start] == '{' ? parse_json(plain, size, declared, form, why)
+					   : parse_text(plain, declared, form, why);
+	free(plain);
 	if (status == 0)
 		status = check_asked(form, why);
 	if (status != 0)

@@ -31,9 +31,15 @@ enum { FORM_MAX = 2 * 1024 * 1024 }; /* bytes: room for attachments in JSON */
 /* What a form is for: which fields it has. */
 enum form_use { FORM_SEND = 1, FORM_REPLY = 2, FORM_NOTE = 4 };
 
+/* A copy of a text as editors of other systems leave it, without a byte order mark at its start, its lines ending in \n
+ * alone where they end in \r\n; a zero byte after it, *plain_size is without that (NULL allowed).  malloc; NULL when
+ * out of memory. */
+char *form_plain(const char *text, size_t size, size_t *plain_size);
+
 /* Reads a form of either kind, strictly: a name that is not known, a value that its field cannot hold or a field given
- * twice is refused, with the line in *why.  Fields without a value are left out.  declared: the own fields that there
- * may be ("fields" of a template); NULL: any.  0 and *out (json_decref), or INVALID, TOO_LARGE, NO_MEMORY. */
+ * twice is refused, with the line in *why.  Texts are taken as form_plain has them.  Fields without a value are left
+ * out.  declared: the own fields that there may be ("fields" of a template); NULL: any.  0 and *out (json_decref), or
+ * INVALID, TOO_LARGE, NO_MEMORY. */
 int form_parse(const char *text, size_t size, const json_t *declared, json_t **out, struct refusal *why);
 
 /* One field by its name, own ones of declared included, of a value as the text form has it; an empty one takes the

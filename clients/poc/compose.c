@@ -126,9 +126,14 @@ static int read_template(struct duty *duty, struct compose *compose)
 
 static int set_text(struct cli *cli, json_t *into, const char *text, size_t size)
 {
-	while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
+	char *plain = form_plain(text, size, &size);
+
+	if (plain == NULL)
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	while (size > 0 && (plain[size - 1] == '\n' || plain[size - 1] == '\r'))
 		size--;
-	json_t *value = json_stringn(text, size);
+	json_t *value = json_stringn(plain, size);
+	free(plain);
 	if (value == NULL)
 		return cli_fail(cli, STATUS_INVALID, tr("the text is not UTF-8"));
 	json_object_set_new(into, "text", value);
@@ -153,10 +158,14 @@ static int read_input(struct cli *cli, struct compose *compose)
 {
 	struct refusal why = {0};
 	size_t size;
-	char *text = cli_read_file("-", FORM_MAX, &size, &why);
+	char *given = cli_read_file("-", FORM_MAX, &size, &why);
 
-	if (text == NULL)
+	if (given == NULL)
 		return cli_refused(cli, &why);
+	char *text = form_plain(given, size, &size);
+	free(given);
+	if (text == NULL)
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	int status = 0;
 	if (text[strspn(text, " \t\r\n")] == '{')
 		status = take_form(cli, tr("standard input"), text, size, compose);
@@ -418,11 +427,7 @@ int compose_header(struct duty *duty, const struct compose *compose, struct clie
 		return cli_fail(duty->cli, STATUS_USAGE, tr("the thread is not of the exercise \"%s\""), exercise);
 	if (exercise != NULL)
 		notice->exercise = exercise;
-	if (reply_by == NULL)
-		return 0;
-	if (!duty_time(duty, reply_by, &notice->reply_by) || notice->reply_by <= notice->created)
-		return cli_fail(duty->cli, STATUS_INVALID, tr("--reply-by lies in the past: %s"), reply_by);
-	return 0;
+	return reply_by != NULL ? duty_deadline(duty, "reply-by", reply_by, &notice->reply_by) : 0;
 }
 
 int compose_desks(struct cli *cli, const char *places, const char *kind, struct client_desk *out, size_t max, size_t *n)

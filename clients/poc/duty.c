@@ -363,6 +363,20 @@ bool duty_time(const struct duty *duty, const char *text, int64_t *out)
 	return true;
 }
 
+int duty_deadline(const struct duty *duty, const char *flag, const char *text, int64_t *out)
+{
+	int64_t now = client_now(duty->poc);
+
+	if (!duty_time(duty, text, out))
+		return cli_fail(duty->cli, STATUS_USAGE, tr("--%s takes 24h, or a time like 2026-11-24T12:00:00Z"),
+				flag);
+	if (*out <= now)
+		return cli_fail(duty->cli, STATUS_INVALID, tr("--%s lies in the past: %s"), flag, text);
+	if (*out - now > NOTICE_AHEAD_MAX)
+		return cli_fail(duty->cli, STATUS_INVALID, tr("--%s lies more than ten years ahead: %s"), flag, text);
+	return 0;
+}
+
 static json_t *time_json(int64_t seconds)
 {
 	return seconds != 0 ? json_string(time_text(seconds)) : json_null();

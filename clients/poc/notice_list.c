@@ -38,9 +38,11 @@ static bool wanted(const struct duty *duty, const struct filter *f, const struct
 	const Poc__Core *core = n->notice->core;
 	bool received = n->side != SIDE_FROM, note = core->category == POC__CATEGORY__CATEGORY_NOTE;
 
+	if (is_alarm(desk, n))
+		return true;
 	if (f->exercise != NULL && strcmp(f->exercise, core->exercise) != 0)
 		return false;
-	if (f->all || is_alarm(desk, n))
+	if (f->all)
 		return true;
 	if (note)
 		return false;
@@ -72,10 +74,12 @@ static void print_row(const struct duty *duty, const struct desk *desk, const st
 		snprintf(to + strlen(to), sizeof to - strlen(to), " +%zu", core->n_to - 1);
 	if (core->exercise[0] != '\0')
 		snprintf(mark, sizeof mark, tr("EXERCISE %s: "), core->exercise);
-	cli_line("%.9s  %-14s %-14s %-20s %-9s %-13s %-12s %s%s%s%s", id, from, to, category_name(core->category),
+	const char *subject = inner != NULL ? inner->content->subject : tr("(not opened)"),
+		   *quote = inner != NULL ? "\"" : ""; /* whatever a subject says, it is none of the marks before it */
+	cli_line("%.9s  %-14s %-14s %-20s %-9s %-13s %-12s %s%s%s%s%s%s", id, from, to, category_name(core->category),
 		 urgency_name(core->urgency), step_name(desk_step(desk, n)), n->taken_by, mark,
 		 n->good ? "" : tr("NOT VERIFIED "), desk_overdue(desk, n, client_now(duty->poc)) ? tr("OVERDUE ") : "",
-		 inner != NULL ? inner->content->subject : tr("(not opened)"));
+		 quote, subject, quote);
 }
 
 /* What is shown: each notice once, though several of our desks may have it. */

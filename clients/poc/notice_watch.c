@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/cli/escape.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/held.h"
 #include "clients/poc/duty.h"
@@ -156,6 +157,8 @@ static json_t *fact_event(const struct desk *desk, const struct desk_entry *entr
 	duty_id(&id, text);
 	json_t *json = json_pack("{s:s,s:s,s:s,s:s}", "event", step_name(fact->step), "id", text, "place", fact->place,
 				 "time", time_text(fact->time_ms / 1000));
+	if (fact->place[0] != '\0') /* stored speaks of the whole notice */
+		json_object_set_new(json, "kind", json_string(poc_kind_name(fact->kind)));
 	add_notice(json, n);
 	message_free(fact);
 	return json;
@@ -270,7 +273,8 @@ static int show_event(struct watching *w, size_t i, const struct desk_entry *ent
 		json_decref(json);
 		return STATUS_UNREACHABLE;
 	}
-	char *line = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	char *raw = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	char *line = raw != NULL ? escape_json(raw) : NULL;
 	int status = line != NULL ? 0 : cli_fail(w->duty->cli, STATUS_NO_MEMORY, tr("out of memory"));
 
 	if (status == 0 && w->command != NULL && run(w, json, line) != 0) {
@@ -284,6 +288,7 @@ static int show_event(struct watching *w, size_t i, const struct desk_entry *ent
 	}
 	if (status == 0)
 		status = move_cursor(w, i, entry->cursor);
+	free(raw);
 	free(line);
 	json_decref(json);
 	return status;
@@ -396,7 +401,8 @@ static int watch_for_ever(struct watching *w)
 	}
 }
 
-/* Without a server: what the local copies of the feeds have. */
+/* Without a server: what the local copies of the feeds have, and unless that was asked for, the status of a server that
+ * is not there: who calls us from time to time would else never learn it. */
 static int watch_once(struct watching *w)
 {
 	int status = w->duty->offline ? 0 : sync_all(w);
@@ -404,8 +410,13 @@ static int watch_once(struct watching *w)
 	if (status != 0)
 		return duty_fail(w->duty, status);
 	status = show_new(w);
-	return status == STATUS_BUSY ? cli_fail(w->duty->cli, STATUS_FAILED, tr("the command did not take the event"))
-				     : status;
+	if (status == STATUS_BUSY)
+		return cli_fail(w->duty->cli, STATUS_FAILED, tr("the command did not take the event"));
+	if (status == 0 && w->duty->offline && !w->duty->cli->offline) {
+		w->duty->cli->failed = true; /* said when it was opened */
+		status = STATUS_UNREACHABLE;
+	}
+	return status;
 }
 
 int poc_cmd_notice_watch(struct cli *cli)

@@ -54,9 +54,9 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 /* ---- Commands */
 
 static int tell(struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
-		const struct receipts_saying *saying, int64_t stored_ms, bool before)
+		const struct receipts_saying *saying, int64_t stored_ms, bool before, const char *was)
 {
-	char id[NOTICE_ID_TEXT];
+	char id[NOTICE_ID_TEXT], whose[UNIT_MAX_LENGTH + 40] = "";
 
 	duty_id(&notice->notice->id, id);
 	if (duty->cli->json) {
@@ -66,20 +66,24 @@ static int tell(struct duty *duty, const struct desk *desk, const struct desk_no
 					     "repeated", (int)before);
 		if (!step_is_private(saying->step))
 			json_object_set_new(document, "implies", json_string(duty_disclaimer()));
+		else
+			json_object_set_new(document, "was", was[0] != '\0' ? json_string(was) : json_null());
 		if (notice->notice->core->exercise[0] != '\0')
 			json_object_set_new(document, "exercise", json_string(notice->notice->core->exercise));
 		cli_document(duty->cli, duty->cli->schema, document);
 		return 0;
 	}
+	if (was[0] != '\0')
+		snprintf(whose, sizeof whose, tr(", was %s's"), was);
 	duty_exercise_line(notice->notice);
 	if (stored_ms == 0 && !before)
-		cli_line(tr("%s: %s, for %s %s, waits in the outbox"), id, step_name(saying->step), desk->id.place,
-			 poc_kind_name(desk->id.kind));
+		cli_line(tr("%s: %s%s, for %s %s, waits in the outbox"), id, step_name(saying->step), whose,
+			 desk->id.place, poc_kind_name(desk->id.kind));
 	else if (before)
 		cli_line(tr("%s: %s %s has said \"%s\" before"), id, desk->id.place, poc_kind_name(desk->id.kind),
 			 step_name(saying->step));
 	else
-		cli_line(tr("%s: %s, for %s %s, stored %s"), id, step_name(saying->step), desk->id.place,
+		cli_line(tr("%s: %s%s, for %s %s, stored %s"), id, step_name(saying->step), whose, desk->id.place,
 			 poc_kind_name(desk->id.kind), time_text(stored_ms / 1000));
 	if (!step_is_private(saying->step))
 		cli_line("%s", duty_disclaimer());
@@ -107,6 +111,20 @@ static bool said_before(const struct desk *desk, const struct desk_notice *notic
 	       (party->automatic >> saying->step & 1) == 0 && saying->answer_by == party->answer_by;
 }
 
+/* Another operator who holds what is taken or released now; "": none. */
+static int find_holder(struct duty *duty, const struct desk_notice *notice, Poc__Step step,
+		       char out[UNIT_MAX_LENGTH + 1])
+{
+	char own[UNIT_MAX_LENGTH + 1];
+
+	if (!step_is_private(step) || notice->taken_by[0] == '\0')
+		return 0;
+	int status = client_own_handle(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, own);
+	if (status == 0 && strcmp(own, notice->taken_by) != 0)
+		snprintf(out, UNIT_MAX_LENGTH + 1, "%s", notice->taken_by);
+	return status;
+}
+
 static int act(struct cli *cli, const struct receipts_saying *given, const char *answer_by)
 {
 	struct receipts_saying saying = *given;
@@ -114,25 +132,26 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 	struct desk_notice *notice;
 	struct desk *desk;
 	struct duty duty;
+	char was[UNIT_MAX_LENGTH + 1] = "";
 	int status = duty_open(cli, &duty);
 
 	if (status != 0)
 		return status;
-	if (answer_by != NULL && !duty_time(&duty, answer_by, &saying.answer_by))
-		status = cli_fail(cli, STATUS_USAGE, tr("--answer-by takes 24h, or a time like 2026-11-24T12:00:00Z"));
-	if (status == 0 && saying.answer_by != 0 && saying.answer_by <= client_now(duty.poc))
-		status = cli_fail(cli, STATUS_INVALID, tr("--answer-by lies in the past"));
+	if (answer_by != NULL)
+		status = duty_deadline(&duty, "answer-by", answer_by, &saying.answer_by);
 	if (status == 0)
 		status = duty_find(&duty, cli->argv[0], &desk, &notice);
 	if (status == 0)
 		status = check_side(&duty, desk, notice, saying.step);
+	if (status == 0)
+		status = find_holder(&duty, notice, saying.step, was);
 	bool before = status == 0 && said_before(desk, notice, &saying);
 	if (status == 0 && cli->dry_run)
 		cli_note(cli, tr("dry run: nothing was sent"));
 	else if (status == 0 && !before)
 		status = receipts_post(&duty, notice->notice, &desk->id, &saying, &posted);
 	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
-		tell(&duty, desk, notice, &saying, posted.stored_ms, before || posted.repeated);
+		tell(&duty, desk, notice, &saying, posted.stored_ms, before || posted.repeated, was);
 	if (status == STATUS_QUEUED) {
 		cli_note(
 		    cli,

@@ -276,8 +276,7 @@ static int switch_key(struct rotating *r)
 {
 	char key[VALUE_MAX + 8], cert[VALUE_MAX + 8], old_key[VALUE_MAX], old_cert[VALUE_MAX];
 	struct refusal why = {0};
-	bool partly;
-	long pid;
+	struct running running;
 
 	if (r->switched)
 		return 0;
@@ -290,7 +289,7 @@ static int switch_key(struct rotating *r)
 	const struct conf_change back[] = {{"server", "cert", old_cert}, {"server", "key", old_key}};
 	if (conf_edit(r->conf, changes, 2, &why) != 0)
 		return cli_refused(r->cli, &why);
-	int status = reload_daemon(r->cli, r->conf, &pid, &partly);
+	int status = reload_daemon(r->cli, r->conf, &running);
 	if (status == STATUS_INVALID) /* it has not taken it, so neither has the file */
 		conf_edit(r->conf, back, 2, NULL);
 	return status == 0 ? check_server(r) : status;
@@ -347,11 +346,10 @@ static int drop_old(struct rotating *r)
 static int check_daemon(struct rotating *r)
 {
 	const bool dry_run = r->cli->dry_run;
-	bool partly;
-	long pid;
+	struct running running;
 
 	r->cli->dry_run = true; /* asked nothing: checked only */
-	int status = reload_daemon(r->cli, r->conf, &pid, &partly);
+	int status = reload_daemon(r->cli, r->conf, &running);
 	r->cli->dry_run = dry_run;
 	return status;
 }

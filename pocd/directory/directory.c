@@ -421,12 +421,18 @@ int directory_post(struct directory *directory, const struct principal *who, con
 		return refuse(why, STATUS_MIRROR, "",
 			      "this server is a mirror: it takes no notices; send them to the directory itself");
 	int status = post_parse(in, who->state, &who->pin, &directory->id, &post, why);
-	if (status != 0)
+	if (status == 0) {
+		status = look_at(directory, who, post, &answer, &first, why);
+		if (status != 0)
+			post_destroy(post);
+	}
+	if (status != 0) {
+		inbox_count_refused(status);
 		return status;
-	status = look_at(directory, who, post, &answer, &first, why);
-	if (status == 0 && first)
+	}
+	if (first)
 		done(ctx, 0, &answer, NULL);
-	else if (status == 0)
+	else
 		status = writer_post(directory->writer, post, done, ctx, why);
 	if (status != 0 || first)
 		post_destroy(post);

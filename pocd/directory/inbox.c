@@ -393,6 +393,14 @@ static int stage_notice(struct inbox *inbox, struct post *post, struct post_resu
 	return status != 0 ? status : set_timers(inbox, file);
 }
 
+void inbox_count_refused(int status)
+{
+	if (status == STATUS_QUOTA)
+		metric_add(METRIC_POSTS_OVER_QUOTA, 1);
+	if (status > 0)
+		metric_add(METRIC_POSTS_REFUSED, 1);
+}
+
 int inbox_check_quota(struct quota *quota, const struct post *post, uint64_t now_ms, struct refusal *why)
 {
 	uint32_t retry_ms;
@@ -555,10 +563,7 @@ int inbox_post(struct inbox *inbox, struct post *post, struct post_result *out, 
 	*out = (struct post_result){.stored_ms = 0};
 	int status =
 	    post->notice != NULL ? post_notice(inbox, post, out, why, lost) : post_receipt(inbox, post, out, why, lost);
-	if (status == STATUS_QUOTA)
-		metric_add(METRIC_POSTS_OVER_QUOTA, 1);
-	if (status > 0)
-		metric_add(METRIC_POSTS_REFUSED, 1);
+	inbox_count_refused(status);
 	return status;
 }
 

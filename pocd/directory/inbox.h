@@ -61,6 +61,9 @@ void inbox_settle(struct inbox *inbox, int status);
 /* Whether the sender of a post has a notice left.  Any thread.  0 or STATUS_QUOTA with *why. */
 int inbox_check_quota(struct quota *quota, const struct post *post, uint64_t now_ms, struct refusal *why);
 
+/* Counts a post's refusal in the metrics, where status is one.  Any thread; inbox_post does it itself. */
+void inbox_count_refused(int status);
+
 /* A post whose very envelope is stored already, as any thread can tell within a view: 0 and its first answer,
  * STATUS_NOT_FOUND, or STATUS_CONFLICT: a notice's id with another envelope. */
 int inbox_first_answer(struct store_view *view, const struct post *post, struct post_result *out);

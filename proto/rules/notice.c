@@ -225,6 +225,8 @@ static int check_escalations(const Poc__Core *core, struct refusal *why)
 		if (core->escalations[i]->at <= last)
 			return refuse(why, STATUS_INVALID, field,
 				      "escalations come after the notice, one after the other");
+		if (core->escalations[i]->at - core->created > NOTICE_AHEAD_MAX)
+			return refuse(why, STATUS_INVALID, field, "lies more than ten years ahead");
 		last = core->escalations[i]->at;
 		for (size_t j = 0; j < core->n_to; j++) {
 			if (compare_desks(core->escalations[i]->to, core->to[j]) == 0)
@@ -255,6 +257,8 @@ static int check_core(const Poc__Core *core, struct refusal *why)
 		return refuse(why, STATUS_INVALID, "core.created", "missing");
 	if (core->reply_by != 0 && core->reply_by <= core->created)
 		return refuse(why, STATUS_INVALID, "core.reply_by", "lies before the notice");
+	if (core->reply_by != 0 && core->reply_by - core->created > NOTICE_AHEAD_MAX)
+		return refuse(why, STATUS_INVALID, "core.reply_by", "lies more than ten years ahead");
 	int status = check_desk(core->from, "core.from", why);
 	if (status == 0)
 		status = check_recipients(core, why);

@@ -17,7 +17,9 @@ enum {
 	NOTICE_BODY_MAX = 1000 * 1024,
 	NOTICE_DESKS_MAX = 16,
 	NOTICE_DESK_KEYS_MAX = 32,
-	NOTICE_ESCALATIONS_MAX = 4
+	NOTICE_ESCALATIONS_MAX = 4,
+	NOTICE_AHEAD_MAX =
+	    3653 * 86400 /* seconds: no time that is wanted or promised lies further ahead than ten years */
 };
 
 #define NOTICE_TYPE "application/vnd.pocd.notice.v1+protobuf"

@@ -77,6 +77,8 @@ static int check(const Poc__Receipt *receipt, struct refusal *why)
 	if (receipt->answer_by != 0 && (receipt->answer_by <= receipt->time ||
 					(step != POC__STEP__STEP_ACKNOWLEDGED && step != POC__STEP__STEP_ACCEPTED)))
 		return refuse(why, STATUS_INVALID, "answer_by", "lies after the receipt, of acknowledged or accepted");
+	if (receipt->answer_by != 0 && receipt->time > 0 && receipt->answer_by - receipt->time > NOTICE_AHEAD_MAX)
+		return refuse(why, STATUS_INVALID, "answer_by", "lies more than ten years ahead");
 	if (receipt->answer.len != (step == POC__STEP__STEP_ANSWERED ? NOTICE_ID_SIZE : 0))
 		return refuse(why, STATUS_INVALID, "answer", "is the id of the answer with answered, and only there");
 	return receipt->time > 0 ? 0 : refuse(why, STATUS_INVALID, "time", "missing");

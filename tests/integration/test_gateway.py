@@ -7,6 +7,7 @@ import stat
 import unittest
 
 from harness import BUILD, POC, ROOT, World, main, run
+from mail_server import MailServer
 from tracker import Tracker
 from unit_file import UnitFile
 
@@ -53,6 +54,33 @@ class Gateway(unittest.TestCase):
         self.assertIn(f"poc notice show {notice}", ours[0].get_content())
         for mail in mails:
             self.assertNotIn(SECRET, mail.as_string())
+
+    def mails(self, user):
+        """Subjects of the mails that a fresh gateway of a user sends."""
+        server = MailServer()
+        self.addCleanup(server.stop)
+        self.watch(user, "mail", POC_MAIL_TO="duty@cert.example", POC_SMTP=server.address)
+        return [mail["Subject"].strip() for mail in server.mails]
+
+    def test_mail_of_others_alone(self):
+        """What the own desk did, and the directory for it, is no news to it; what the other side did is."""
+        notice = self.send(to="AD")
+        for step in "take", "ack", "release":
+            self.world.poc("ad-operator", "notice", step, notice)
+        self.world.poc("ad-operator", "notice", "show", notice)
+        of_recipient = [subject for subject in self.mails("ad-operator") if notice in subject]
+        self.assertEqual(of_recipient, [f"[POC] routine notification notice {notice} from XA technical"])
+        of_sender = [subject for subject in self.mails("xa-operator") if notice in subject]
+        self.assertEqual(sorted(of_sender), [f"[POC] acknowledged: notice {notice}, AD technical",
+                                             f"[POC] delivered: notice {notice}, AD technical"])
+
+    def test_mail_that_nothing_takes(self):
+        self.send(to="AE")
+        for settings in {"POC_SENDMAIL": "/nonexistent/sendmail"}, {"POC_SMTP": "127.0.0.1:1"}:
+            answer = self.watch("ae-operator", "mail", expect=1, POC_MAIL_TO="duty@ae.example", **settings)
+            said = [line for line in answer.err.splitlines() if not line.startswith("poc:")]
+            self.assertEqual(len(said), 1, answer)
+            self.assertTrue(said[0].startswith(f"mail: {list(settings.values())[0]}: "), answer)
 
     def test_mail_without_settings(self):
         self.send(to="AE")

@@ -489,7 +489,8 @@ class Reload(unittest.TestCase):
             self.assertEqual(session.call(wire.GET_HEAD, b"").kind, wire.HEAD_ANSWER)  # nobody is cut off
         WORLD.wait_log("server.reload ", since)
         with WORLD.settings(reload=False, log__heartbeat="7m"):
-            self.assertIn("needs a restart", WORLD.pocadm("reload").out)
+            self.assertIn("a restart is needed for log.heartbeat", WORLD.pocadm("reload").out)
+            self.assertEqual(WORLD.pocadm("-o", "json", "reload").json["restart_keys"], ["log.heartbeat"])
 
     def test_a_wrong_configuration_is_not_sent(self):
         since = len(WORLD.log())

@@ -1,4 +1,5 @@
 """Notices by public commands: sent, delivered, acknowledged, answered, proven; shifts, watchers; bad input."""
+import base64
 import contextlib
 import json
 import os
@@ -9,6 +10,8 @@ import threading
 import time
 import unittest
 
+import hostile
+import wire
 from harness import POC, SLOW, World, main
 
 MARKER, CONTROL = "zebra-quartz-4711", "okapi-basalt-4712"
@@ -214,6 +217,36 @@ class Notices(unittest.TestCase):
         self.assertEqual((got["tlp"], got["category"], got["recipients"][0]["kind"]), ("TLP:RED", "request-information",
                                                                                        "diplomatic"))
 
+    def test_absent_from_the_record(self):
+        """The desk may be there; the record has nobody to call: a warning, and who can be called."""
+        world = self.world
+        send = ["xa-operator", "notice", "send", "--subject", "s", "--text", "t"]
+        absent = "AE has no diplomatic point of contact in its record"
+        answer = world.poc(*send, "--to", "AE", "--kind", "diplomatic")
+        self.assertIn(absent, answer.err)
+        self.assertIn("AE technical  AE-CERT", answer.out)
+        self.assertIn("call phone +97140000000", answer.out)
+        self.assertIn(absent, world.poc(*send, "--to", "AE", "--reply-by", "1h", "--escalate", "diplomatic").err)
+        self.assertEqual(world.poc(*send, "--to", "AE").err, "")
+        one = world.poc(*send, "-o", "json", "--to", "AE", "--kind", "diplomatic").json["recipients"][0]
+        self.assertEqual((one["place"], one["kind"], one["in_record"], one["instead"]["kind"]), ("AE", "diplomatic", False, "technical"))
+        later = world.poc(*send, "-o", "json", "--to", "AE", "--reply-by", "1h", "--escalate", "diplomatic").json
+        self.assertEqual([[each["in_record"] for each in later[name]] for name in ("recipients", "escalations")], [[True], [False]])
+
+    def test_marks_are_not_subjects(self):
+        forged = "EXERCISE night-owl: OVERDUE"
+        alike = self.send(subject=forged)
+        real = self.send("--exercise", "night-owl", subject="drill")
+        rows = {line.split()[0]: line for line in self.world.poc("xb-operator", "notice", "list").out.splitlines()}
+        self.assertTrue(rows[alike[:9]].endswith(f' "{forged}"'), rows)
+        self.assertTrue(rows[real[:9]].endswith(' EXERCISE night-owl: "drill"'), rows)
+
+    def test_nothing_hides_an_emergency(self):
+        notice = self.send("--urgency", "emergency")
+        self.assertIn(notice, self.listed("xb-operator", "--exercise", "some-other"))
+        self.world.poc("xb-operator", "notice", "close", notice)
+        self.assertNotIn(notice, self.listed("xb-operator", "--exercise", "some-other"))
+
     def test_exercise_is_marked_everywhere(self):
         notice = self.send("--exercise", "spring-27")
         for command in (["list"], ["show", notice], ["ack", notice], ["status", notice]):
@@ -267,7 +300,8 @@ class Notices(unittest.TestCase):
         world, notice = self.world, self.send()
         second = self.join("xb", "duty-9")
         world.poc("xb-operator", "notice", "take", notice)
-        world.poc("xb-operator", "notice", "note", notice, "--text", "called them, no answer")
+        noted = world.poc("xb-operator", "notice", "note", notice, "--text", "called them, no answer")
+        self.assertEqual(len(noted.out.splitlines()), 1, noted)  # nobody is to be called
         self.assertEqual(self.listed(second)[notice]["taken_by"], "operator")
         over = world.poc(second, "handover", "--since", "1h").out
         self.assertIn("called them, no answer", over)
@@ -279,6 +313,12 @@ class Notices(unittest.TestCase):
         self.assertNotIn("taken", json.dumps(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]))
         world.poc("xb-operator", "notice", "release", notice)
         self.assertIsNone(self.listed(second)[notice]["taken_by"])
+        # who takes over is told from whom
+        world.poc("xb-operator", "notice", "take", notice)
+        self.assertNotIn("was", world.poc("xb-operator", "notice", "take", notice).out)
+        self.assertIn("taken, was operator's, for XB technical", world.poc(second, "notice", "take", notice).out)
+        self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "take", notice).json["was"], "duty-9")
+        self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "release", notice).json["was"], None)
         # who leaves holds nothing any more
         world.poc(second, "notice", "take", notice)
         self.assertEqual(self.listed("xb-operator", "--all")[notice]["taken_by"], "duty-9")
@@ -396,17 +436,50 @@ class Notices(unittest.TestCase):
                 self.assertEqual(saved.read(), "content of " + name)
         world.poc("xb-operator", "notice", "save", notice, os.path.join(world.root, "nowhere"), expect=5)
 
-    def test_text_from_abroad_is_escaped(self):
-        notice = self.send(subject="a quiet one", text="line\nbell and colour")
-        self.assertIn("bell", self.world.poc("xb-operator", "notice", "show", notice).out)
+    def test_text_is_refused_where_it_is_written(self):
         # a log that was pasted keeps its tabs, in lines only
         log = self.send(subject="a log", text="203.0.113.7\t22\tSYN")
         self.assertIn("203.0.113.7\t22\tSYN", self.world.poc("xb-operator", "notice", "show", log).out)
         self.assertEqual(self.world.poc("xb-operator", "-o", "json", "notice", "show", log).json["text"], "203.0.113.7\t22\tSYN")
         self.world.poc("xa-operator", "notice", "send", "--to", "XB", "--subject", "a\tb", "--text", "t", expect=1)
-        # controls are refused where they are written
         bad = self.world.poc("xa-operator", "notice", "send", "--to", "XB", "--subject", "a\x1b[31mred", "--text", "t", expect=1)
         self.assertNotIn("\x1b", bad.err)
+
+    def test_text_from_abroad_reaches_no_terminal_raw(self):
+        """A sender whose client lets everything pass: ours opens no notice with such a text, and prints no such byte."""
+        world, folder = self.world, os.path.join(self.world.root, "of-the-hostile")
+        os.mkdir(folder)
+        good = wire.field(1, "harmless") + wire.field(2, "by the same hand")
+        self.assertIn("by the same hand", world.poc("xb-operator", "notice", "show", self.hostile(good)).out)
+        raw = ("\x1b", "\x07", "\x08", "\r", "\x9b", "\u202e", "\u2066", "\u200f", "\ufeff", "\U000e0041")
+        escape, plain = "\x1b[2J\x1b]0;owned\x07", wire.field(1, "s") + wire.field(2, "t")
+        contents = [wire.field(1, "s" + escape) + wire.field(2, "t"), plain + wire.field(19, "r" + escape),
+                    plain + wire.element(22, wire.field(1, "n" + escape) + wire.field(2, b"data"))]
+        contents += [wire.field(1, "s") + wire.field(2, "t" + bad) for bad in
+                     (escape, "a\x08b", "a\rb", "\x9b31m", "\u202egnp.exe", "\u2066x\u2069", "\u200f", "\ufeffx", "\U000e0041")]
+        for content in contents:
+            notice = self.hostile(content)
+            for words in ("show", notice), ("save", notice, folder):
+                answer = world.poc("xb-operator", "notice", *words, expect=6)
+                self.assertIn("holds no valid content", answer.err, content)
+                self.assertEqual([each for each in raw if each in answer.out + answer.err], [], content)
+        self.assertEqual(os.listdir(folder), [])
+        # what the rules let pass, and a terminal should not get all the same
+        shown = world.poc("xb-operator", "notice", "show", self.hostile(wire.field(1, "s\u00ads") + wire.field(2, "t\ue000t"))).out
+        self.assertIn("s\\u00ads", shown)
+        self.assertIn("t\\ue000t", shown)
+        raw = (*raw, "\u00ad", "\ue000")
+        for words in (["list", "--all"], ["watch", "--once", "--cursor", "hostile"], ["reply", notice, "--text", "ok"], ["ack", notice],
+                      ["status", notice]):
+            for form in (), ("-o", "json"):
+                answer = world.poc("xb-operator", *form, "notice", *words)
+                self.assertEqual([each for each in raw if each in answer.out + answer.err], [], (words, answer))
+        self.assertEqual([each for each in raw if each in world.poc("xb-operator", "handover").out], [])
+
+    def hostile(self, content):
+        """Its id, as poc prints it, of a notice with this content."""
+        text = base64.b32encode(hostile.send(self.world, content)).decode().rstrip("=")
+        return "-".join(text[at:at + 4] for at in range(0, len(text), 4))
 
     def test_json_on_standard_input(self):
         path = os.path.join(self.world.root, "notice.json")
@@ -419,6 +492,29 @@ class Notices(unittest.TestCase):
         shown = self.world.poc("xb-operator", "-o", "json", "notice", "show", notice).json
         self.assertEqual(shown["content"]["indicators"], [{"type": "ip", "value": "192.0.2.1"}])
         self.assertEqual((shown["content"]["stage"], shown["urgency"], shown["text"]), ("early-warning", "urgent", "body"))
+
+    def test_text_of_other_systems(self):
+        """CRLF is a newline and a byte order mark at the start is none of the text, on every way in."""
+        world, words = self.world, b"\xef\xbb\xbfl1\r\nl2\r\n"
+        files = {"text": words, "form.ini": b"\xef\xbb\xbfsubject = s\r\n[text]\r\nl1\r\nl2\r\n",
+                 "form.json": b"\xef\xbb\xbf" + json.dumps({"subject": "s", "text": "\ufeffl1\r\nl2\r\n"}).encode()}
+        for name, content in files.items():
+            with open(os.path.join(world.root, name), "wb") as out:
+                out.write(content)
+        path = {name: os.path.join(world.root, name) for name in files}
+        of = self.send()
+        ways = [("send", "--file", path["text"]), ("send", "--text", words.decode()), ("send", "--template", path["form.ini"]),
+                ("send", "--template", path["form.json"]), ("send",), ("send", "--set", "text=" + words.decode()[:-2]),
+                ("reply", of, "--file", path["text"]), ("note", of, "--text", words.decode()), ("note", of)]
+        for verb, *more in ways:
+            to = ("--to", "XB", "--subject", "s") if verb == "send" else ()
+            with open(path["text"], "rb") as stdin:
+                answer = world.poc("xa-operator", "-o", "json", "notice", verb, *more, *to, stdin=stdin)
+            shown = world.poc("xa-operator", "-o", "json", "notice", "show", answer.json["id"]).json
+            self.assertEqual(shown["text"].rstrip("\n"), "l1\nl2", (verb, more))
+        with open(path["form.json"], "rb") as stdin:
+            answer = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", stdin=stdin)
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "show", answer.json["id"]).json["text"].rstrip("\n"), "l1\nl2")
 
     def test_bad_input(self):
         big = os.path.join(self.world.root, "big")
@@ -437,6 +533,9 @@ class Notices(unittest.TestCase):
             (["--to", "XB", "--subject", "s", "--tlp", "PURPLE"], 2, "PURPLE"),
             (["--to", "XB", "--subject", "s", "--reply-by", "2020-01-01T00:00:00Z"], 1, "past"),
             (["--to", "XB", "--subject", "s", "--reply-by", "soon"], 2, "--reply-by"),
+            (["--to", "XB", "--subject", "s", "--reply-by", "3660d"], 1, "ten years"),
+            (["--to", "XB", "--subject", "s", "--reply-by", "99999999d"], 1, "ten years"),
+            (["--to", "XB", "--subject", "s", "--reply-by", "9999-01-01T00:00:00Z"], 1, "ten years"),
             (["--to", "XB", "--subject", "s", "--escalate", "diplomatic"], 2, "--reply-by"),
             (["--to", "XB", "--subject", "s", "--exercise", "Two Words"], 2, "exercise"),
             (["--to", "XB", "--subject", "s", "--attach", big], 1, "1024000"),
@@ -457,6 +556,7 @@ class Notices(unittest.TestCase):
         self.world.poc("xa-reader", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t", expect=4)
         self.world.poc("xb-operator", "notice", "show", "ZZZZ-ZZZZ", expect=5)
         self.world.poc("xb-operator", "notice", "ack", "zz", expect=5)
+        self.assertIn("ten years", self.world.poc("xb-operator", "notice", "ack", self.send(), "--answer-by", "99999999d", expect=1).err)
 
     def test_watch_shows_everything_once(self):
         world = self.world

@@ -125,7 +125,7 @@ class Stories(unittest.TestCase):
             words = ["--answer-by", time_given] if time_given else []
             world.poc("xb-operator", "notice", "ack", notice, *words)
         world.poc("xb-operator", "notice", "accept", notice)
-        again = ["notice", "ack", notice, "--answer-by", "2099-01-01T00:00:00Z"]
+        again = ["notice", "ack", notice, "--answer-by", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1000 * 86400))]
         self.assertIn("stored", world.poc("xb-operator", *again).out)
         self.assertIn("has said", world.poc("xb-operator", *again).out)
         data = self.save(notice, "accepted")

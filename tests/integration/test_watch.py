@@ -158,6 +158,18 @@ class Watch(unittest.TestCase):
         self.check_nothing_more(watcher)
         self.assertEqual(watcher.said, [])
 
+    def test_once_without_a_server(self):
+        """What is kept here is shown, and the exit status says that there may be more."""
+        world = self.world
+        self.send("XB", "kept here")
+        world.poc("xb-operator", "notice", "list")
+        world.variant("xb-operator", "xb-alone", {("directory", "server"): "127.0.0.1:1", ("state", "dir"): world.setting("xb-operator", "state", "dir")})
+        answer = world.poc("xb-alone", "notice", "watch", "--once", "--cursor", "cron", expect=3)
+        self.assertIn("kept here", answer.out)
+        self.assertEqual(len(answer.err.strip().splitlines()), 1, answer)
+        self.assertEqual(world.poc("xb-alone", "notice", "watch", "--once", "--cursor", "cron", expect=3).out, "")
+        self.assertIn("kept here", world.poc("xb-alone", "--offline", "notice", "watch", "--once", "--cursor", "asked").out)
+
     def test_body_is_cut_through(self):
         """What broke while it was fetched is shown whole by the next connection, not without its words by this one."""
         world, attached = self.world, os.path.join(self.world.root, "large")

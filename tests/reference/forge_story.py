@@ -492,6 +492,7 @@ def operator(genuine, log_key, root, enrolment, authorities, coordinators, seale
     add("accepted with an answer", "answer", answered(ACCEPTED, answer=bytes(15) + b"\1"))
     add("answered without answer", "answer", answered(ANSWERED))
     add("a promise of the past", "wrong times", answered(answer_by=1))
+    add("a promise of another age", "wrong times", answered(answer_by=1 << 40))
     add("a promise with closed", "wrong times", answered(CLOSED, answer_by=now + 999))
     add("a receipt of no time", "wrong times", answered(time=0))
     add("a fact of no time", "no fact", stated(DELIVERED, time_ms=0))
@@ -517,9 +518,11 @@ def operator(genuine, log_key, root, enrolment, authorities, coordinators, seale
             ("no TLP", "category", {"tlp": 0}), ("no time", "wrong times", {"created": 0}),
             ("a wrong exercise", "exercise", {"exercise": "Spring 27"}),
             ("a wish before it was sent", "wrong times", {"reply_by": 1}),
+            ("a wish of another age", "wrong times", {"reply_by": 1 << 40}),
             ("a note to somebody else", "own desk", {"category": 7}),
             ("control: an escalation", None, {"escalations": [{"at": now + 9, "to": {**desk, "kind": 2}}]}),
             ("an escalation of the past", "escalations", {"escalations": [{"at": 1, "to": {**desk, "kind": 2}}]}),
+            ("an escalation of another age", "escalations", {"escalations": [{"at": 1 << 40, "to": {**desk, "kind": 2}}]}),
             ("an escalation to a recipient", "escalations", {"escalations": [{"at": now + 9, "to": desk}]}),
             ("an escalation to the sender", "escalations", {"escalations": [
                 {"at": now + 9, "to": {**desk, "place": "XA"}}]})):

@@ -23,6 +23,7 @@ WORDS = dict(zip(range(1, 11), ("stored", "delivered", "acknowledged", "accepted
 KINDS = {TECHNICAL: "technical", DIPLOMATIC: "diplomatic", COORDINATOR: "coordinator"}
 FACTS, PRIVATE = (STORED, DELIVERED, ESCALATED), (TAKEN, RELEASED)
 NOTE = 7
+AHEAD = 3653 * 86400  # seconds: what is wanted or promised lies no further ahead
 ROLE_OPERATOR, ROLE_COORDINATOR, ROLE_SERVICE = 2, 3, 8
 
 
@@ -95,7 +96,7 @@ class Notice(Signed):
         demand(valid_unit(self.handle) and self.of("category") and self.of("urgency") and self.of("tlp"),
                "handle, category, urgency or TLP is wrong")
         demand(not self.of("exercise") or ID.fullmatch(self.of("exercise")), "a wrong name of an exercise")
-        demand(created > 0 and (self.of("reply_by") == 0 or self.of("reply_by") > created), "wrong times")
+        demand(created > 0 and (self.of("reply_by") == 0 or 0 < self.of("reply_by") - created <= AHEAD), "wrong times")
         sender = self._desk(self.of("from"))
         self.place, self.kind = sender
         recipients = [self._desk(desk) for desk in self.of("to")]
@@ -105,7 +106,7 @@ class Notice(Signed):
         for escalation in self.of("escalations"):
             times.append(get(escalation, "Escalation", "at"))
             later.append(self._desk(get(escalation, "Escalation", "to")))
-        demand(len(later) <= 4 and ascending(times) and not set(later) & {sender, *recipients}, "wrong escalations")
+        demand(len(later) <= 4 and ascending(times) and times[-1] - created <= AHEAD and not set(later) & {sender, *recipients}, "wrong escalations")
         demand(self.of("category") != NOTE or (recipients == [sender] and not later), "a note goes to its own desk")
         self.sender, self.recipients, self.later = sender, recipients, set(later)
         self.received = {*recipients, *later}
@@ -136,7 +137,7 @@ class Receipt(Signed):
         demand(valid_desk(self.place, self.kind) and valid_unit(self.handle), "a receipt of no desk or user")
         demand((self.step == DECLINED) == bool(self.get("reason")), "a reason is given with declined, and only there")
         answer_by, time = self.get("answer_by"), self.get("time")
-        demand(time > 0 and (answer_by == 0 or (answer_by > time and self.step in (ACKNOWLEDGED, ACCEPTED))),
+        demand(time > 0 and (answer_by == 0 or (0 < answer_by - time <= AHEAD and self.step in (ACKNOWLEDGED, ACCEPTED))),
                "wrong times in a receipt")
         demand(len(self.get("answer")) == (16 if self.step == ANSWERED else 0), "an answer where none belongs, or none")
         desk = self.place, self.kind

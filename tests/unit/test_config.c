@@ -246,38 +246,44 @@ static void test_listen(void **state)
 static void test_needs_restart(void **state)
 {
 	static const struct {
-		const char *more;
-		bool restart;
+		const char *more, *restart;
 	} cases[] = {
-	    {"", false},
-	    {"[limits]\nconnections = 7\nidle_time = 7s\n", false},
-	    {"[diagnostics]\nlevel = debug\nformat = json\nfile = a.log\n", false},
-	    {"[server]\nlisten = 127.0.0.1:7438\n", true},
-	    {"[server]\nthreads = 3\n", true},
-	    {"[store]\nmap_size = 1G\n", true},
-	    {"[store]\nquota = 1G\n", true},
-	    {"[log]\ncheckpoint_interval = 2s\n", true},
-	    {"[log]\nheartbeat = 2s\n", true},
-	    {"[notices]\nretention = 2d\n", true},
-	    {"[notices]\nper_hour = 2\n", true},
-	    {"[notices]\nbacklog = 2M\n", true},
-	    {"[limits]\nanswer_cache = 2M\n", true},
+	    {"", ""},
+	    {"[limits]\nconnections = 7\nidle_time = 7s\n", ""},
+	    {"[diagnostics]\nlevel = debug\nformat = json\nfile = a.log\n", ""},
+	    {"[server]\nlisten = 127.0.0.1:7438\n", "server.listen"},
+	    {"[server]\nthreads = 3\n", "server.threads"},
+	    {"[store]\nmap_size = 1G\n", "store.map_size"},
+	    {"[store]\nquota = 1G\n", "store.quota"},
+	    {"[log]\ncheckpoint_interval = 2s\n", "log.checkpoint_interval"},
+	    {"[log]\nheartbeat = 2s\n", "log.heartbeat"},
+	    {"[notices]\nretention = 2d\n", "notices.retention"},
+	    {"[notices]\nper_hour = 2\n", "notices.per_hour"},
+	    {"[notices]\nbacklog = 2M\n", "notices.backlog"},
+	    {"[limits]\nanswer_cache = 2M\n", "limits.answer_cache"},
+	    {"[notices]\nbacklog = 2M\nper_hour = 2\n[server]\nthreads = 3\n",
+	     "server.threads,notices.per_hour,notices.backlog"},
 	};
+	char keys[CONFIG_RESTART_TEXT];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		print_message("%s", cases[i].more);
 		const struct config *with = read_daemon(cases[i].more), *without = read_daemon("");
-		assert_int_equal(config_needs_restart(without, with), cases[i].restart);
+		config_restart_keys(without, with, keys);
+		assert_string_equal(keys, cases[i].restart);
 	}
 	struct config *other = read_daemon(""), *plain = read_daemon("");
 	strcpy(other->cert, "/other.crt");
 	strcpy(other->key, "/other.key");
-	assert_false(config_needs_restart(plain, other));
+	config_restart_keys(plain, other, keys);
+	assert_string_equal(keys, "");
 	strcpy(other->path, "/other");
-	assert_true(config_needs_restart(plain, other));
+	config_restart_keys(plain, other, keys);
+	assert_string_equal(keys, "store.path");
 	strcpy(other->path, plain->path);
-	assert_false(config_needs_restart(plain, other));
+	config_restart_keys(plain, other, keys);
+	assert_string_equal(keys, "");
 	/* a new signer takes these over */
 	assert_false(config_signer_differs(plain, other));
 	strcpy(other->log_keys.paths[0], "/other.key");
@@ -289,7 +295,8 @@ static void test_needs_restart(void **state)
 	assert_false(config_signer_differs(plain, other));
 	strcpy(other->log_signed, "/other.signed");
 	assert_true(config_signer_differs(plain, other));
-	assert_false(config_needs_restart(plain, other));
+	config_restart_keys(plain, other, keys);
+	assert_string_equal(keys, "");
 }
 
 static void test_client_refused(void **state)

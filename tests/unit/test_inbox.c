@@ -1,6 +1,7 @@
 /* Notices in a directory: what is let in, who hears of it, in which order, once; against a naive model of the rules. */
 #include "tests/lib/unit.h"
 
+#include "pocd/base/metrics.h"
 #include "pocd/directory/directory.h"
 #include "pocd/directory/rows.h"
 #include "pocd/handlers/session.h"
@@ -917,8 +918,11 @@ static void test_quotas(void **context)
 	expect(&told, 0);
 	struct letter fifth = {.from = XA, .to = {{"XC", TECHNICAL}}, .n_to = 1};
 	seal(house, &fifth);
+	uint64_t over = metric_get(METRIC_POSTS_OVER_QUOTA), refused = metric_get(METRIC_POSTS_REFUSED);
 	told = send_letter(house, &fifth);
 	expect(&told, STATUS_QUOTA); /* of the hour */
+	assert_int_equal(metric_get(METRIC_POSTS_OVER_QUOTA), over + 1);
+	assert_int_equal(metric_get(METRIC_POSTS_REFUSED), refused + 1);
 	assert_true(told.why.retry_ms > 800000 && told.why.retry_ms <= 900001);
 	told = send_letter(house, &one); /* a repetition costs nothing */
 	expect(&told, 0);

@@ -339,6 +339,9 @@ static void test_rules(void **state)
 	d.core.reply_by = NOW;
 	refused(&d, STATUS_INVALID, "core.reply_by");
 	draft_init(&d);
+	d.core.reply_by = d.core.created + NOTICE_AHEAD_MAX + 1;
+	refused(&d, STATUS_INVALID, "core.reply_by");
+	draft_init(&d);
 	d.core.exercise = "Not An Id";
 	refused(&d, STATUS_INVALID, "core.exercise");
 	draft_init(&d);
