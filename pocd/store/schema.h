@@ -56,9 +56,10 @@ size_t schema_evidence_key(uint8_t out[SCHEMA_EVIDENCE_KEY_MAX], uint64_t public
  *                  the escalations.
  * TABLE_BODY       u64 number -> the CMS bytes
  * TABLE_STEP       u64 number, u32 step -> u8 Step (0: the notice itself, step 0), u8 1 of a fact and 2 of what a
- *                  program said, u8 PocKind, u8 length of the place, place, SHA-256 of the envelope (32; of a fact zeros), id of the answer
- *                  (16, or zeros), u64 stored_ms; then where the item stands: u64 index of the ANCHOR leaf, u32
- *                  place in its batch; or, of taken and released, which are not anchored, the envelope itself.
+ *                  program said, u8 PocKind, u8 length of the place, place, SHA-256 of the envelope (32; of a fact
+ *                  zeros), id of the answer (16, or zeros), u64 stored_ms; then where the item stands: u64 index of
+ *                  the ANCHOR leaf, u32 place in its batch; or, of taken and released, which are not anchored, the
+ *                  envelope itself.
  * TABLE_FEED       place, 00, u8 PocKind, u64 cursor -> notice id (16), u64 number, u32 step
  * TABLE_DESK       place, 00, u8 PocKind -> u64 newest cursor
  * TABLE_TIMER      u64 due, ms; u64 number; u8 what (0 to 3: that escalation, 255: the body's retention ends)
