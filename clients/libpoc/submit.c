@@ -186,6 +186,13 @@ int client_submit(struct poc *poc, const struct client_write *writes, size_t n, 
 		return refuse(&poc->why, STATUS_QUEUED, "", "stored, but not yet published");
 	connection_begin(poc);
 	status = prove(poc, out);
+	if (status == STATUS_UNREACHABLE) { /* this very change may have ended the connection, by changing our key */
+		connection_close(poc);
+		connection_begin(poc);
+		status = session_connect(poc);
+		if (status == 0)
+			status = prove(poc, out);
+	}
 	if (status == 0 || status == STATUS_UNVERIFIED)
 		return status;
 	/* whatever else hinders (no network, a clock, who was dropped by this very change): it is stored all the same
