@@ -270,15 +270,17 @@ class Notices(unittest.TestCase):
         world.poc("ae-coordinator", "-y", "user", "add", request)
         made += [self.send("--kind", "diplomatic", to="AE", subject=f"number {i}") for i in range(4, 7)]
         listed = world.poc("ae-dip", "-o", "json", "notice", "list", "--headers").json
-        self.assertEqual((len(listed["notices"]), listed["left_out"]), (8, 0))
+        self.assertEqual(listed["left_out"], 0)
+        n = len(listed["notices"])  # with what other tests sent to this desk before
+        self.assertLessEqual({alarm, *made}, {each["id"] for each in listed["notices"]})
         self.assertEqual({each["subject"] for each in listed["notices"]}, {None})
         steps = world.poc("xa-operator", "-o", "json", "notice", "status", made[-1]).json["steps"]
         self.assertNotIn("delivered", [each["step"] for each in steps])
         listed = world.poc("ae-dip", "-o", "json", "notice", "list", "--limit", "3").json
-        self.assertEqual(([each["id"] for each in listed["notices"]], listed["left_out"]), ([alarm, *made[-2:]], 5))
+        self.assertEqual(([each["id"] for each in listed["notices"]], listed["left_out"]), ([alarm, *made[-2:]], n - 3))
         self.assertEqual(listed["notices"][-1]["subject"], "number 6")
         anchored(world, "xa-operator", made[-1], "delivered")
-        self.assertIn("5 older ones are not shown", world.poc("ae-dip", "notice", "list", "--limit", "3").err)
+        self.assertIn(f"{n - 3} older ones are not shown", world.poc("ae-dip", "notice", "list", "--limit", "3").err)
         world.poc("ae-dip", "notice", "list", "--limit", "none", expect=2)
 
     def test_unit(self):
@@ -317,6 +319,7 @@ class Notices(unittest.TestCase):
         world.poc("xb-operator", "notice", "take", notice)
         self.assertNotIn("was", world.poc("xb-operator", "notice", "take", notice).out)
         self.assertIn("taken, was operator's, for XB technical", world.poc(second, "notice", "take", notice).out)
+        time.sleep(1.1)  # within the second it would be the same statement
         self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "take", notice).json["was"], "duty-9")
         self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "release", notice).json["was"], None)
         # who leaves holds nothing any more
