@@ -35,7 +35,7 @@ static int read_trust(const struct search *search, uint64_t seq, struct envelope
 static int find_range(const struct search *search, uint64_t seq, uint64_t leaf, uint64_t *first, uint64_t *end)
 {
 	struct hash value;
-	uint64_t index, next;
+	uint64_t index, next = 0;
 	int status = ledger_read_state_after(search->view, leaf, search->to->number, first, &index);
 
 	*end = search->to->number + 1;
