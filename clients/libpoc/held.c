@@ -14,7 +14,7 @@
 #include "proto/rules/chain.h"
 #include "proto/rules/trust.h"
 
-enum { HELD_FILE_MAX = 4 * 1024 * 1024, TRUST_MAX = 200, STATE_FIELD = STATE_MAX_LENGTH + 1, LOCK_WAIT_MS = 10000 };
+enum { HELD_FILE_MAX = 32 * 1024 * 1024, TRUST_MAX = 8192, STATE_FIELD = STATE_MAX_LENGTH + 1, LOCK_WAIT_MS = 10000 };
 
 static const char magic[16] = "pocd-held-1\n";
 
@@ -87,9 +87,11 @@ static int encode(const struct hash *directory, const struct held *held, uint8_t
 	}
 	struct hash sum = hash_of(w.bytes != NULL ? w.bytes : (const uint8_t *)"", w.size);
 	put(&w, sum.bytes, HASH_SIZE);
-	if (w.failed) {
+	bool large = held->n_trust > TRUST_MAX || w.size > HELD_FILE_MAX; /* never written what could not be read */
+	if (w.failed || large) {
 		free(w.bytes);
-		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+		return large ? refuse(why, STATUS_TOO_LARGE, "state.dir", "the trust root has too many versions")
+			     : refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 	}
 	*bytes = w.bytes;
 	*size = w.size;

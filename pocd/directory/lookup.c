@@ -375,8 +375,8 @@ int directory_lookup(struct directory *directory, const struct principal *who, c
 
 /* ---- Envelopes by name */
 
-/* Versions first to last of a name, oldest first, as many as the page takes (at least one). */
-static int put_versions(struct asking *asking, const char *name, uint64_t first, uint64_t last)
+/* Versions first to last of a name, oldest first, as many as go into so many bytes (at least one). */
+static int put_versions(struct asking *asking, const char *name, uint64_t first, uint64_t last, size_t most)
 {
 	size_t start = asking->encoder.size;
 	int status = need_view(asking);
@@ -390,21 +390,22 @@ static int put_versions(struct asking *asking, const char *name, uint64_t first,
 			status = ledger_read_envelope(asking->view, &value, &bytes, &size, NULL, NULL);
 		if (status != 0)
 			return damaged(asking, status, name);
-		if (seq > first && asking->encoder.size - start + size > PAGE_MAX)
+		if (seq > first && asking->encoder.size - start + size > most)
 			return 0;
 		encode_element(&asking->encoder, ITEM_ENVELOPES, bytes, size);
 	}
 	return status;
 }
 
-/* The current envelope; of K all from the anchor on, since each is authorised by the one before. */
+/* The current envelope; of K all from the anchor on, since each is authorised by the one before: a part of them proves
+ * nothing. */
 static int put_current(struct asking *asking, const struct snapshot_name *known)
 {
 	const uint8_t *bytes;
 	size_t size;
 
 	if (known->name[0] == 'K')
-		return put_versions(asking, known->name, 1, known->seq);
+		return put_versions(asking, known->name, 1, known->seq, SIZE_MAX);
 	return put_envelope(asking, known->name, &known->value, &bytes, &size);
 }
 
@@ -437,8 +438,8 @@ static int put_named(struct asking *asking, const struct name *name, uint64_t fr
 	const struct snapshot_name *known = item_begin(&asking->encoder, asking->snapshot, name->text, &key, &begin);
 	size_t before = asking->encoder.size;
 	if (known != NULL)
-		status =
-		    from_seq > 0 ? put_versions(asking, name->text, from_seq, known->seq) : put_current(asking, known);
+		status = from_seq > 0 ? put_versions(asking, name->text, from_seq, known->seq, PAGE_MAX)
+				      : put_current(asking, known);
 	if (known != NULL && asking->encoder.size == before)
 		encode_bytes(&asking->encoder, ITEM_VALUE, known->value.bytes, HASH_SIZE);
 	encode_end(&asking->encoder, begin);

@@ -10,6 +10,7 @@ and greatest.  The exit status is 0 when everything was measured, whatever was m
 import argparse
 import contextlib
 import glob
+import hashlib
 import json
 import os
 import re
@@ -463,6 +464,27 @@ class Bench:
         table.add(f"{name}: start, s", taken.text("{:.2f}"), goal=f"< {goal}" if goal else "",
                   met=taken.median < goal if goal else None)
 
+    def cold_sync(self, table, world, name, goal=None, times=5):
+        """The whole of poc sync with nothing held: from its start to its end."""
+        with open(os.path.join(world, "directory.id"), "rb") as file:
+            directory = file.read().hex()
+        with open(os.path.join(world, "clients.txt"), encoding="ascii") as file:
+            state, certificate, key = file.readline().split()
+        spki = subprocess.run(["openssl", "x509", "-in", f"{world}/server.crt", "-noout", "-pubkey"], check=True, capture_output=True).stdout
+        der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=spki, check=True, capture_output=True).stdout
+        taken, conf = [], os.path.join(world, "sync.conf")
+        with self.server(world) as daemon:
+            for i in range(times):
+                with open(conf, "w", encoding="ascii") as out:
+                    out.write(f"[directory]\nid = {directory}\nserver = {daemon.address}\nserver_pin = {hashlib.sha256(der).hexdigest()}\n"
+                              f"[user]\nstate = {state}\ncert = {certificate}\nkey = {key}\n[state]\ndir = sync.{i}\n")
+                begun = time.monotonic()
+                subprocess.run([self.program("clients/poc"), "-c", conf, "-q", "sync"], check=True, stdout=subprocess.DEVNULL)
+                taken.append(time.monotonic() - begun)
+        taken = Spread(taken)
+        table.add(f"{name}: cold poc sync, s", taken.text("{:.2f}"), goal=f"<= {goal}" if goal else "",
+                  met=taken.median <= goal if goal else None)
+
     def followers(self, table):
         """Auditors beside none, and a mirror that begins with nothing."""
         os.environ["POCD_BUILD"] = self.build
@@ -472,6 +494,8 @@ class Bench:
         table.add("publish to proven by 4 of 5 auditors, p50 ms", f"{figures['cosigned_ms']:.1f}",
                   f"none {figures['alone_ms']:.1f}", f"+{more:.1f}", "<= +50", more <= 50)
         table.add("a mirror's leaves/s of one core, signatures judged", f"{figures['leaves_per_s']:.0f}")
+        walk = followers.walk_seconds()
+        table.add("first lookup over 1,000 versions of T and K, s", f"{walk:.2f}", goal="<= 1", met=walk <= 1)
 
     def run(self):
         table = Table()
@@ -479,6 +503,7 @@ class Bench:
         self.start(table, "250 states", small, 1)
         used, top = self.lookups(table, small, "250 states", 1.25, 1.6)
         self.memory(table, "250 states", used, 16)
+        self.cold_sync(table, small, "250 states", 0.5)
         self.idle(table, small)
         posts, _ = self.world("posts", states=250, notices=4000, rounds=12)
         rates, number = self.notices(table, posts)
@@ -541,6 +566,7 @@ class Bench:
         table = Table()
         world, _ = self.world("tiny", states=3, units=5, users=3, leaves=100, publish=10, rounds=1)
         self.start(table, "tiny", world, times=1)
+        self.cold_sync(table, world, "tiny", times=1)
         _, top = self.lookups(table, world, "tiny", 1.25, 1.6)
         self.idle(table, world, 20)
         self.handshakes(table, world)

@@ -10,7 +10,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 import wire  # noqa: E402  pylint: disable=wrong-import-position
-from follower import Follower, forge, publish_trust, wait_for  # noqa: E402  pylint: disable=wrong-import-position
+from follower import Follower, forge, make_versions, publish_trust, wait_for  # noqa: E402  pylint: disable=wrong-import-position
 from harness import World  # noqa: E402  pylint: disable=wrong-import-position
 
 
@@ -39,6 +39,22 @@ def proven_ms(client, documents, n):
         if answer.kind != wire.SUBMIT_ANSWER or dict(wire.decode(answer.body)).get(2, 0) == 0:
             raise ValueError(f"a change was not proven: {answer.text}")
     return statistics.median(times)
+
+
+def walk_seconds(versions=1000, times=5):
+    """How long a client that holds nothing takes for a lookup where T and K of the state have had so many versions."""
+    taken = []
+    with World() as world:
+        make_versions(world, "K/XB", versions)
+        make_versions(world, "T", versions)
+        for i in range(times):
+            cold = world.variant("xa-reader", f"cold{i}", {})
+            begun = time.monotonic()
+            world.poc(cold, "-t", "30", "lookup", "XB")
+            taken.append(time.monotonic() - begun)
+        if world.poc("xa-reader", "-o", "json", "status").json["checkpoint"]["trust"] <= versions:
+            raise ValueError("there are too few versions")
+    return statistics.median(taken)
 
 
 def measure(changes=40, states=("XA", "XB", "AD", "AE", "XA"), quorum=4, groups=60):

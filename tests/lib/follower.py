@@ -145,3 +145,25 @@ def publish_trust(world, followers, quorum, **fields):
     if answer.kind != wire.SUBMIT_ANSWER:
         raise AssertionError(answer.text)
     return envelope
+
+
+def make_versions(world, name, n):
+    """Publishes n more versions of T or of a state's K, which say what the current one says."""
+    directory = bytes.fromhex(world.setting("xa-reader", "directory", "id"))
+    with world.client("directory-admin", timeout=120) as client:
+        if name == "T":
+            envelope, key = current_trust(world), world.path("keys", "root.key")
+        else:
+            answer = client.call(wire.GET_ENVELOPES, wire.field(1, name))
+            item = next(value for number, value in wire.decode(answer.body) if number == 4)
+            envelope = [value for number, value in wire.decode(item) if number == 3][-1]
+            key = world.path("states", f"{name[2:]}-authority.key")
+        signer = forge.Signer.load(key)
+        for begin in range(0, n, 50):
+            group = b""
+            for _ in range(begin, min(begin + 50, n)):
+                envelope = forge.change(envelope, signer, head=forge.next_head(envelope, directory), issued=int(time.time()))
+                group += wire.element(1, wire.field(1, envelope))
+            answer = client.call(wire.SUBMIT, group + wire.field(2, 1))
+            if answer.kind != wire.SUBMIT_ANSWER:
+                raise AssertionError(answer.text)
