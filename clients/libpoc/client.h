@@ -106,7 +106,7 @@ struct client_envelope {
 	struct name name;
 	bool absent; /* proven */
 	struct hash value;
-	struct envelope *envelope; /* owned; NULL if absent or not shown to this user */
+	struct envelope *envelope; /* owned; NULL if absent, lapsed, or not shown to this user */
 };
 void client_envelopes_finish(struct client_envelope *envelopes, size_t n);
 

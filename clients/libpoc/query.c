@@ -370,7 +370,7 @@ static int envelope_from(struct poc *poc, const Poc__Proof *proof, struct client
 		status = verify_users(poc->head, keys, &out->name, &proven.value, &item->envelopes[0], &out->envelope,
 				      &poc->why);
 	envelope_destroy(keys);
-	return status;
+	return status == STATUS_ORPHANS ? 0 : status; /* lapsed: nothing to show */
 }
 
 static bool listed(const char *const *names, size_t n, const char *name)
@@ -439,6 +439,8 @@ static int envelopes_offline(struct poc *poc, struct client_envelope *out, size_
 		}
 		status = copy_judge(
 		    poc, verify_saved_envelope(poc->copy, &out[i].name, &proven, &out[i].envelope, &poc->why));
+		if (status == STATUS_ORPHANS) /* lapsed: nothing to show */
+			status = 0;
 		out[i].absent = proven.absent;
 		out[i].value = proven.value;
 	}

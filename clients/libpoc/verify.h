@@ -102,7 +102,8 @@ int verify_saved_all(struct verified_head *head, enum reader_class reader, struc
 int verify_saved_record(struct verified_head *head, const struct name *name, enum reader_class reader,
 			struct verified_record *out, struct refusal *why);
 
-/* K (kind NAME_KEYS) or U of a name: *out NULL if absent, or if only its value is there. */
+/* K (kind NAME_KEYS) or U of a name: *out NULL if absent, or if only its value is there.  STATUS_ORPHANS as
+ * verify_record. */
 int verify_saved_envelope(struct verified_head *head, const struct name *name, struct verified_item *item,
 			  struct envelope **out, struct refusal *why);
 

@@ -417,14 +417,11 @@ static json_t *parties_json(const struct desk_notice *notice)
 
 /* The reference that the other side gave: of the notice that this one answers, if we have it; our own is the sender's.
  */
-static void references(const struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
-		       const Poc__Inner *inner, json_t *out)
+static void references(const struct desk_notice *notice, const Poc__Inner *inner, json_t *out)
 {
 	const char *reference = inner != NULL ? inner->content->our_reference : "";
 	bool sent = notice->side == SIDE_FROM;
 
-	(void)duty;
-	(void)desk;
 	json_object_set_new(out, "our_ref", sent ? json_string(reference) : json_string(""));
 	json_object_set_new(out, "their_ref", sent ? json_string("") : json_string(reference));
 }
@@ -450,6 +447,6 @@ json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const
 	    "recipients", parties_json(notice));
 	if (core->answers.len > 0)
 		json_object_set_new(out, "answers", id_json(core->answers.data));
-	references(duty, desk, notice, inner, out);
+	references(notice, inner, out);
 	return out;
 }
