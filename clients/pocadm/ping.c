@@ -149,10 +149,11 @@ static int choose_round(struct starting *s)
 	if (text != NULL && !ping_round_parse(text, &s->round))
 		return cli_fail(cli, STATUS_USAGE, tr("--round takes a round's time, as ping start printed it"));
 	if (text == NULL) {
+		int status = read_deadline(s);
 		s->round = client_now(s->desk.poc);
-		if (ping_deadline(&s->desk, s->round) != 0)
-			return cli_fail(cli, STATUS_CONFLICT, tr("a round began this very second"));
-		return read_deadline(s);
+		if (status == 0 && ping_deadline(&s->desk, s->round) != 0)
+			status = cli_fail(cli, STATUS_CONFLICT, tr("a round began this very second"));
+		return status;
 	}
 	s->deadline = ping_deadline(&s->desk, s->round);
 	if (s->deadline == 0)

@@ -296,6 +296,9 @@ class Pings(unittest.TestCase):
         self.assertEqual(len(checks), 2)
 
     def test_5_refused(self):
+        time.sleep(1.1)  # one round begins in a second
+        self.ping("start", "XB", "--deadline", "1h")
+        # what is wrong with the words is said before that a round has just begun
         for words, status in ((["start"], 2), (["start", "--all", "XA"], 2), (["start", "XB/unit"], 2),
                               (["start", "XA", "--deadline", "soon"], 2), (["start", "XA", "--deadline", "2020-01-01T00:00:00Z"], 2),
                               (["report", "soon"], 2), (["report", "2020-01-01T00:00:00Z"], 5)):
