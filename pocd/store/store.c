@@ -245,7 +245,7 @@ static int scrub_failed(const struct scrub *scrub, struct refusal *why)
 		      last);
 }
 
-static int scrub_tables(struct store *store, bool bodies, uint64_t *values, struct refusal *why)
+int store_scrub(struct store *store, uint64_t *values, struct refusal *why)
 {
 	struct store_view *view;
 	struct scrub scrub = {.values = 0};
@@ -256,22 +256,10 @@ static int scrub_tables(struct store *store, bool bodies, uint64_t *values, stru
 	for (int table = 0; table < TABLE_COUNT && status == 0; table++) {
 		scrub.table = (enum store_table)table;
 		scrub.last_size = 0;
-		if (scrub.table == TABLE_BODY && !bodies)
-			continue;
 		status = store_walk(view, scrub.table, NULL, 0, scrub_each, &scrub);
 	}
 	store_view_end(view);
 	if (values != NULL)
 		*values = scrub.values;
 	return status == 0 ? 0 : scrub_failed(&scrub, why);
-}
-
-int store_scrub(struct store *store, uint64_t *values, struct refusal *why)
-{
-	return scrub_tables(store, true, values, why);
-}
-
-int store_scrub_start(struct store *store, struct refusal *why)
-{
-	return scrub_tables(store, false, NULL, why);
 }

@@ -141,12 +141,8 @@ int store_lmdb_copy(const char *folder, int fd, struct refusal *why);
 
 struct store *store_mem_create(void); /* NULL when out of memory */
 
-/* Reads every value of every table once, so that all checksums are checked (start-up scrub, pocadm check).  0 or
- * STATUS_DAMAGED with *why naming table and key. */
+/* Reads every value of every table once, so that all checksums are checked (start-up, pocadm check), and counts them if
+ * values is not NULL.  0 or STATUS_DAMAGED with *why naming table and key. */
 int store_scrub(struct store *store, uint64_t *values, struct refusal *why);
-
-/* The same at start-up, without the bodies of notices: they are most of the bytes, nothing depends on them, and each is
- * checked when it is read. */
-int store_scrub_start(struct store *store, struct refusal *why);
 
 #endif

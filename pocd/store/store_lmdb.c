@@ -607,7 +607,7 @@ static int probe(void *ctx, struct refusal *why)
 		return status;
 	status = check_schema(&lmdb->base, options.path, why);
 	if (status == 0)
-		status = store_scrub_start(&lmdb->base, why);
+		status = store_scrub(&lmdb->base, NULL, why);
 	return status != 0 ? status : check_counts(&lmdb->base, why);
 }
 
