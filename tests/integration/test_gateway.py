@@ -98,6 +98,7 @@ class Gateway(unittest.TestCase):
         tracker.down = True
         answer = self.watch("ad-operator", "request-tracker", expect=1, **settings)
         self.assertIn("503", answer.err)
+        self.assertIn(": 'no'", answer.err)  # RT's own words
         self.assertEqual(tracker.tickets, {})
         tracker.down = False
         self.watch("ad-operator", "request-tracker", **settings)
@@ -109,6 +110,20 @@ class Gateway(unittest.TestCase):
         comments = [text for ticket, text in tracker.comments if ticket == ours[0]]
         self.assertTrue([text for text in comments if text.startswith("event: acknowledged") and "neither agreement" in text], comments)
         self.assertEqual(len([ticket for ticket in tracker.tickets.values() if notice in ticket["Subject"]]), 1)
+
+    def test_request_tracker_that_moved(self):
+        """A redirection is no answer, and whoever is behind it does not get the token."""
+        tracker, other = Tracker(), Tracker()
+        self.addCleanup(tracker.stop)
+        self.addCleanup(other.stop)
+        tracker.elsewhere = f"http://127.0.0.1:{other.server_port}"
+        token = os.path.join(self.world.root, "token")
+        with open(token, "w", encoding="ascii") as file:
+            file.write("of-the-test\n")
+        self.send(to="AE")
+        answer = self.watch("ae-operator", "request-tracker", expect=1, RT_URL=f"http://127.0.0.1:{tracker.server_port}", RT_TOKEN_FILE=token)
+        self.assertIn(f"301: Moved Permanently: '{tracker.elsewhere}/REST/2.0/", answer.err)
+        self.assertEqual(other.tickets, {})
 
 
 class Unit(UnitFile, unittest.TestCase):

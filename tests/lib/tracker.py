@@ -11,7 +11,7 @@ class Tracker(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), TrackerRequest)
-        self.tickets, self.comments, self.down = {}, [], False
+        self.tickets, self.comments, self.down, self.elsewhere = {}, [], False, None
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def stop(self):
@@ -23,14 +23,19 @@ class TrackerRequest(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):  # pylint: disable=arguments-differ
         pass
 
-    def answer(self, status, document):
+    def answer(self, status, document, **headers):
         body = json.dumps(document).encode()
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def allowed(self):
+        if self.server.elsewhere:
+            self.answer(301, {}, Location=self.server.elsewhere + self.path)
+            return False
         if self.server.down or self.headers["Authorization"] != "token of-the-test":
             self.answer(503 if self.server.down else 401, {"message": "no"})
             return False
