@@ -54,6 +54,10 @@ class Gateway(unittest.TestCase):
         self.assertIn(f"poc notice show {notice}", ours[0].get_content())
         for mail in mails:
             self.assertNotIn(SECRET, mail.as_string())
+        self.assertRegex(ours[0]["Message-ID"], rf"^<poc\.{notice}\.\d+\.XB\.technical@xb\.example>$")
+        self.assertEqual(ours[0]["References"], f"<poc.{notice}.XB.technical@xb.example>")
+        self.assertIn(f"\nMessage-ID: {ours[0]['Message-ID']}\n", ours[0].as_string(policy=email.policy.compat32))  # as it was sent
+        self.assertEqual(len({mail["Message-ID"] for mail in mails}), len(mails))
 
     def mails(self, user):
         """Subjects of the mails that a fresh gateway of a user sends."""
@@ -87,28 +91,57 @@ class Gateway(unittest.TestCase):
         answer = self.watch("ae-operator", "mail", expect=1)
         self.assertIn("POC_MAIL_TO is not set", answer.err)
 
-    def test_request_tracker(self):
+    def tracker(self):
+        """A ticket system, and the settings of a gateway to it."""
         tracker = Tracker()
         self.addCleanup(tracker.stop)
         token = os.path.join(self.world.root, "token")
         with open(token, "w", encoding="ascii") as file:
             file.write("of-the-test\n")
-        settings = {"RT_URL": f"http://127.0.0.1:{tracker.server_port}", "RT_TOKEN_FILE": token}
+        return tracker, {"RT_URL": f"http://127.0.0.1:{tracker.server_port}", "RT_TOKEN_FILE": token}
+
+    def test_request_tracker(self):
+        tracker, settings = self.tracker()
         notice = self.send(to="AD")
         tracker.down = True
         answer = self.watch("ad-operator", "request-tracker", expect=1, **settings)
         self.assertIn("503", answer.err)
+        self.assertIn(": 'no'", answer.err)  # RT's own words
         self.assertEqual(tracker.tickets, {})
         tracker.down = False
-        self.watch("ad-operator", "request-tracker", **settings)
+        self.assertEqual(self.watch("ad-operator", "request-tracker", **settings).err, "")
         ours = [n for n, ticket in tracker.tickets.items() if notice in ticket["Subject"]]
         self.assertEqual(len(ours), 1, tracker.tickets)
         self.assertIn(SECRET, tracker.tickets[ours[0]]["Content"])
+        # people move tickets, and merge them into others
+        tracker.tickets[ours[0]].update(Queue="Investigations", merged=True)
         self.world.poc("ad-operator", "notice", "ack", notice)
         self.watch("ad-operator", "request-tracker", **settings)
         comments = [text for ticket, text in tracker.comments if ticket == ours[0]]
         self.assertTrue([text for text in comments if text.startswith("event: acknowledged") and "neither agreement" in text], comments)
         self.assertEqual(len([ticket for ticket in tracker.tickets.values() if notice in ticket["Subject"]]), 1)
+        # nothing twice
+        before = (len(tracker.tickets), len(tracker.comments))
+        self.watch("ad-operator", "request-tracker", **settings)
+        self.assertEqual((len(tracker.tickets), len(tracker.comments)), before)
+
+    def test_request_tracker_that_shows_nothing(self):
+        """Without the right to see tickets each event would open one, unnoticed."""
+        tracker, settings = self.tracker()
+        self.send()
+        tracker.blind = True
+        answer = self.watch("xb-operator", "request-tracker", **settings)
+        self.assertIn("request-tracker: ticket 1 cannot be found, so the next event will open another one: ", answer.err)
+
+    def test_request_tracker_that_moved(self):
+        """A redirection is no answer, and whoever is behind it does not get the token."""
+        tracker, settings = self.tracker()
+        other, _ = self.tracker()
+        tracker.elsewhere = f"http://127.0.0.1:{other.server_port}"
+        self.send(to="AE")
+        answer = self.watch("ae-operator", "request-tracker", expect=1, **settings)
+        self.assertIn(f"301: Moved Permanently: '{tracker.elsewhere}/REST/2.0/", answer.err)
+        self.assertEqual(other.tickets, {})
 
 
 class Unit(UnitFile, unittest.TestCase):

@@ -3,12 +3,13 @@ everybody goes on."""
 import contextlib
 import os
 import re
+import shutil
 import sys
 import threading
 import unittest
 
 import wire
-from harness import POC, ROOT, World, ini_get, main, run, shifted
+from harness import POC, POCADM, ROOT, World, ini_get, main, run, shifted
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "reference"))
 import canonical
@@ -500,6 +501,25 @@ class Reload(unittest.TestCase):
             WORLD.pocadm("reload", expect=1)
         self.assertNotIn("server.reload", WORLD.log()[since:])
         WORLD.pocadm("reload", WORLD.path("absent.conf"), expect=5)
+
+    def test_keys_that_only_the_daemon_may_read(self):
+        """For root the keys are another user's, and for the unit's ExecReload= the credentials are not there: the daemon judges."""
+        if os.geteuid() != 0 or not shutil.which("setpriv"):
+            self.skipTest("not the superuser, or no setpriv")
+        WORLD.stop()
+        self.addCleanup(WORLD.start)
+        self.addCleanup(run, "chown", "-R", "0:0", WORLD.root)
+        self.addCleanup(WORLD.stop)
+        run("chown", "-R", "65534:65534", WORLD.root)
+        WORLD.start(prefix=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"))
+        conf, since = WORLD.path("pocd.conf"), len(WORLD.log())
+        self.assertIn("has taken", run(POCADM, "reload", conf, env=WORLD.env).out)
+        WORLD.wait_log("server.reload ", since)
+        self.assertIn("belongs to another user", run(POCADM, "-n", "reload", conf, env=WORLD.env, expect=4).err)
+        os.chmod(WORLD.path("keys", "server.key"), 0o644)
+        self.assertIn("the daemon refused it", run(POCADM, "reload", conf, env=WORLD.env, expect=1).err)
+        os.chmod(WORLD.path("keys", "server.key"), 0o600)
+        self.assertIn("has taken", run(POCADM, "reload", conf, env=WORLD.env).out)
 
     def test_nobody_is_signalled_where_nobody_serves(self):
         pid = WORLD.daemon.pid

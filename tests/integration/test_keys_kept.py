@@ -278,7 +278,7 @@ class Tokens(unittest.TestCase):
         self.assertRegex(WORLD.poc("xa-reader", "key", "show", self.uri("signing")).out, "ecdsa-p384-sha384")
         self.assertRegex(WORLD.poc("xa-reader", "key", "show", self.uri("log")).out, "ed25519")
         self.assertEqual(told([POC, "key", "show", self.uri("user", False)], b"4711\n").out, shown)
-        for words, uri in (("no such private key", self.uri("nobody")), ("does not belong into the URI", self.uri("user", False) + "?pin-value=4711"),
+        for words, uri in (("no such private key", self.uri("nobody")), ("a PIN may not stand in the URI", self.uri("user", False) + "?pin-value=4711"),
                            ("absolute path", self.uri("user", False) + "?pin-source=file:pin")):
             self.assertIn(words, WORLD.poc("xa-reader", "key", "show", uri, expect=None).err)
         result = run(POC, "key", "show", self.uri("user", False), env=WORLD.env, expect=4, start_new_session=True)

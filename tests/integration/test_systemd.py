@@ -2,6 +2,7 @@
 unit is right and as closed as it should be, where systemd-analyze is at hand."""
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -100,6 +101,21 @@ class Activation(unittest.TestCase):
 class Unit(UnitFile, unittest.TestCase):
     SOURCE, NAME, PROGRAM, EXPOSURE_MAX = os.path.join(BUILD, "pocd/systemd/pocd.service"), "pocd.service", POCD, 0.5
     BESIDE = [os.path.join(ROOT, "pocd/systemd/pocd.socket")]
+
+    def lines(self, key):
+        with open(self.SOURCE, encoding="utf-8") as file:
+            return re.findall(rf"(?m)^{key}=(.*)$", file.read())
+
+    def test_calls_of_the_writer(self):
+        """Those that the group @resources, which is refused, holds: without them the writer's thread is as eager as the others."""
+        given_back = self.lines("SystemCallFilter")[-1].split()
+        with open(os.path.join(ROOT, "pocd/directory/writer.c"), encoding="utf-8") as file:
+            called = set(re.findall(r"\b(sched_set\w+|setpriority|ioprio_set)\(", file.read()))
+        self.assertEqual(set(given_back), called)
+
+    def test_reload_tells(self):
+        """systemctl reload fails where the daemon keeps the settings before."""
+        self.assertRegex(self.lines("ExecReload")[0], r"^/.*/bin/pocadm reload /var/lib/pocd/directory/pocd\.conf$")
 
 
 class Reminders(UnitFile, unittest.TestCase):

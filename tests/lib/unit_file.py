@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import unittest
 
-from harness import run
+from harness import POCADM, run
 
 
 class UnitFile:
@@ -22,8 +22,10 @@ class UnitFile:
         with open(self.SOURCE, encoding="utf-8") as file:
             text = file.read()
         self.units = [os.path.join(folder, self.NAME)]
-        with open(self.units[0], "w", encoding="utf-8") as out:  # the program need not be installed
-            out.write(re.sub("(?m)^ExecStart=[^ ]*", "ExecStart=" + self.PROGRAM, text))
+        text = re.sub("(?m)^ExecStart=[^ ]*", "ExecStart=" + self.PROGRAM, text)  # the programs need not be installed
+        text = re.sub("(?m)^ExecReload=[^ ]*/pocadm", "ExecReload=" + POCADM, text)
+        with open(self.units[0], "w", encoding="utf-8") as out:
+            out.write(text)
         self.units += [shutil.copy(path, folder) for path in self.BESIDE]
 
     def test_verify(self):
