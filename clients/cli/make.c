@@ -105,17 +105,19 @@ static void tell_results(struct cli *cli, const struct client_submitted *done, j
 			 done->proven ? tr("proven") : tr("not yet proven"));
 }
 
-/* "writes[0].confirmed" is the protocol's word for what people know as the confirmation of a record. */
 static void fail_refused(struct cli *cli, const struct poc *poc, const struct make_group *group,
 			 const struct client_submitted *done, int status)
 {
 	const struct refusal *why = client_why(poc);
-	const char *dot = strncmp(why->field, "writes[", 7) == 0 ? strchr(why->field, '.') : NULL;
+	char field[CLI_FIELD];
 
-	if (dot == NULL || done->write >= group->n || status == STATUS_DENIED)
+	if (strncmp(why->field, "writes[", 7) != 0 || strchr(why->field, '.') == NULL || done->write >= group->n ||
+	    status == STATUS_DENIED) {
 		link_fail(cli, poc, status);
-	else
-		cli_fail(cli, status, tr("%s, %s: %s"), group->owned[done->write].name.text, dot + 1, why->message);
+		return;
+	}
+	cli_field(cli, why->field, field);
+	cli_fail(cli, status, tr("%s, %s%s"), group->owned[done->write].name.text, field, why->message);
 }
 
 static int submit(struct cli *cli, struct poc *poc, const struct make_group *group, json_t *more)
@@ -218,7 +220,9 @@ int make_record(struct cli *cli, struct poc *poc, const struct draft *draft, con
 	message_free(record);
 	if (status == 0)
 		return 0;
-	return cli_fail(cli, status, "%s: %s%s%s", place_text(name), why.field, why.field[0] != '\0' ? ": " : "",
+	char field[CLI_FIELD];
+	cli_field(cli, why.field, field);
+	return cli_fail(cli, status, "%s: %s%s", place_text(name), field,
 			why.message[0] != '\0' ? why.message : status_text(status));
 }
 

@@ -568,7 +568,7 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 	}
 	if (status == 0)
 		status = pack_forwarded(&duty, desk, of, compose.content);
-	if (escalates)
+	if (status == 0 && escalates)
 		n.category = of->notice->core->category;
 	n.content = compose.content;
 	if (status == 0)

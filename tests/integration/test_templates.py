@@ -86,8 +86,8 @@ class Forms(unittest.TestCase):
         stdin = self.write("in.json", json.dumps({"text": "t", "fields": [{"name": "colour", "value": "red"}]}))
         for words, said in ((["--template", bad], "bad.ini: line 3: unknown template field"),
                             (["--template", asks], "asks.json: asks: unknown template field"),
-                            (["--template", good, "--set", "colour=red"], "--set: unknown template field"),
-                            (["--subject", "s", "--set", "stage=middle"], "--set: stage")):
+                            (["--template", good, "--set", "colour=red"], "--set colour: unknown template field"),
+                            (["--subject", "s", "--set", "stage=middle"], "--set stage: must be early-warning")):
             result = WORLD.poc("xa-operator", "notice", "send", "--to", "XB", "--text", "t", *words, expect=1)
             self.assertIn(said, result.err)
             self.assertEqual(len(result.err.splitlines()), 1, result.err)
