@@ -56,6 +56,7 @@ class Exercise(unittest.TestCase):
             made = [world.poc("ad-operator", "-o", "json", "notice", *sent).json["id"] for _ in range(3)]
             notice, declined, closed = made
             calls = [("ad-operator", sent), ("ae-operator", ["list"]), ("ad-operator", ["list", "--sent"]),
+                     ("ae-operator", ["list", "--threads"]), ("ae-operator", ["list", "--thread", notice]),
                      ("ae-operator", ["show", notice]), ("ae-operator", ["take", notice]), ("ae-operator", ["release", notice]),
                      ("ae-operator", ["note", notice, "--text", "n"]), ("ae-operator", ["save", notice, folder]),
                      ("ad-operator", ["remind", notice]), ("ae-operator", ["ack", notice]), ("ae-operator", ["ack", notice]),

@@ -283,6 +283,54 @@ class Notices(unittest.TestCase):
         self.assertIn(f"{n - 3} older ones are not shown", world.poc("ae-dip", "notice", "list", "--limit", "3").err)
         world.poc("ae-dip", "notice", "list", "--limit", "none", expect=2)
 
+    def test_threads(self):
+        """By thread, at a glance: the newest activity last, open or closed, whose, by when; and all of one thread."""
+        world = self.world
+        def threads(user, *words):
+            return {each["id"]: each for each in world.poc(user, "-o", "json", "notice", "list", "--threads", *words).json["threads"]}
+
+        old = self.send(subject="thread one")
+        new = self.send("--reply-by", "24h", "--urgency", "urgent", subject="thread two")
+        self.assertEqual([each for each in threads("xb-operator") if each in (old, new)], [old, new])
+        time.sleep(1.1)
+        answer = world.poc("xb-operator", "-o", "json", "notice", "reply", old, "--text", "r").json["id"]
+        world.poc("xb-operator", "notice", "note", old, "--text", "n")
+        world.poc("xb-operator", "notice", "take", old)
+        got = threads("xb-operator")
+        self.assertEqual([each for each in got if each in (old, new)], [new, old])  # the newest activity last
+        one, two = got[old], got[new]
+        self.assertEqual((one["notices"], one["notes"], one["taken_by"], one["open"], one["reply_by"], one["subject"]),
+                         (2, 1, "operator", True, None, "thread one"))
+        self.assertEqual((two["notices"], two["notes"], two["taken_by"], two["open"], two["overdue"], two["from"], two["to"]),
+                         (1, 0, None, True, False, "XA", ["XB"]))
+        self.assertIsNotNone(two["reply_by"])
+        self.assertGreater(one["activity"], two["activity"])
+        self.assertEqual(list(threads("xb-operator", "--mine")), [old])
+        self.assertIsNone(threads("xb-operator", "--headers")[old]["subject"])
+        out = world.poc("xb-operator", "notice", "list", "--threads").out
+        self.assertRegex(out, rf'(?m)^{old[:9]} +2 \S+Z +open +operator +- +XA tech +routine +"thread one"$')
+        self.assertRegex(out, rf'(?m)^{new[:9]} +1 \S+Z +open +\S+Z +XA tech +urgent +"thread two"$')
+        # one thread, by any of its notices
+        for each in old, answer:
+            shown = world.poc("xb-operator", "-o", "json", "notice", "list", "--thread", each).json["notices"]
+            self.assertEqual([n["category"] for n in shown], ["notification", "update", "note"])
+            self.assertEqual({n["thread"] for n in shown}, {old})
+        self.assertEqual([(n["open"], n["desk"]) for n in shown][0], (True, {"place": "XB", "kind": "technical"}))
+        world.poc("xb-operator", "notice", "close", old)
+        self.assertNotIn(old, threads("xb-operator"))
+        closed = threads("xb-operator", "--all")[old]
+        self.assertEqual((closed["open"], closed["taken_by"]), (False, "operator"))
+        self.assertRegex(world.poc("xb-operator", "notice", "list", "--threads", "--all").out, rf"(?m)^{old[:9]} .* closed ")
+        limited = world.poc("xb-operator", "-o", "json", "notice", "list", "--threads", "--all", "--limit", "1").json
+        self.assertEqual(limited["threads"][-1]["id"], old)
+        self.assertGreater(limited["left_out"], 0)
+        world.poc("xb-operator", "notice", "list", "--thread", old, "--threads", expect=2)
+        world.poc("xb-operator", "notice", "list", "--thread", "AAAA", expect=5)
+        # a line before the rows of each of several desks
+        self.send("--kind", "diplomatic")
+        lines = world.poc("xb-operator", "notice", "list").out.splitlines()
+        self.assertEqual([line for line in lines if line.startswith("--")], ["-- XB technical", "-- XB diplomatic"])
+
     def test_unit(self):
         """A unit's desk has the users and reading keys of its own list; without one it is refused in words."""
         world = self.world
