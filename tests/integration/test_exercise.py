@@ -188,6 +188,36 @@ class Exercise(unittest.TestCase):
         # to the recipient itself and what the sender stated, never other recipients
         self.assertIsNone(self.timing(name, "ad-operator")["notices"][0]["places"][1]["acknowledged"])
 
+    def test_a_program_is_no_person(self):
+        """An acknowledgement by a program and the person's after it: each has its time."""
+        world, name = self.world, "robot-27"
+        invite, request = world.path("xb-robot.invite"), world.path("xb-robot.request")
+        world.poc("xb-coordinator", "user", "invite", "robot", "--role", "operator", "--kind", "technical", "--service", "--out", invite)
+        world.poc("xb-robot", "setup", invite, "--request", request)
+        world.poc("xb-coordinator", "-y", "user", "add", request)
+        both, alone = self.send(exercise=name), self.send(exercise=name)
+        for notice in both, alone:
+            world.poc("xb-robot", "notice", "ack", notice)
+        time.sleep(2.1)
+        world.poc("xb-operator", "notice", "ack", both)
+        self.proven(both, "acknowledged")
+        self.proven(alone, "acknowledged")
+        end = time.monotonic() + 10 * SLOW
+        while any(each["unproven"] for each in self.timing(name)["notices"]) and time.monotonic() < end:
+            time.sleep(0.1)
+        first, second = (each["places"][0] for each in self.timing(name)["notices"])
+        self.assertLessEqual(first["automatic"]["seconds"]["acknowledged"] + 2, first["seconds"]["acknowledged"])
+        self.assertLess(first["automatic"]["acknowledged"], first["acknowledged"])
+        self.assertIsNone(second["acknowledged"])
+        self.assertIsNotNone(second["automatic"]["acknowledged"])
+        self.assertIsNone(second["automatic"]["accepted"])
+        lines = list(csv.DictReader(io.StringIO(world.poc("xa-operator", "notice", "timing", "--exercise", name, "-f", "csv").out)))
+        self.assertEqual([(each["acknowledged"], each["automatic_acknowledged"]) for each in lines],
+                         [(first["acknowledged"], first["automatic"]["acknowledged"]), ("", second["automatic"]["acknowledged"])])
+        self.assertEqual(lines[0]["automatic_acknowledged_seconds"], str(first["automatic"]["seconds"]["acknowledged"]))
+        text = world.poc("xa-operator", "notice", "timing", "--exercise", name).out
+        self.assertRegex(text, r"acknowledged by a program after \d+ s, acknowledged after \d+ s")
+
     def test_unproven_steps_do_not_count(self):
         """While nothing is published a step is named, and no time is given of it."""
         world, name = self.world, "dark-27"
