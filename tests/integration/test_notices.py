@@ -233,6 +233,29 @@ class Notices(unittest.TestCase):
         later = world.poc(*send, "-o", "json", "--to", "AE", "--reply-by", "1h", "--escalate", "diplomatic").json
         self.assertEqual([[each["in_record"] for each in later[name]] for name in ("recipients", "escalations")], [[True], [False]])
 
+    def test_status_of_the_absent(self):
+        """poc notice status says so too, and of a place without any record."""
+        world = self.world
+        notice = self.send("--kind", "diplomatic", to="AE")
+        told = world.poc("xa-operator", "notice", "status", notice)
+        self.assertIn("AE has no diplomatic point of contact in its record", told.err)
+        self.assertIn("AE technical  AE-CERT", told.out)
+        one, = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"]
+        self.assertEqual((one["place"], one["kind"], one["in_record"], one["instead"]["kind"]), ("AE", "diplomatic", False, "technical"))
+        notice = self.send(to="AE")
+        there, = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"]
+        self.assertTrue(there["in_record"])
+        before = world.record("ad-coordinator", "AD")
+        notice = self.send(to="AD")
+        world.poc("ad-coordinator", "-y", "withdraw", "AD")
+        self.assertRegex(world.poc("xa-operator", "notice", "status", notice).err, "AD has no (record|technical point of contact)")
+        gone, = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"]
+        self.assertEqual((gone["in_record"], gone["instead"]), (False, None))
+        path = os.path.join(world.root, "ad-again.json")
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump(before, out)
+        world.poc("ad-coordinator", "-y", "publish", "--replace", path)
+
     def test_marks_are_not_subjects(self):
         forged = "EXERCISE night-owl: OVERDUE"
         alike = self.send(subject=forged)
