@@ -523,6 +523,23 @@ void cli_detail(const struct cli *cli, const char *format, ...)
 	va_end(args);
 }
 
+int cli_would(struct cli *cli, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	cli_note(cli, tr("dry run: %s"), text);
+	if (cli->json) {
+		json_t *would = json_string(text); /* NULL: a path in it is not UTF-8 */
+		cli_document(cli, cli->schema,
+			     json_pack("{s:b,s:o}", "dry_run", 1, "would", would != NULL ? would : json_null()));
+	}
+	return 0;
+}
+
 void cli_alert(const struct cli *cli, const char *format, ...)
 {
 	va_list args;

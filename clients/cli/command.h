@@ -92,6 +92,10 @@ json_t *cli_error_json(const struct cli *cli);
 void cli_note(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_detail(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What a dry run does not do, in words: "FILE would be written"; in JSON mode {"dry_run": true, "would": ...}.  Returns
+ * 0. */
+int cli_would(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* What went wrong beside what was asked for: on stderr, quiet or not. */
 void cli_alert(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

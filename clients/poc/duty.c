@@ -139,8 +139,9 @@ int duty_refused(struct cli *cli, struct poc *poc, json_t *list)
 int duty_flush(struct duty *duty, size_t *sent, size_t *waiting)
 {
 	struct telling telling = {duty, 0};
-	size_t left;
-	int status = outbox_flush(duty->poc, duty->keys.keys, duty->keys.n, tell, &telling, &left);
+	size_t left = outbox_waiting(duty->poc);
+	int status =
+	    duty->cli->dry_run ? 0 : outbox_flush(duty->poc, duty->keys.keys, duty->keys.n, tell, &telling, &left);
 
 	if (sent != NULL)
 		*sent = telling.sent;

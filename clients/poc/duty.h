@@ -26,7 +26,8 @@ void duty_close(struct duty *duty); /* zeroed memory allowed */
 /* The same without desks: for sending. */
 int duty_open_sender(struct cli *cli, struct duty *out);
 
-/* Posts what waits; results are told on stderr, refusals even if quiet, and counted in *sent (NULL allowed). */
+/* Posts what waits, but in a dry run; results are told on stderr, refusals even if quiet, and counted in *sent (NULL
+ * allowed). */
 int duty_flush(struct duty *duty, size_t *sent, size_t *waiting);
 
 /* What was refused and not discarded yet: a line of each on stdout, or in JSON mode none; list (NULL allowed) gets

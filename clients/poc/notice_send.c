@@ -9,6 +9,7 @@
 #include "clients/poc/notice.h"
 #include "clients/poc/reach.h"
 #include "clients/poc/receipts.h"
+#include "clients/poc/would.h"
 #include "proto/wire/prescan.h"
 
 /* ---- What came of it */
@@ -96,11 +97,9 @@ static int send_one(struct duty *duty, struct client_notice *n, json_t **json)
 	warn_of_keys(duty, n);
 	if (duty->cli->dry_run) {
 		status = client_seal(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, n, &sealed);
+		status = status == 0 ? would_send(duty, n, &sealed, json) : duty_fail(duty, status);
 		client_sealed_finish(&sealed);
-		if (status != 0)
-			return duty_fail(duty, status);
-		cli_note(duty->cli, tr("dry run: nothing was sent"));
-		return 0;
+		return status;
 	}
 	status = outbox_send(duty->poc, duty->offline, n, &sealed, &posted);
 	client_sealed_finish(&sealed);
@@ -360,9 +359,13 @@ int poc_cmd_notice_reply(struct cli *cli)
 	n.content = compose.content;
 	if (status == 0)
 		status = send_one(&duty, &n, &json);
+	const bool received = of != NULL && desk_own_party(desk, of) != NULL;
+	if (status == 0 && cli->dry_run && received && !cli->json)
+		cli_line(tr("would be said: %s, of the notice, for %s %s"), step_name(POC__STEP__STEP_ANSWERED),
+			 desk->id.place, poc_kind_name(desk->id.kind));
 	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
 		status = note_status(status, say_answered(&duty, desk, of, &n));
-	if (status == 0 && !cli->json && !cli->dry_run && desk_own_party(desk, of) != NULL)
+	if (status == 0 && !cli->json && !cli->dry_run && received)
 		cli_line("%s", duty_disclaimer());
 	finish(&duty, &compose, json, "poc.notice-send/1", status);
 	return status;
@@ -590,10 +593,51 @@ static int discard(struct cli *cli, const char *which)
 		status = d.status == 0 ? 0 : link_fail(cli, d.poc, d.status);
 	}
 	if (status == 0 && cli->json)
-		cli_document(cli, "poc.notice-flush/1", json_pack("{s:O}", "discarded", d.list));
+		cli_document(cli, "poc.notice-flush/1",
+			     json_pack("{s:O,s:b}", cli->dry_run ? "would_discard" : "discarded", d.list, "dry_run",
+				       (int)cli->dry_run));
 	json_decref(d.list);
 	link_close(cli, d.poc);
 	return status;
+}
+
+struct waiting {
+	struct cli *cli;
+	json_t *list;
+};
+
+static void would_flush(void *ctx, const struct outbox_result *result)
+{
+	struct waiting *waiting = ctx;
+	char what[DUTY_WHAT];
+
+	duty_what(result, what);
+	json_array_append_new(waiting->list, json_string(what));
+	if (!waiting->cli->json)
+		cli_line(tr("would be sent: %s%s%s%s"), result->exercise[0] != '\0' ? tr("EXERCISE ") : "",
+			 result->exercise, result->exercise[0] != '\0' ? ": " : "", what);
+}
+
+/* What waits, which is not sent. */
+static int flush_dry(struct cli *cli)
+{
+	struct waiting waiting = {cli, NULL};
+	struct poc *poc;
+	int status = link_open(cli, false, &poc);
+
+	if (status != 0)
+		return status;
+	waiting.list = json_array();
+	outbox_list(poc, would_flush, &waiting);
+	if (cli->json)
+		cli_document(cli, "poc.notice-flush/1",
+			     json_pack("{s:b,s:O}", "dry_run", 1, "would_send", waiting.list));
+	else if (json_array_size(waiting.list) == 0)
+		cli_line(tr("nothing waits in the outbox"));
+	cli_note(cli, tr("dry run: nothing was sent"));
+	json_decref(waiting.list);
+	link_close(cli, poc);
+	return 0;
 }
 
 int poc_cmd_notice_flush(struct cli *cli)
@@ -603,6 +647,8 @@ int poc_cmd_notice_flush(struct cli *cli)
 
 	if (cli_has(cli, "discard"))
 		return discard(cli, cli_value(cli, "discard"));
+	if (cli->dry_run)
+		return flush_dry(cli);
 	int status = duty_open_sender(cli, &duty);
 	if (status != 0)
 		return status;

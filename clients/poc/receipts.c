@@ -136,6 +136,32 @@ static int find_holder(struct duty *duty, const struct desk_notice *notice, stru
 	return status;
 }
 
+static void would_say(struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
+		      const struct receipts_saying *saying, bool before)
+{
+	char id[NOTICE_ID_TEXT];
+	const char *exercise = notice->notice->core->exercise;
+
+	duty_id(&notice->notice->id, id);
+	if (duty->cli->json) {
+		cli_document(
+		    duty->cli, duty->cli->schema,
+		    json_pack("{s:b,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:b}", "dry_run", 1, "id", id, "step",
+			      step_name(saying->step), "place", desk->id.place, "kind", poc_kind_name(desk->id.kind),
+			      "answer_by", cli_time_json(saying->answer_by), "reason",
+			      saying->reason != 0 ? json_string(reason_name(saying->reason)) : json_null(), "exercise",
+			      exercise[0] != '\0' ? json_string(exercise) : json_null(), "repeated", (int)before));
+	} else {
+		duty_exercise_line(notice->notice);
+		cli_line(tr("would be said: %s, of %s, for %s %s%s%s%s%s"), step_name(saying->step), id, desk->id.place,
+			 poc_kind_name(desk->id.kind), saying->answer_by != 0 ? tr(", answer by ") : "",
+			 saying->answer_by != 0 ? time_text(saying->answer_by) : "",
+			 saying->reason != 0 ? tr(", reason ") : "",
+			 saying->reason != 0 ? reason_name(saying->reason) : "");
+	}
+	cli_note(duty->cli, tr("dry run: nothing was sent"));
+}
+
 static int act(struct cli *cli, const struct receipts_saying *given, const char *answer_by)
 {
 	struct receipts_saying saying = *given;
@@ -158,7 +184,7 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 		status = find_holder(&duty, notice, &saying, was);
 	bool before = status == 0 && said_before(desk, notice, &saying);
 	if (status == 0 && cli->dry_run)
-		cli_note(cli, tr("dry run: nothing was sent"));
+		would_say(&duty, desk, notice, &saying, before);
 	else if (status == 0 && !before)
 		status = receipts_post(&duty, notice->notice, &desk->id, &saying, &posted);
 	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)

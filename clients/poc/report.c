@@ -159,6 +159,18 @@ static int find_record(struct duty *duty, const struct name *place, struct clien
 	return 0; /* one that is stale is the more worth a report */
 }
 
+static void would_report(struct cli *cli, const struct name *place, const struct found *found, const char *reason)
+{
+	if (cli->json)
+		cli_document(cli, "poc.report/1",
+			     json_pack("{s:b,s:s,s:s,s:s,s:s}", "dry_run", 1, "place", place_text(place), "poc",
+				       found->poc->id, "channel", found->channel->id, "reason", reason));
+	else
+		cli_line(tr("would be reported to the coordinator of %s and the directory's staff: %s/%s, %s: %s"),
+			 place->state, found->poc->id, found->channel->id, found->channel->value, reason);
+	cli_note(cli, tr("dry run: nothing was sent"));
+}
+
 static int report(struct cli *cli)
 {
 	struct client_record record = {0};
@@ -190,7 +202,7 @@ static int report(struct cli *cli)
 	if (status == 0 && !duty.offline && outbox_waiting(duty.poc) > 0)
 		duty_flush(&duty, NULL, NULL);
 	if (status == 0 && cli->dry_run)
-		cli_note(cli, tr("dry run: nothing was sent"));
+		would_report(cli, &place, &found, reason);
 	else if (status == 0)
 		status = send_report(&duty, &place, &found, reason);
 	draft_destroy(draft);

@@ -444,7 +444,8 @@ static int publish_offline(struct cli *cli, struct ceremony *c)
 	options.log_keys = &key;
 	ceremony_tell(cli, c);
 	if (cli->dry_run)
-		cli_note(cli, tr("dry run: nothing was written"));
+		cli_note(cli, tr("dry run: this would be published into %s; nothing was written"),
+			 cli_value(cli, "data"));
 	else
 		status = cli_confirm(cli, tr("Publish this trust root into the data folder?"));
 	if (status == 0 && !cli->dry_run) {
