@@ -543,6 +543,8 @@ static void print_json(struct cli *cli, const struct ceremony *ceremony)
 		return;
 	json_t *document = ceremony_json(ceremony);
 	json_object_set_new(document, "file", json_string(cli->argv[0]));
+	if (cli->dry_run)
+		json_object_set_new(document, "dry_run", json_true());
 	cli_document(cli, cli->schema, document);
 }
 

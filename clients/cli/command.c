@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "clients/cli/escape.h"
+#include "clients/cli/field.h"
 #include "clients/cli/strings.h"
 #include "pocd/base/ini.h"
 
@@ -418,10 +419,12 @@ static void print_document(json_t *document)
 
 json_t *cli_error_json(const struct cli *cli)
 {
-	json_t *error = json_pack("{s:s,s:s}", "code", status_name(cli->code), "message", cli->message);
+	json_t *error = json_pack("{s:s,s:i,s:s}", "code", status_name(cli->code), "exit_status",
+				  status_exit(cli->code), "message", cli->message);
 
 	if (error == NULL) /* the message is not UTF-8 */
-		error = json_pack("{s:s,s:s}", "code", status_name(cli->code), "message", status_text(cli->code));
+		error = json_pack("{s:s,s:i,s:s}", "code", status_name(cli->code), "exit_status",
+				  status_exit(cli->code), "message", status_text(cli->code));
 	return error;
 }
 
@@ -445,12 +448,37 @@ int cli_fail(struct cli *cli, int code, const char *format, ...)
 	return code;
 }
 
+/* The flag that gives a field, where another than its own name does. */
+static const char *flag_of(const char *field)
+{
+	return strcmp(field, "our_reference") == 0 ? "ref" : field;
+}
+
+void cli_field(const struct cli *cli, const char *path, char out[CLI_FIELD])
+{
+	char words[FIELD_WORDS], flag[FIELD_WORDS];
+
+	field_words(path, words);
+	snprintf(flag, sizeof flag, "%s", flag_of(words));
+	for (char *at = flag; *at != '\0'; at++)
+		*at = *at == '_' ? '-' : *at;
+	bool typed = words[0] != '\0' && cli_has(cli, flag);
+	snprintf(out, CLI_FIELD, "%s%s%s", typed ? "--" : "", typed ? flag : words, words[0] != '\0' ? ": " : "");
+}
+
+int cli_refused_as(struct cli *cli, int code, const struct refusal *why)
+{
+	const char *message = why->message[0] != '\0' ? why->message : status_text(code);
+	char field[CLI_FIELD] = "";
+
+	if (why->field[0] != '\0' && strstr(message, why->field) == NULL)
+		cli_field(cli, why->field, field);
+	return cli_fail(cli, code, "%s%s", field, message);
+}
+
 int cli_refused(struct cli *cli, const struct refusal *why)
 {
-	bool field = why->field[0] != '\0' && strstr(why->message, why->field) == NULL;
-
-	return cli_fail(cli, why->code, "%s%s%s", field ? why->field : "", field ? ": " : "",
-			why->message[0] != '\0' ? why->message : status_text(why->code));
+	return cli_refused_as(cli, why->code, why);
 }
 
 __attribute__((format(printf, 2, 0))) static void print_escaped(FILE *out, const char *format, va_list args)
@@ -493,6 +521,23 @@ void cli_detail(const struct cli *cli, const char *format, ...)
 	va_start(args, format);
 	print_note(cli, format, args);
 	va_end(args);
+}
+
+int cli_would(struct cli *cli, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	cli_note(cli, tr("dry run: %s"), text);
+	if (cli->json) {
+		json_t *would = json_string(text); /* NULL: a path in it is not UTF-8 */
+		cli_document(cli, cli->schema,
+			     json_pack("{s:b,s:o}", "dry_run", 1, "would", would != NULL ? would : json_null()));
+	}
+	return 0;
 }
 
 void cli_alert(const struct cli *cli, const char *format, ...)

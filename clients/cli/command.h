@@ -78,13 +78,23 @@ char *cli_joined(const struct cli *cli, const char *name);
  * "poc.error/1" before a command is known), once.  Returns code. */
 int cli_fail(struct cli *cli, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int cli_refused(struct cli *cli, const struct refusal *why);
+int cli_refused_as(struct cli *cli, int code, const struct refusal *why);
 
-/* {"code": ..., "message": ...} of the last error. */
+/* "--reply-by: " of the path of a refused field, where that flag was typed, else "reply_by: " as the form has it, or
+ * "". */
+enum { CLI_FIELD = 136 };
+void cli_field(const struct cli *cli, const char *path, char out[CLI_FIELD]);
+
+/* {"code": ..., "exit_status": ..., "message": ...} of the last error. */
 json_t *cli_error_json(const struct cli *cli);
 
 /* A diagnostic for people on stderr, unless quiet; cli_detail: only if verbose. */
 void cli_note(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_detail(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* What a dry run does not do, in words: "FILE would be written"; in JSON mode {"dry_run": true, "would": ...}.  Returns
+ * 0. */
+int cli_would(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* What went wrong beside what was asked for: on stderr, quiet or not. */
 void cli_alert(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

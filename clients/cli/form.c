@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clients/cli/near.h"
 #include "clients/libpoc/content.h"
 #include "pocd/base/ini.h"
 #include "proto/rules/names.h"
@@ -174,6 +175,49 @@ static int own_put(json_t *form, const char *name, const char *value)
 		   : STATUS_NO_MEMORY;
 }
 
+/* ---- Names that are not known */
+
+static void nearer(const char *name, const char *each, const char **best, unsigned *far)
+{
+	const unsigned distance = near_distance(name, each);
+
+	if (distance < *far) {
+		*far = distance;
+		*best = each;
+	}
+}
+
+/* The field that somebody may have meant by a name that there is not; NULL: none.  Borrowed. */
+static const char *meant_by(const char *name, const json_t *declared)
+{
+	const char *best = NULL;
+	unsigned far = NEAR_NOT;
+	size_t i;
+	json_t *one;
+
+	for (i = 0; i < FIELDS; i++) {
+		if (fields[i].use != 0 && fields[i].kind != JSON_ONLY && fields[i].kind != OWN)
+			nearer(name, fields[i].name, &best, &far);
+	}
+	json_array_foreach((json_t *)declared, i, one)
+	{
+		const char *each = json_string_value(json_object_get(one, "name"));
+		if (each != NULL)
+			nearer(name, each, &best, &far);
+	}
+	return best;
+}
+
+static int refuse_unknown(const char *name, const json_t *declared, struct refusal *why)
+{
+	const char *meant = meant_by(name, declared);
+
+	if (meant != NULL)
+		return refuse(why, STATUS_INVALID, "", "unknown template field \"%.60s\": did you mean \"%.60s\"?",
+			      name, meant);
+	return refuse(why, STATUS_INVALID, "", "unknown template field \"%.60s\"", name);
+}
+
 /* ---- What a value may be */
 
 static int check_title(const json_t *value, struct refusal *why)
@@ -241,7 +285,7 @@ static int check_content(const char *name, const json_t *value, struct refusal *
 static int check_own(const char *name, const char *value, const json_t *declared, struct refusal *why)
 {
 	if (declared != NULL && own_find(declared, name) == NULL)
-		return refuse(why, STATUS_INVALID, "", "unknown template field \"%.60s\"", name);
+		return refuse_unknown(name, declared, why);
 	if (find(name) != NULL)
 		return refuse(why, STATUS_INVALID, "", "\"%s\" is a field of every notice, and stands above [fields]",
 			      name);
@@ -398,7 +442,7 @@ static int parse_json(const char *text, size_t size, const json_t *declared, jso
 		if (strcmp(name, "schema") == 0)
 			continue;
 		status = field != NULL ? put(form, field, json_incref(value), declared, why)
-				       : refuse(why, STATUS_INVALID, "", "unknown template field \"%.60s\"", name);
+				       : refuse_unknown(name, NULL, why);
 		if (status != 0)
 			break;
 	}
@@ -531,9 +575,24 @@ static int set_own(json_t *form, const char *name, const char *value, const json
 							      : status;
 }
 
+/* An own field by its bare name, which may be a slip of the hand: one that is near another's name is none, unless the
+ * template has it. */
+static int set_bare(json_t *form, const char *name, const char *value, const json_t *declared, struct refusal *why)
+{
+	const bool expected = declared != NULL && own_find(declared, name) != NULL;
+	const char *meant = expected ? NULL : meant_by(name, declared);
+
+	if (meant == NULL || declared != NULL)
+		return set_own(form, name, value, declared, why);
+	return refuse(why, STATUS_INVALID, "",
+		      "there is no such field: did you mean \"%s\"?  For a field of your own: " FORM_OWN "%.60s", meant,
+		      name);
+}
+
 int form_set(json_t *form, const char *name, const char *value, const json_t *declared, struct refusal *why)
 {
-	const struct field *field = find(name);
+	const bool own = strncmp(name, FORM_OWN, strlen(FORM_OWN)) == 0;
+	const struct field *field = own ? NULL : find(name);
 
 	if (!utf8_valid(value, strlen(value)))
 		return refuse(why, STATUS_INVALID, "", "must be UTF-8");
@@ -546,7 +605,9 @@ int form_set(json_t *form, const char *name, const char *value, const json_t *de
 	char *copy = form_plain(value, strlen(value), NULL);
 	if (copy == NULL)
 		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
-	int status = field != NULL ? set_known(form, field, copy, why) : set_own(form, name, copy, declared, why);
+	int status = field != NULL ? set_known(form, field, copy, why)
+		     : own         ? set_own(form, name + strlen(FORM_OWN), copy, declared, why)
+				   : set_bare(form, name, copy, declared, why);
 	free(copy);
 	return status;
 }
@@ -607,7 +668,7 @@ static int open_field(struct reader *r, char *line)
 	*equals = '\0';
 	trim_end(line);
 	if (!r->own && !may_be_set(find(line)))
-		return refuse(r->why, STATUS_INVALID, "", "unknown template field \"%.60s\"", line);
+		return refuse_unknown(line, NULL, r->why);
 	if (json_object_get(r->seen, line) != NULL)
 		return refuse(r->why, STATUS_INVALID, "", "\"%.60s\" is given twice", line);
 	if (json_object_set_new(r->seen, line, json_true()) != 0)

@@ -178,11 +178,10 @@ void link_close(struct cli *cli, struct poc *poc)
 int link_fail(struct cli *cli, const struct poc *poc, int code)
 {
 	const struct refusal *why = client_why(poc);
-	/* who may not ask need not be told what was asked */
-	bool field = why->field[0] != '\0' && code != STATUS_DENIED && strstr(why->message, why->field) == NULL;
 
-	return cli_fail(cli, code, "%s%s%s", field ? why->field : "", field ? ": " : "",
-			why->message[0] != '\0' ? why->message : status_text(code));
+	if (code == STATUS_DENIED) /* who may not ask need not be told what was asked */
+		return cli_fail(cli, code, "%s", why->message[0] != '\0' ? why->message : status_text(code));
+	return cli_refused_as(cli, code, why);
 }
 
 int link_tell_unheld(struct cli *cli, const struct poc *poc, int status, json_t *document)

@@ -105,17 +105,19 @@ static void tell_results(struct cli *cli, const struct client_submitted *done, j
 			 done->proven ? tr("proven") : tr("not yet proven"));
 }
 
-/* "writes[0].confirmed" is the protocol's word for what people know as the confirmation of a record. */
 static void fail_refused(struct cli *cli, const struct poc *poc, const struct make_group *group,
 			 const struct client_submitted *done, int status)
 {
 	const struct refusal *why = client_why(poc);
-	const char *dot = strncmp(why->field, "writes[", 7) == 0 ? strchr(why->field, '.') : NULL;
+	char field[CLI_FIELD];
 
-	if (dot == NULL || done->write >= group->n || status == STATUS_DENIED)
+	if (strncmp(why->field, "writes[", 7) != 0 || strchr(why->field, '.') == NULL || done->write >= group->n ||
+	    status == STATUS_DENIED) {
 		link_fail(cli, poc, status);
-	else
-		cli_fail(cli, status, tr("%s, %s: %s"), group->owned[done->write].name.text, dot + 1, why->message);
+		return;
+	}
+	cli_field(cli, why->field, field);
+	cli_fail(cli, status, tr("%s, %s%s"), group->owned[done->write].name.text, field, why->message);
 }
 
 static int submit(struct cli *cli, struct poc *poc, const struct make_group *group, json_t *more)
@@ -150,13 +152,38 @@ static int submit(struct cli *cli, struct poc *poc, const struct make_group *gro
 	return status;
 }
 
+/* What a dry run does not send, by name and version: a line each, unless in JSON mode. */
+static json_t *would_publish(struct cli *cli, const struct make_group *group)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < group->n; i++) {
+		struct envelope *envelope;
+		if (envelope_parse(group->writes[i].envelope, group->writes[i].size, &envelope, NULL) != 0)
+			continue;
+		json_array_append_new(
+		    list, json_pack("{s:s,s:I}", "name", envelope->name.text, "seq", (json_int_t)envelope->seq));
+		if (!cli->json)
+			cli_line(tr("would be published: %s version %llu"), envelope->name.text,
+				 (unsigned long long)envelope->seq);
+		envelope_destroy(envelope);
+	}
+	return list;
+}
+
 int make_finish(struct cli *cli, struct poc *poc, const struct make_group *group, const char *question, json_t *more)
 {
 	if (group->n == 0 || cli->dry_run) {
+		json_t *list = would_publish(cli, group);
 		if (cli->json)
-			print_document(cli, json_pack("{s:[],s:b}", "results", "dry_run", (int)cli->dry_run), more);
+			print_document(
+			    cli,
+			    json_pack("{s:[],s:b,s:O}", "results", "dry_run", (int)cli->dry_run, "would_publish", list),
+			    more);
 		else if (cli->dry_run)
-			cli_note(cli, tr("dry run: nothing was sent"));
+			cli_note(cli, group->n > 0 ? tr("dry run: nothing was sent")
+						   : tr("dry run: there is nothing to send"));
+		json_decref(list);
 		return 0;
 	}
 	int status = cli_confirm(cli, question);
@@ -218,7 +245,9 @@ int make_record(struct cli *cli, struct poc *poc, const struct draft *draft, con
 	message_free(record);
 	if (status == 0)
 		return 0;
-	return cli_fail(cli, status, "%s: %s%s%s", place_text(name), why.field, why.field[0] != '\0' ? ": " : "",
+	char field[CLI_FIELD];
+	cli_field(cli, why.field, field);
+	return cli_fail(cli, status, "%s: %s%s", place_text(name), field,
 			why.message[0] != '\0' ? why.message : status_text(status));
 }
 

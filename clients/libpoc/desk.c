@@ -259,6 +259,32 @@ Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice)
 	return least;
 }
 
+bool desk_is_open(const struct desk *desk, const struct desk_notice *notice)
+{
+	const Poc__Step step = desk_step(desk, notice);
+
+	return step != POC__STEP__STEP_CLOSED && step != POC__STEP__STEP_DECLINED;
+}
+
+bool desk_is_alarm(const struct desk *desk, const struct desk_notice *notice)
+{
+	return notice->notice->core->urgency == POC__URGENCY__URGENCY_EMERGENCY && notice->side != SIDE_FROM &&
+	       desk_is_open(desk, notice);
+}
+
+int64_t desk_activity(const struct desk_notice *notice)
+{
+	int64_t last = notice->taken_at > notice->stored ? notice->taken_at : notice->stored;
+
+	for (size_t i = 0; i < notice->n_parties; i++) {
+		for (int step = 0; step < DESK_STEPS; step++) {
+			if (notice->parties[i].times[step] > last)
+				last = notice->parties[i].times[step];
+		}
+	}
+	return last;
+}
+
 bool desk_overdue(const struct desk *desk, const struct desk_notice *notice, int64_t now)
 {
 	return notice->notice->core->reply_by != 0 && now > notice->notice->core->reply_by &&

@@ -74,6 +74,14 @@ Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice);
 struct desk_party *desk_own_party(const struct desk *desk, const struct desk_notice *notice);
 struct desk_party *desk_party(const struct desk_notice *notice, const char *place, Poc__PocKind kind);
 
+/* Whether it is neither closed nor declined; and whether it is an emergency besides that was received, which nothing
+ * hides. */
+bool desk_is_open(const struct desk *desk, const struct desk_notice *notice);
+bool desk_is_alarm(const struct desk *desk, const struct desk_notice *notice);
+
+/* When it was stored, or something was last stated about it, in seconds. */
+int64_t desk_activity(const struct desk_notice *notice);
+
 /* Whether an answer was wanted by now and has not come. */
 bool desk_overdue(const struct desk *desk, const struct desk_notice *notice, int64_t now);
 

@@ -408,6 +408,23 @@ int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_key
 	return status;
 }
 
+void outbox_list(struct poc *poc, outbox_each each, void *ctx)
+{
+	char *folder = folder_of(poc), **list = NULL;
+	size_t n = folder != NULL ? list_names(folder, "", &list) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct outbox_result result = {.name = list[i], .status = STATUS_QUEUED, .message = ""};
+		ProtobufCMessage *message;
+		bool there = read_post(poc, folder, list[i], &result, &message) != STATUS_NOT_FOUND;
+		message_free(message);
+		if (there)
+			each(ctx, &result);
+	}
+	free_names(list, n);
+	free(folder);
+}
+
 /* ---- What was refused */
 
 /* Why, as set_aside kept it; text holds the message. */

@@ -43,6 +43,9 @@ int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_key
 /* How many wait, without touching the network. */
 size_t outbox_waiting(const struct poc *poc);
 
+/* What waits, oldest first, each with QUEUED: nothing is sent. */
+void outbox_list(struct poc *poc, outbox_each each, void *ctx);
+
 /* What was refused for good, oldest first, each with the refusal: it is kept, as NAME.refused beside NAME.reason, until
  * it is discarded; which each may do. */
 void outbox_refused(struct poc *poc, outbox_each each, void *ctx);

@@ -67,7 +67,7 @@ static int propose_keys(struct cli *cli, struct poc *poc, const struct envelope 
 		next.emergency = 0; /* orphans would shut the whole state out */
 		status = envelope_propose(&next.base, &out->data, &out->len, &why);
 		if (status != 0)
-			cli_fail(cli, status, "%s: %s", why.field, why.message);
+			cli_refused_as(cli, status, &why);
 	}
 	free(d);
 	return status;

@@ -183,23 +183,25 @@ static int set_field(struct cli *cli, struct compose *compose, bool of_header, c
 {
 	struct refusal why = {0};
 	int status = form_set(compose->given, field, value, compose->declared, &why);
+	bool known = why.field[0] == '\0' || strcmp(why.field, field) == 0; /* what was typed says it */
 
 	if (status == 0)
 		return 0;
 	return cli_fail(cli, status == STATUS_INVALID && of_header ? STATUS_USAGE : status, "--%s: %s%s%s", flag,
-			why.field, why.field[0] != '\0' ? ": " : "", why.message);
+			known ? "" : why.field, known ? "" : ": ", why.message);
 }
 
 /* --set NAME=VALUE: any field as the form has it. */
 static int take_set(struct cli *cli, struct compose *compose, const char *pair)
 {
 	const char *equals = strchr(pair, '=');
-	char name[64];
+	char name[64], flag[sizeof "set " + sizeof name];
 
 	if (equals == NULL || (size_t)(equals - pair) >= sizeof name)
 		return cli_fail(cli, STATUS_USAGE, tr("--set takes NAME=VALUE"));
 	snprintf(name, sizeof name, "%.*s", (int)(equals - pair), pair);
-	return set_field(cli, compose, false, "set", name, equals + 1);
+	snprintf(flag, sizeof flag, "set %s", name);
+	return set_field(cli, compose, false, flag, name, equals + 1);
 }
 
 static int take_flags(struct cli *cli, struct compose *compose)

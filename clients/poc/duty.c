@@ -139,8 +139,9 @@ int duty_refused(struct cli *cli, struct poc *poc, json_t *list)
 int duty_flush(struct duty *duty, size_t *sent, size_t *waiting)
 {
 	struct telling telling = {duty, 0};
-	size_t left;
-	int status = outbox_flush(duty->poc, duty->keys.keys, duty->keys.n, tell, &telling, &left);
+	size_t left = outbox_waiting(duty->poc);
+	int status =
+	    duty->cli->dry_run ? 0 : outbox_flush(duty->poc, duty->keys.keys, duty->keys.n, tell, &telling, &left);
 
 	if (sent != NULL)
 		*sent = telling.sent;
@@ -329,6 +330,15 @@ void duty_exercise_line(const struct notice *notice)
 		cli_line(tr("*** EXERCISE %s *** EXERCISE *** EXERCISE ***"), notice->core->exercise);
 }
 
+void duty_marks(const struct desk_notice *notice, bool overdue, char out[DUTY_MARKS])
+{
+	const char *exercise = notice->notice->core->exercise;
+
+	snprintf(out, DUTY_MARKS, "%s%s%s%s%s", exercise[0] != '\0' ? tr("EXERCISE ") : "", exercise,
+		 exercise[0] != '\0' ? ": " : "", notice->good ? "" : tr("NOT VERIFIED "),
+		 overdue ? tr("OVERDUE ") : "");
+}
+
 char *duty_recipients(const struct notice *notice)
 {
 	const Poc__Core *core = notice->core;
@@ -445,6 +455,10 @@ json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const
 	    notice->taken_by[0] != '\0' ? json_string(notice->taken_by) : json_null(), "exercise",
 	    core->exercise[0] != '\0' ? json_string(core->exercise) : json_null(), "verified", (int)notice->good,
 	    "recipients", parties_json(notice));
+	json_object_set_new(out, "desk",
+			    json_pack("{s:s,s:s}", "place", desk->id.place, "kind", poc_kind_name(desk->id.kind)));
+	json_object_set_new(out, "activity", time_json(desk_activity(notice)));
+	json_object_set_new(out, "open", json_boolean(desk_is_open(desk, notice)));
 	if (core->answers.len > 0)
 		json_object_set_new(out, "answers", id_json(core->answers.data));
 	references(notice, inner, out);

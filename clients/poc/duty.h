@@ -26,7 +26,8 @@ void duty_close(struct duty *duty); /* zeroed memory allowed */
 /* The same without desks: for sending. */
 int duty_open_sender(struct cli *cli, struct duty *out);
 
-/* Posts what waits; results are told on stderr, refusals even if quiet, and counted in *sent (NULL allowed). */
+/* Posts what waits, but in a dry run; results are told on stderr, refusals even if quiet, and counted in *sent (NULL
+ * allowed). */
 int duty_flush(struct duty *duty, size_t *sent, size_t *waiting);
 
 /* What was refused and not discarded yet: a line of each on stdout, or in JSON mode none; list (NULL allowed) gets
@@ -55,6 +56,10 @@ void duty_exercise_line(const struct notice *notice);
 
 /* "XB technical, XC technical" of the recipients; malloc, NULL when out of memory. */
 char *duty_recipients(const struct notice *notice);
+
+/* What stands before a subject: "EXERCISE spring-27: NOT VERIFIED OVERDUE ". */
+enum { DUTY_MARKS = 160 };
+void duty_marks(const struct desk_notice *notice, bool overdue, char out[DUTY_MARKS]);
 
 /* id, thread, from, to, category ...: the members of poc notice list, as poc(1) has them; inner may be NULL. */
 json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const struct desk_notice *notice,

@@ -86,7 +86,10 @@ int poc_cmd_key_verified(struct cli *cli)
 	if (status == 0 && k.envelope != NULL)
 		list = show_question(cli, poc, &k);
 	if (status == 0 && cli->dry_run)
-		cli_note(cli, tr("dry run: nothing is remembered"));
+		cli_note(cli,
+			 tr("dry run: these %zu fingerprints would be remembered as compared with %s; nothing is "
+			    "remembered"),
+			 json_array_size(list), k.name.state);
 	else if (status == 0)
 		status =
 		    cli_confirm(cli, tr("Did the state itself read out these very fingerprints, on a line that you "
@@ -95,9 +98,10 @@ int poc_cmd_key_verified(struct cli *cli)
 		status = remember(cli, poc, &k);
 	if (status == 0 && k.envelope != NULL && cli->json)
 		cli_document(cli, "poc.key-verified/1",
-			     json_pack("{s:s,s:I,s:O,s:o}", "state", k.name.state, "seq", (json_int_t)k.envelope->seq,
-				       "fingerprints", list, "verified_at",
-				       cli->dry_run ? json_null() : cli_time_json(client_now(poc))));
+			     json_pack("{s:s,s:I,s:O,s:o,s:b}", "state", k.name.state, "seq",
+				       (json_int_t)k.envelope->seq, "fingerprints", list, "verified_at",
+				       cli->dry_run ? json_null() : cli_time_json(client_now(poc)), "dry_run",
+				       (int)cli->dry_run));
 	else if (status == 0 && !cli->dry_run)
 		cli_note(cli, tr("remembered: lookup and notice send will say so when these keys change"));
 	json_decref(list);

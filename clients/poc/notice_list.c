@@ -6,6 +6,7 @@
 #include "clients/cli/strings.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
+#include "clients/poc/threads.h"
 #include "pocd/base/ini.h"
 #include "proto/wire/prescan.h"
 
@@ -13,33 +14,25 @@ enum { LIMIT = 500, LIMIT_MAX = 1000000 };
 
 struct filter {
 	bool sent, mine, overdue, all;
+	bool has_thread; /* all of this thread */
+	struct notice_id thread;
+	int64_t now;
 	bool headers;   /* no body is fetched: nothing is delivered by looking */
 	uint64_t limit; /* of each desk */
 	const char *exercise;
 	char handle[UNIT_MAX_LENGTH + 1];
 };
 
-static bool is_open(const struct desk *desk, const struct desk_notice *notice)
+static bool wanted(const void *ctx, const struct desk *desk, const struct desk_notice *n)
 {
-	Poc__Step step = desk_step(desk, notice);
-
-	return step != POC__STEP__STEP_CLOSED && step != POC__STEP__STEP_DECLINED;
-}
-
-/* An emergency that is open: nothing hides it. */
-static bool is_alarm(const struct desk *desk, const struct desk_notice *n)
-{
-	return n->notice->core->urgency == POC__URGENCY__URGENCY_EMERGENCY && n->side != SIDE_FROM && is_open(desk, n);
-}
-
-static bool wanted(const struct duty *duty, const struct filter *f, const struct desk *desk,
-		   const struct desk_notice *n)
-{
+	const struct filter *f = ctx;
 	const Poc__Core *core = n->notice->core;
 	bool received = n->side != SIDE_FROM, note = core->category == POC__CATEGORY__CATEGORY_NOTE;
 
-	if (is_alarm(desk, n))
+	if (desk_is_alarm(desk, n))
 		return true;
+	if (f->has_thread)
+		return memcmp(n->notice->thread.bytes, f->thread.bytes, NOTICE_ID_SIZE) == 0;
 	if (f->exercise != NULL && strcmp(f->exercise, core->exercise) != 0)
 		return false;
 	if (f->all)
@@ -47,12 +40,12 @@ static bool wanted(const struct duty *duty, const struct filter *f, const struct
 	if (note)
 		return false;
 	if (f->overdue)
-		return desk_overdue(desk, n, client_now(duty->poc));
+		return desk_overdue(desk, n, f->now);
 	if (f->mine)
 		return n->taken_by[0] != '\0' && strcmp(n->taken_by, f->handle) == 0;
 	if (f->sent)
 		return !received;
-	return received && (is_open(desk, n) || f->exercise != NULL);
+	return received && (desk_is_open(desk, n) || f->exercise != NULL);
 }
 
 static void print_head(void)
@@ -65,21 +58,18 @@ static void print_row(const struct duty *duty, const struct desk *desk, const st
 		      const Poc__Inner *inner)
 {
 	const Poc__Core *core = n->notice->core;
-	char id[NOTICE_ID_TEXT], from[80], to[80], mark[100] = "";
+	char id[NOTICE_ID_TEXT], from[80], to[80], marks[DUTY_MARKS];
 
 	duty_id(&n->notice->id, id);
 	snprintf(from, sizeof from, "%.20s %.4s", core->from->place, poc_kind_name(core->from->kind));
 	snprintf(to, sizeof to, "%.20s %.4s", core->to[0]->place, poc_kind_name(core->to[0]->kind));
 	if (core->n_to > 1)
 		snprintf(to + strlen(to), sizeof to - strlen(to), " +%zu", core->n_to - 1);
-	if (core->exercise[0] != '\0')
-		snprintf(mark, sizeof mark, tr("EXERCISE %s: "), core->exercise);
+	duty_marks(n, desk_overdue(desk, n, client_now(duty->poc)), marks);
 	const char *subject = inner != NULL ? inner->content->subject : tr("(not opened)"),
 		   *quote = inner != NULL ? "\"" : ""; /* whatever a subject says, it is none of the marks before it */
-	cli_line("%.9s  %-14s %-14s %-20s %-9s %-13s %-12s %s%s%s%s%s%s", id, from, to, category_name(core->category),
-		 urgency_name(core->urgency), step_name(desk_step(desk, n)), n->taken_by, mark,
-		 n->good ? "" : tr("NOT VERIFIED "), desk_overdue(desk, n, client_now(duty->poc)) ? tr("OVERDUE ") : "",
-		 quote, subject, quote);
+	cli_line("%.9s  %-14s %-14s %-20s %-9s %-13s %-12s %s%s%s%s", id, from, to, category_name(core->category),
+		 urgency_name(core->urgency), step_name(desk_step(desk, n)), n->taken_by, marks, quote, subject, quote);
 }
 
 /* What is shown: each notice once, though several of our desks may have it. */
@@ -94,7 +84,7 @@ static bool shown_before(const struct duty *duty, size_t desk, const struct noti
 
 static bool is_listed(const struct duty *duty, const struct filter *f, size_t desk, const struct desk_notice *n)
 {
-	return wanted(duty, f, duty->desks[desk], n) && !shown_before(duty, desk, &n->notice->id);
+	return wanted(f, duty->desks[desk], n) && !shown_before(duty, desk, &n->notice->id);
 }
 
 /* How many of a desk's are over the limit. */
@@ -107,33 +97,79 @@ static size_t count_over(const struct duty *duty, const struct filter *f, size_t
 	return n > f->limit ? n - (size_t)f->limit : 0;
 }
 
-/* The newest of each desk, oldest first; what is over the limit is left out and counted. */
-static void list_all(struct duty *duty, const struct filter *f, json_t *list, size_t *n, size_t *left_out)
+/* Above a desk's rows, where there are several desks. */
+static void print_desk(const struct duty *duty, const struct desk *desk)
 {
-	for (size_t i = 0; i < duty->n_desks; i++) {
-		const struct desk *desk = duty->desks[i];
-		size_t over = count_over(duty, f, i);
+	if (duty->n_desks > 1)
+		cli_line("-- %s %s", desk->id.place, poc_kind_name(desk->id.kind));
+}
+
+struct listing {
+	struct duty *duty;
+	const struct filter *filter;
+	json_t *list;
+	size_t n, left_out;
+};
+
+static void list_one(struct listing *l, const struct desk *desk, const struct desk_notice *notice, bool first)
+{
+	Poc__Inner *inner = NULL;
+
+	if (!l->filter->headers)
+		duty_open_notice(l->duty, desk, notice, &inner);
+	if (l->n++ == 0 && !l->duty->cli->json)
+		print_head();
+	if (first && !l->duty->cli->json)
+		print_desk(l->duty, desk);
+	if (l->duty->cli->json)
+		json_array_append_new(l->list, duty_notice_json(l->duty, desk, notice, inner));
+	else
+		print_row(l->duty, desk, notice, inner);
+	message_free(inner);
+}
+
+/* The newest of each desk, oldest first; what is over the limit is left out and counted. */
+static void list_notices(struct listing *l)
+{
+	for (size_t i = 0; i < l->duty->n_desks; i++) {
+		const struct desk *desk = l->duty->desks[i];
+		size_t over = count_over(l->duty, l->filter, i);
+		bool first = true;
 		for (size_t j = 0; j < desk->n; j++) {
-			const struct desk_notice *notice = desk->notices[j];
-			Poc__Inner *inner = NULL;
-			if (!is_listed(duty, f, i, notice))
+			if (!is_listed(l->duty, l->filter, i, desk->notices[j]))
 				continue;
-			if (over > 0 && !is_alarm(desk, notice)) {
+			if (over > 0 && !desk_is_alarm(desk, desk->notices[j])) {
 				over--;
-				(*left_out)++;
+				l->left_out++;
 				continue;
 			}
-			if (!f->headers)
-				duty_open_notice(duty, desk, notice, &inner);
-			if ((*n)++ == 0 && !duty->cli->json)
-				print_head();
-			if (duty->cli->json)
-				json_array_append_new(list, duty_notice_json(duty, desk, notice, inner));
-			else
-				print_row(duty, desk, notice, inner);
-			message_free(inner);
+			list_one(l, desk, desk->notices[j], first);
+			first = false;
 		}
 	}
+}
+
+static int list_threads(struct listing *l)
+{
+	struct thread *threads;
+	int status = threads_list(l->duty, wanted, l->filter, (size_t)l->filter->limit, &threads, &l->n, &l->left_out);
+
+	if (status != 0)
+		return cli_fail(l->duty->cli, status, tr("out of memory"));
+	if (l->n > 0 && !l->duty->cli->json)
+		threads_print_head();
+	for (size_t i = 0; i < l->n; i++) {
+		Poc__Inner *inner = NULL;
+		if (!l->filter->headers)
+			duty_open_notice(l->duty, threads[i].desk, threads[i].first, &inner);
+		if (l->duty->cli->json)
+			json_array_append_new(l->list, threads_json(&threads[i], inner));
+		else
+			threads_print(&threads[i], inner);
+		message_free(inner);
+	}
+	free(threads);
+	return 0;
 }
 
 static int own_handle(struct duty *duty, char out[UNIT_MAX_LENGTH + 1])
@@ -143,63 +179,94 @@ static int own_handle(struct duty *duty, char out[UNIT_MAX_LENGTH + 1])
 	return status == 0 ? 0 : duty_fail(duty, status);
 }
 
-int poc_cmd_notice_list(struct cli *cli)
+/* What the flags say. */
+static int read_filter(struct cli *cli, struct filter *out)
 {
-	struct filter filter = {.sent = cli_has(cli, "sent"),
-				.mine = cli_has(cli, "mine"),
-				.overdue = cli_has(cli, "overdue"),
-				.all = cli_has(cli, "all"),
-				.headers = cli_has(cli, "headers"),
-				.limit = LIMIT,
-				.exercise = cli_value(cli, "exercise")};
-	struct duty duty;
-	size_t n = 0, left_out = 0;
-
+	*out = (struct filter){.sent = cli_has(cli, "sent"),
+			       .mine = cli_has(cli, "mine"),
+			       .overdue = cli_has(cli, "overdue"),
+			       .all = cli_has(cli, "all"),
+			       .headers = cli_has(cli, "headers"),
+			       .limit = LIMIT,
+			       .exercise = cli_value(cli, "exercise")};
 	if (cli_has(cli, "limit") &&
-	    (!ini_unsigned(cli_value(cli, "limit"), LIMIT_MAX, &filter.limit) || filter.limit == 0))
+	    (!ini_unsigned(cli_value(cli, "limit"), LIMIT_MAX, &out->limit) || out->limit == 0))
 		return cli_fail(cli, STATUS_USAGE, tr("--limit takes 1 to %d"), LIMIT_MAX);
-	int status = duty_open(cli, &duty);
-	if (status != 0)
-		return status;
-	json_t *list = json_array(), *refused = json_array();
-	if (filter.mine)
-		status = own_handle(&duty, filter.handle);
-	if (status == 0)
-		list_all(&duty, &filter, list, &n, &left_out);
-	if (status == 0)
-		duty_refused(cli, duty.poc, refused);
-	if (status == 0 && cli->json)
-		cli_document(
-		    cli, "poc.notice-list/1",
-		    json_pack("{s:O,s:I,s:O}", "notices", list, "left_out", (json_int_t)left_out, "refused", refused));
-	else if (status == 0 && left_out > 0)
-		cli_note(cli, tr("%zu older ones are not shown: --limit"), left_out);
-	else if (status == 0 && n == 0 && outbox_waiting(duty.poc) > 0)
+	if (cli_has(cli, "thread") &&
+	    (out->sent || out->mine || out->overdue || out->all || out->exercise != NULL || cli_has(cli, "threads")))
+		return cli_fail(cli, STATUS_USAGE,
+				tr("--thread shows all of one thread: no other choice goes with it"));
+	return 0;
+}
+
+/* What only our desks can tell. */
+static int complete_filter(struct duty *duty, struct filter *f)
+{
+	struct desk_notice *n;
+	struct desk *desk;
+
+	f->now = client_now(duty->poc);
+	if (f->mine)
+		return own_handle(duty, f->handle);
+	if (!cli_has(duty->cli, "thread"))
+		return 0;
+	int status = duty_find(duty, cli_value(duty->cli, "thread"), &desk, &n);
+	if (status == 0) {
+		f->has_thread = true;
+		f->thread = n->notice->thread;
+	}
+	return status;
+}
+
+/* What is beside the list, and the end of it. */
+static void end_list(const struct listing *l, bool threads)
+{
+	struct cli *cli = l->duty->cli;
+	const size_t waiting = outbox_waiting(l->duty->poc);
+	json_t *refused = json_array();
+
+	duty_refused(cli, l->duty->poc, refused);
+	if (cli->json)
+		cli_document(cli, "poc.notice-list/1",
+			     json_pack("{s:O,s:I,s:O}", threads ? "threads" : "notices", l->list, "left_out",
+				       (json_int_t)l->left_out, "refused", refused));
+	else if (l->left_out > 0)
+		cli_note(cli, tr("%zu older ones are not shown: --limit"), l->left_out);
+	else if (l->n == 0 && waiting > 0)
 		cli_note(cli,
 			 tr("no such notices; %zu wait in the outbox, and go with the next command that is online"),
-			 outbox_waiting(duty.poc));
-	else if (status == 0 && n == 0)
+			 waiting);
+	else if (l->n == 0)
 		cli_note(cli, tr("no such notices"));
-	json_decref(list);
 	json_decref(refused);
+}
+
+int poc_cmd_notice_list(struct cli *cli)
+{
+	struct filter filter;
+	struct duty duty;
+	struct listing listing = {.duty = &duty, .filter = &filter};
+	const bool threads = cli_has(cli, "threads");
+	int status = read_filter(cli, &filter);
+
+	if (status == 0)
+		status = duty_open(cli, &duty);
+	if (status != 0)
+		return status;
+	listing.list = json_array();
+	status = complete_filter(&duty, &filter);
+	if (status == 0 && threads)
+		status = list_threads(&listing);
+	else if (status == 0)
+		list_notices(&listing);
+	if (status == 0)
+		end_list(&listing, threads);
+	json_decref(listing.list);
 	duty_close(&duty);
 	return status;
 }
 
 /* ---- handover */
-
-static bool touched(const struct desk_notice *n, int64_t since)
-{
-	if (n->stored >= since)
-		return true;
-	for (size_t i = 0; i < n->n_parties; i++) {
-		for (int step = 0; step < DESK_STEPS; step++) {
-			if (n->parties[i].times[step] >= since)
-				return true;
-		}
-	}
-	return n->taken_at >= since;
-}
 
 /* Private notes of a thread. */
 static void hand_notes(struct duty *duty, const struct desk *desk, const struct desk_notice *of, json_t *notes)
@@ -240,7 +307,7 @@ static void hand_one(struct duty *duty, const struct desk *desk, const struct de
 		json_array_append_new(list, one);
 	} else {
 		print_row(duty, desk, n, inner);
-		if (core->reply_by != 0 && is_open(desk, n) && desk_step(desk, n) != POC__STEP__STEP_ANSWERED)
+		if (core->reply_by != 0 && desk_is_open(desk, n) && desk_step(desk, n) != POC__STEP__STEP_ANSWERED)
 			cli_line(core->reply_by > now ? tr("    answer wanted in %s, by %s")
 						      : tr("    answer was wanted %s ago, by %s"),
 				 span_text(core->reply_by - now), time_text(core->reply_by));
@@ -258,7 +325,7 @@ static void hand_over(struct duty *duty, int64_t since, json_t *list, size_t *n)
 			const struct desk_notice *notice = desk->notices[j];
 			if (notice->notice->core->category == POC__CATEGORY__CATEGORY_NOTE ||
 			    shown_before(duty, i, &notice->notice->id) ||
-			    !(is_open(desk, notice) || touched(notice, since)))
+			    !(desk_is_open(desk, notice) || desk_activity(notice) >= since))
 				continue;
 			if ((*n)++ == 0 && !duty->cli->json)
 				print_head();

@@ -3,12 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clients/cli/show.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/known.h"
 #include "clients/poc/compose.h"
 #include "clients/poc/notice.h"
+#include "clients/poc/reach.h"
 #include "clients/poc/receipts.h"
+#include "clients/poc/would.h"
 #include "proto/wire/prescan.h"
 
 /* ---- What came of it */
@@ -16,68 +17,6 @@
 static int note_status(int worst, int status)
 {
 	return status != 0 && (worst == 0 || worst == STATUS_QUEUED) ? status : worst;
-}
-
-static bool draft_has_kind(const struct draft *draft, Poc__PocKind kind)
-{
-	for (size_t i = 0; i < draft->n_pocs; i++) {
-		if (draft->pocs[i].kind == kind)
-			return true;
-	}
-	return false;
-}
-
-/* A desk that its place's record has no point of contact for: the desk may be there, but there is nobody to call.  A
- * coordinator's never is in a record. */
-static void tell_absent(struct duty *duty, const struct client_desk *desk, const struct draft *draft, int64_t now,
-			json_t *list)
-{
-	const Poc__PocKind other = draft->n_pocs > 0 ? draft->pocs[0].kind : POC__POC_KIND__POC_KIND_UNSPECIFIED;
-
-	if (desk->kind == POC__POC_KIND__POC_KIND_COORDINATOR)
-		return;
-	if (list != NULL) {
-		json_t *instead = draft->n_pocs > 0 ? show_reach_json(draft, other, now) : NULL;
-		json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:o}", "place", desk->place, "kind",
-						      poc_kind_name(desk->kind), "in_record", 0, "instead",
-						      instead != NULL ? instead : json_null()));
-		return;
-	}
-	cli_note(duty->cli, tr("%s has no %s point of contact in its record"), desk->place, poc_kind_name(desk->kind));
-	if (!duty->cli->quiet && draft->n_pocs > 0)
-		show_reach(draft, other, now);
-}
-
-/* Whom a recipient's notice reaches now, or only that it is not in its place's record: of interest, never a reason to
- * fail. */
-static void tell_reach(struct duty *duty, const struct client_desk *desk, bool absence_only, json_t *list)
-{
-	struct client_record record = {0};
-	struct draft *draft = NULL;
-	struct name name;
-
-	if (!place_parse(desk->place, &name))
-		return;
-	client_lookup(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, &name, NULL, 0, &record);
-	const struct verified_record *v = &record.verified;
-	if (v->record != NULL &&
-	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) == 0) {
-		const int64_t now = record.verdict.judged;
-		json_t *one = list != NULL ? show_reach_json(draft, desk->kind, now) : NULL;
-		if (!draft_has_kind(draft, desk->kind)) {
-			tell_absent(duty, desk, draft, now, list);
-		} else if (one != NULL) {
-			json_object_set_new(one, "in_record", json_true());
-			json_object_set_new(one, "authority_keys", show_keys_json(&record.verdict));
-			json_array_append_new(list, one);
-		} else if (list == NULL && !duty->cli->quiet && !absence_only) {
-			show_reach(draft, desk->kind, now);
-			if (record.verdict.keys == POC_KEYS_VERIFIED)
-				show_keys(&record.verdict);
-		}
-	}
-	draft_destroy(draft);
-	client_record_finish(&record);
 }
 
 /* To nobody but the own desk: nobody is to be called. */
@@ -94,9 +33,9 @@ static json_t *sent_json(struct duty *duty, const struct client_notice *n, int64
 	duty_id(&n->id, id);
 	duty_id(&n->thread, thread);
 	for (size_t i = 0; i < n->n_to && !is_note(n); i++)
-		tell_reach(duty, &n->to[i], false, reach);
+		reach_tell(duty, &n->to[i], false, reach);
 	for (size_t i = 0; i < n->n_escalations; i++)
-		tell_reach(duty, &n->escalations[i].to, false, later);
+		reach_tell(duty, &n->escalations[i].to, false, later);
 	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "id", id, "thread", thread, "stored",
 			 stored_ms != 0 ? json_string(time_text(stored_ms / 1000)) : json_null(), "exercise",
 			 n->exercise[0] != '\0' ? json_string(n->exercise) : json_null(), "recipients", reach,
@@ -115,9 +54,9 @@ static void print_sent(struct duty *duty, const struct client_notice *n, int64_t
 	else
 		cli_line(tr("%s  in the outbox, not stored yet"), id);
 	for (size_t i = 0; i < n->n_to && !is_note(n); i++)
-		tell_reach(duty, &n->to[i], false, NULL);
+		reach_tell(duty, &n->to[i], false, NULL);
 	for (size_t i = 0; i < n->n_escalations; i++)
-		tell_reach(duty, &n->escalations[i].to, true, NULL);
+		reach_tell(duty, &n->escalations[i].to, true, NULL);
 }
 
 /* Before a notice goes: whose authority keys have changed since somebody here compared them.  Costs nothing where no
@@ -158,11 +97,9 @@ static int send_one(struct duty *duty, struct client_notice *n, json_t **json)
 	warn_of_keys(duty, n);
 	if (duty->cli->dry_run) {
 		status = client_seal(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, n, &sealed);
+		status = status == 0 ? would_send(duty, n, &sealed, json) : duty_fail(duty, status);
 		client_sealed_finish(&sealed);
-		if (status != 0)
-			return duty_fail(duty, status);
-		cli_note(duty->cli, tr("dry run: nothing was sent"));
-		return 0;
+		return status;
 	}
 	status = outbox_send(duty->poc, duty->offline, n, &sealed, &posted);
 	client_sealed_finish(&sealed);
@@ -422,9 +359,13 @@ int poc_cmd_notice_reply(struct cli *cli)
 	n.content = compose.content;
 	if (status == 0)
 		status = send_one(&duty, &n, &json);
+	const bool received = of != NULL && desk_own_party(desk, of) != NULL;
+	if (status == 0 && cli->dry_run && received && !cli->json)
+		cli_line(tr("would be said: %s, of the notice, for %s %s"), step_name(POC__STEP__STEP_ANSWERED),
+			 desk->id.place, poc_kind_name(desk->id.kind));
 	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
 		status = note_status(status, say_answered(&duty, desk, of, &n));
-	if (status == 0 && !cli->json && !cli->dry_run && desk_own_party(desk, of) != NULL)
+	if (status == 0 && !cli->json && !cli->dry_run && received)
 		cli_line("%s", duty_disclaimer());
 	finish(&duty, &compose, json, "poc.notice-send/1", status);
 	return status;
@@ -568,7 +509,7 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 	}
 	if (status == 0)
 		status = pack_forwarded(&duty, desk, of, compose.content);
-	if (escalates)
+	if (status == 0 && escalates)
 		n.category = of->notice->core->category;
 	n.content = compose.content;
 	if (status == 0)
@@ -652,10 +593,51 @@ static int discard(struct cli *cli, const char *which)
 		status = d.status == 0 ? 0 : link_fail(cli, d.poc, d.status);
 	}
 	if (status == 0 && cli->json)
-		cli_document(cli, "poc.notice-flush/1", json_pack("{s:O}", "discarded", d.list));
+		cli_document(cli, "poc.notice-flush/1",
+			     json_pack("{s:O,s:b}", cli->dry_run ? "would_discard" : "discarded", d.list, "dry_run",
+				       (int)cli->dry_run));
 	json_decref(d.list);
 	link_close(cli, d.poc);
 	return status;
+}
+
+struct waiting {
+	struct cli *cli;
+	json_t *list;
+};
+
+static void would_flush(void *ctx, const struct outbox_result *result)
+{
+	struct waiting *waiting = ctx;
+	char what[DUTY_WHAT];
+
+	duty_what(result, what);
+	json_array_append_new(waiting->list, json_string(what));
+	if (!waiting->cli->json)
+		cli_line(tr("would be sent: %s%s%s%s"), result->exercise[0] != '\0' ? tr("EXERCISE ") : "",
+			 result->exercise, result->exercise[0] != '\0' ? ": " : "", what);
+}
+
+/* What waits, which is not sent. */
+static int flush_dry(struct cli *cli)
+{
+	struct waiting waiting = {cli, NULL};
+	struct poc *poc;
+	int status = link_open(cli, false, &poc);
+
+	if (status != 0)
+		return status;
+	waiting.list = json_array();
+	outbox_list(poc, would_flush, &waiting);
+	if (cli->json)
+		cli_document(cli, "poc.notice-flush/1",
+			     json_pack("{s:b,s:O}", "dry_run", 1, "would_send", waiting.list));
+	else if (json_array_size(waiting.list) == 0)
+		cli_line(tr("nothing waits in the outbox"));
+	cli_note(cli, tr("dry run: nothing was sent"));
+	json_decref(waiting.list);
+	link_close(cli, poc);
+	return 0;
 }
 
 int poc_cmd_notice_flush(struct cli *cli)
@@ -665,6 +647,8 @@ int poc_cmd_notice_flush(struct cli *cli)
 
 	if (cli_has(cli, "discard"))
 		return discard(cli, cli_value(cli, "discard"));
+	if (cli->dry_run)
+		return flush_dry(cli);
 	int status = duty_open_sender(cli, &duty);
 	if (status != 0)
 		return status;

@@ -312,6 +312,14 @@ static int save_one(struct duty *duty, int folder, const Poc__Attachment *attach
 	char safe[SAFE_NAME_MAX + 1], name[SAFE_NAME_MAX + 20];
 
 	safe_name(attachment->name, number, safe);
+	if (duty->cli->dry_run) {
+		if (duty->cli->json)
+			json_array_append_new(list, json_pack("{s:s,s:s,s:I}", "name", attachment->name, "file", safe,
+							      "size", (json_int_t)attachment->data.len));
+		else
+			cli_line(tr("would be written: %s/%s  %zu"), duty->cli->argv[1], safe, attachment->data.len);
+		return 0;
+	}
 	int fd = create_free(folder, safe, name);
 	if (fd < 0)
 		return cli_fail(duty->cli, STATUS_IO, "%s/%s: %s", duty->cli->argv[1], name, strerror(errno));
@@ -342,10 +350,13 @@ static int save_all(struct duty *duty, const Poc__NoticeContent *content, const 
 		close(folder);
 	if (status == 0 && duty->cli->json)
 		cli_document(duty->cli, "poc.notice-save/1",
-			     json_pack("{s:s,s:o,s:O}", "id", id, "exercise",
-				       exercise[0] != '\0' ? json_string(exercise) : json_null(), "files", list));
+			     json_pack("{s:s,s:o,s:O,s:b}", "id", id, "exercise",
+				       exercise[0] != '\0' ? json_string(exercise) : json_null(), "files", list,
+				       "dry_run", (int)duty->cli->dry_run));
 	else if (status == 0 && content->n_attachments == 0)
 		cli_note(duty->cli, tr("it has no attachments"));
+	if (status == 0 && duty->cli->dry_run)
+		cli_note(duty->cli, tr("dry run: nothing was written"));
 	json_decref(list);
 	return status;
 }

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "clients/cli/show.h"
 #include "clients/cli/strings.h"
 #include "clients/poc/notice.h"
+#include "clients/poc/reach.h"
 #include "clients/poc/story_view.h"
 
 enum { ANCHOR_WAIT_MS = 3000, POLL_MS = 200, EVENT_WAIT_MS = 30000 };
@@ -42,6 +42,10 @@ static int save(struct duty *duty, const struct story *story)
 
 	if (path == NULL)
 		return 0;
+	if (duty->cli->dry_run) {
+		cli_note(duty->cli, tr("dry run: %s was not written"), path);
+		return 0;
+	}
 	int status = story_encode(client_head(duty->poc), story, NULL, 0, &bytes, &size, &left_out, &why);
 	if (status == 0) {
 		status = cli_write_file(path, bytes, size, 0600 /* it names the parties */, false, &why);
@@ -52,31 +56,13 @@ static int save(struct duty *duty, const struct story *story)
 	return status == 0 ? 0 : cli_refused(duty->cli, &why);
 }
 
-/* The recipients' opening states, where it is not all done. */
-static void tell_reach(struct duty *duty, const struct desk *desk, const struct desk_notice *n, json_t *list)
+/* Whom to call of the recipients who have not come to an end of it. */
+static void tell_reach(struct duty *duty, const struct desk_notice *n, json_t *list)
 {
 	for (size_t i = 0; i < n->n_parties; i++) {
 		const struct desk_party *p = &n->parties[i];
-		struct client_record record = {0};
-		struct draft *draft = NULL;
-		struct name name;
-		if (p->side != SIDE_TO || desk_party_step(p) >= POC__STEP__STEP_DECLINED ||
-		    !place_parse(p->desk.place, &name))
-			continue;
-		(void)desk;
-		client_lookup(duty->poc, CLIENT_ONLINE, &name, NULL, 0, &record);
-		const struct verified_record *v = &record.verified;
-		if (v->record != NULL &&
-		    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) == 0) {
-			json_t *one =
-			    duty->cli->json ? show_reach_json(draft, p->desk.kind, record.verdict.judged) : NULL;
-			if (one != NULL)
-				json_array_append_new(list, one);
-			else if (!duty->cli->json)
-				show_reach(draft, p->desk.kind, record.verdict.judged);
-		}
-		draft_destroy(draft);
-		client_record_finish(&record);
+		if (p->side == SIDE_TO && desk_party_step(p) < POC__STEP__STEP_DECLINED)
+			reach_tell(duty, &p->desk, false, duty->cli->json ? list : NULL);
 	}
 }
 
@@ -93,7 +79,7 @@ static int show(struct duty *duty, const struct desk *desk, const struct desk_no
 	if (json != NULL) {
 		json_object_set_new(json, "step", json_string(step_name(desk_step(desk, n))));
 		json_object_set_new(json, "overdue", json_boolean(desk_overdue(desk, n, client_now(duty->poc))));
-		tell_reach(duty, desk, n, reach);
+		tell_reach(duty, n, reach);
 		json_object_set(json, "recipients", reach);
 		if (status == 0)
 			cli_document(duty->cli, "poc.notice-status/1", json);
@@ -103,7 +89,7 @@ static int show(struct duty *duty, const struct desk *desk, const struct desk_no
 		story_view_print(story, head);
 		if (desk_overdue(desk, n, client_now(duty->poc)))
 			cli_line(tr("OVERDUE: an answer was wanted by %s"), time_text(n->notice->core->reply_by));
-		tell_reach(duty, desk, n, reach);
+		tell_reach(duty, n, reach);
 	}
 	json_decref(reach);
 	verified_head_unref(head);

@@ -59,6 +59,8 @@ static const struct flag list_flags[] = {
     {"mine", 0, NULL, "what I have taken"},
     {"overdue", 0, NULL, "past its reply-by without an answer, on either side"},
     {"all", 0, NULL, "everything, closed and private notes too"},
+    {"threads", 0, NULL, "a line a thread, of the newest activity last: open or closed, whose, by when"},
+    {"thread", 0, "ID", "everything in the thread of this notice"},
     {"exercise", 0, "NAME", "of this exercise only"},
     {"headers", 0, NULL, "do not fetch and open them: no subjects, and nothing is delivered"},
     {"limit", 0, "N", "the newest of each desk (default: 500)"},

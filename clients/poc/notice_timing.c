@@ -9,11 +9,12 @@
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
 
-/* What a recipient does, in the order of the columns. */
+/* What a recipient does, in the order of the columns; from RECEIPTS on a person or a program says it, before that the
+ * directory. */
 static const Poc__Step steps[] = {POC__STEP__STEP_ESCALATED, POC__STEP__STEP_DELIVERED, POC__STEP__STEP_ACKNOWLEDGED,
 				  POC__STEP__STEP_ACCEPTED,  POC__STEP__STEP_DECLINED,  POC__STEP__STEP_ANSWERED,
 				  POC__STEP__STEP_CLOSED};
-enum { STEPS = sizeof steps / sizeof *steps };
+enum { STEPS = sizeof steps / sizeof *steps, RECEIPTS = 2 };
 
 struct timing {
 	struct duty *duty;
@@ -25,12 +26,15 @@ struct timing {
 
 /* ---- What is proven */
 
-/* When a desk's step first stood in the log, or 0.  kind 0: stored, which is nobody's. */
-static int64_t first_time(const struct story *story, Poc__Step step, const char *place, Poc__PocKind kind)
+/* When a desk's step first stood in the log, or 0: as said by a person (or the directory), or by a program.  kind 0:
+ * stored, which is nobody's. */
+static int64_t first_time(const struct story *story, Poc__Step step, const char *place, Poc__PocKind kind,
+			  bool automatic)
 {
 	for (size_t i = 1; i < story->n; i++) {
 		const struct story_step *each = &story->steps[i];
-		if (each->proven && each->step == step && each->kind == kind && strcmp(each->place, place) == 0)
+		if (each->proven && each->step == step && each->kind == kind && each->automatic == automatic &&
+		    strcmp(each->place, place) == 0)
 			return each->anchored;
 	}
 	return 0;
@@ -38,7 +42,16 @@ static int64_t first_time(const struct story *story, Poc__Step step, const char 
 
 static int64_t stored_time(const struct story *story)
 {
-	return first_time(story, POC__STEP__STEP_STORED, "", POC__POC_KIND__POC_KIND_UNSPECIFIED);
+	return first_time(story, POC__STEP__STEP_STORED, "", POC__POC_KIND__POC_KIND_UNSPECIFIED, false);
+}
+
+/* When its sender closed it: a person, or if none did a program. */
+static int64_t closed_time(const struct story *story)
+{
+	const Poc__Desk *from = story->notice->core->from;
+	int64_t at = first_time(story, POC__STEP__STEP_CLOSED, from->place, from->kind, false);
+
+	return at != 0 ? at : first_time(story, POC__STEP__STEP_CLOSED, from->place, from->kind, true);
 }
 
 static bool counts_not(const struct story_step *step)
@@ -76,20 +89,30 @@ static json_t *time_or_null(int64_t seconds)
 	return seconds != 0 ? json_string(time_text(seconds)) : json_null();
 }
 
-static json_t *place_json(const struct story *story, const Poc__Desk *desk, bool escalation)
+/* Times of steps, and seconds since the notice was stored, by name. */
+static void add_times(const struct story *story, const Poc__Desk *desk, bool automatic, json_t *out)
 {
-	json_t *out = json_pack("{s:s,s:s,s:b}", "place", desk->place, "kind", poc_kind_name(desk->kind), "escalation",
-				(int)escalation);
 	json_t *seconds = json_object();
-	int64_t stored = stored_time(story);
+	const int64_t stored = stored_time(story);
 
-	for (size_t i = 0; i < STEPS; i++) {
-		int64_t at = first_time(story, steps[i], desk->place, desk->kind);
+	for (size_t i = automatic ? RECEIPTS : 0; i < STEPS; i++) {
+		int64_t at = first_time(story, steps[i], desk->place, desk->kind, automatic);
 		json_object_set_new(out, step_name(steps[i]), time_or_null(at));
 		json_object_set_new(seconds, step_name(steps[i]),
 				    at != 0 && stored != 0 ? json_integer(at - stored) : json_null());
 	}
 	json_object_set_new(out, "seconds", seconds);
+}
+
+static json_t *place_json(const struct story *story, const Poc__Desk *desk, bool escalation)
+{
+	json_t *out = json_pack("{s:s,s:s,s:b}", "place", desk->place, "kind", poc_kind_name(desk->kind), "escalation",
+				(int)escalation);
+	json_t *automatic = json_object();
+
+	add_times(story, desk, false, out);
+	add_times(story, desk, true, automatic);
+	json_object_set_new(out, "automatic", automatic);
 	return out;
 }
 
@@ -126,8 +149,7 @@ static void add_json(struct timing *t, const struct story *story)
 		      core->exercise, "from", core->from->place, "from_kind", poc_kind_name(core->from->kind),
 		      "category", category_name(core->category), "urgency", urgency_name(core->urgency), "created",
 		      time_or_null(core->created), "stored", time_or_null(stored_time(story)), "closed",
-		      time_or_null(first_time(story, POC__STEP__STEP_CLOSED, core->from->place, core->from->kind)),
-		      "places", places, "unproven", unproven_json(story)));
+		      time_or_null(closed_time(story)), "places", places, "unproven", unproven_json(story)));
 }
 
 /* ---- CSV: a line for each notice and recipient */
@@ -146,7 +168,17 @@ static void csv_head(FILE *out)
 		snprintf(name, sizeof name, "%s_seconds", step_name(steps[i]));
 		csv_field(out, name, false);
 	}
-	csv_field(out, "unproven", true);
+	csv_field(out, "unproven", false);
+	for (size_t i = RECEIPTS; i < STEPS; i++) {
+		char name[40];
+		snprintf(name, sizeof name, "automatic_%s", step_name(steps[i]));
+		csv_field(out, name, false);
+	}
+	for (size_t i = RECEIPTS; i < STEPS; i++) {
+		char name[60];
+		snprintf(name, sizeof name, "automatic_%s_seconds", step_name(steps[i]));
+		csv_field(out, name, i + 1 == STEPS);
+	}
 }
 
 static void csv_time(FILE *out, int64_t seconds)
@@ -154,10 +186,18 @@ static void csv_time(FILE *out, int64_t seconds)
 	csv_field(out, seconds != 0 ? time_text(seconds) : "", false);
 }
 
+static void csv_seconds(FILE *out, int64_t at, int64_t stored, bool last)
+{
+	char text[24];
+
+	snprintf(text, sizeof text, "%lld", (long long)(at - stored));
+	csv_field(out, at != 0 && stored != 0 ? text : "", last);
+}
+
 static void csv_line(FILE *out, const struct story *story, const Poc__Desk *desk, const char *unproven)
 {
 	const Poc__Core *core = story->notice->core;
-	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT], text[24];
+	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT];
 	int64_t stored = stored_time(story);
 
 	duty_id(&story->notice->id, id);
@@ -171,17 +211,18 @@ static void csv_line(FILE *out, const struct story *story, const Poc__Desk *desk
 	csv_field(out, urgency_name(core->urgency), false);
 	csv_time(out, core->created);
 	csv_time(out, stored);
-	csv_time(out, first_time(story, POC__STEP__STEP_CLOSED, core->from->place, core->from->kind));
+	csv_time(out, closed_time(story));
 	csv_field(out, desk->place, false);
 	csv_field(out, poc_kind_name(desk->kind), false);
 	for (size_t i = 0; i < STEPS; i++)
-		csv_time(out, first_time(story, steps[i], desk->place, desk->kind));
-	for (size_t i = 0; i < STEPS; i++) {
-		int64_t at = first_time(story, steps[i], desk->place, desk->kind);
-		snprintf(text, sizeof text, "%lld", (long long)(at - stored));
-		csv_field(out, at != 0 && stored != 0 ? text : "", false);
-	}
-	csv_field(out, unproven, true);
+		csv_time(out, first_time(story, steps[i], desk->place, desk->kind, false));
+	for (size_t i = 0; i < STEPS; i++)
+		csv_seconds(out, first_time(story, steps[i], desk->place, desk->kind, false), stored, false);
+	csv_field(out, unproven, false);
+	for (size_t i = RECEIPTS; i < STEPS; i++)
+		csv_time(out, first_time(story, steps[i], desk->place, desk->kind, true));
+	for (size_t i = RECEIPTS; i < STEPS; i++)
+		csv_seconds(out, first_time(story, steps[i], desk->place, desk->kind, true), stored, i + 1 == STEPS);
 }
 
 static void add_csv(struct timing *t, const struct story *story, const char *unproven)
@@ -199,14 +240,16 @@ static void add_csv(struct timing *t, const struct story *story, const char *unp
 static void print_place(const struct story *story, const Poc__Desk *desk)
 {
 	int64_t stored = stored_time(story);
-	char line[600] = "";
+	char line[1200] = "";
 	size_t used = 0;
 
-	for (size_t i = 0; i < STEPS && used < sizeof line - 80; i++) {
-		int64_t at = first_time(story, steps[i], desk->place, desk->kind);
+	for (size_t i = 0; i < 2 * STEPS && used < sizeof line - 80; i++) {
+		const bool automatic = i % 2 == 0; /* which mostly comes first */
+		int64_t at = first_time(story, steps[i / 2], desk->place, desk->kind, automatic);
 		if (at != 0)
-			used += (size_t)snprintf(line + used, sizeof line - used, tr("%s%s after %s"),
-						 used > 0 ? ", " : "", step_name(steps[i]), span_text(at - stored));
+			used += (size_t)snprintf(line + used, sizeof line - used, tr("%s%s%s after %s"),
+						 used > 0 ? ", " : "", step_name(steps[i / 2]),
+						 automatic ? tr(" by a program") : "", span_text(at - stored));
 	}
 	cli_line("    %s %s: %s", desk->place, poc_kind_name(desk->kind), used > 0 ? line : tr("nothing proven"));
 }

@@ -94,6 +94,10 @@ static int move_cursor(struct watching *w, size_t i, uint64_t cursor)
 	char name[CURSOR_FILE], text[32];
 	struct refusal why = {0};
 
+	if (w->duty->cli->dry_run) {
+		w->cursors[i] = cursor;
+		return 0;
+	}
 	cursor_file(w, w->duty->desks[i], name);
 	int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)cursor);
 	int status = held_write_file(client_state_dir(w->duty->poc), name, text, (size_t)n, &why);
@@ -424,8 +428,8 @@ int poc_cmd_notice_watch(struct cli *cli)
 	struct duty duty;
 	struct watching w = {.duty = &duty,
 			     .name = cli_has(cli, "cursor") ? cli_value(cli, "cursor") : "default",
-			     .command = cli_value(cli, "exec"),
-			     .headers = cli_has(cli, "headers"),
+			     .command = cli->dry_run ? NULL : cli_value(cli, "exec"),
+			     .headers = cli_has(cli, "headers") || cli->dry_run,
 			     .once = cli_has(cli, "once"),
 			     .pause_ms = PAUSE_LEAST_MS};
 

@@ -35,6 +35,8 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 	if (status != 0)
 		return duty_fail(duty, status);
 	fill(duty, notice, desk, saying->step, handle, &receipt);
+	if (receipt.time <= saying->after)
+		receipt.time = saying->after + 1;
 	receipt.reason = saying->reason;
 	receipt.answer_by = saying->answer_by;
 	if (saying->answer != NULL)
@@ -111,18 +113,53 @@ static bool said_before(const struct desk *desk, const struct desk_notice *notic
 	       (party->automatic >> saying->step & 1) == 0 && saying->answer_by == party->answer_by;
 }
 
-/* Another operator who holds what is taken or released now; "": none. */
-static int find_holder(struct duty *duty, const struct desk_notice *notice, Poc__Step step,
+/* Another operator who holds what is taken or released now; "": none.  What changes who holds it is dated after what
+ * the desk said last: within a second, or by a clock that is behind a colleague's, it would be the same statement
+ * again, or an older one. */
+static int find_holder(struct duty *duty, const struct desk_notice *notice, struct receipts_saying *saying,
 		       char out[UNIT_MAX_LENGTH + 1])
 {
+	const bool takes = saying->step == POC__STEP__STEP_TAKEN, held = notice->taken_by[0] != '\0';
 	char own[UNIT_MAX_LENGTH + 1];
 
-	if (!step_is_private(step) || notice->taken_by[0] == '\0')
+	if (!step_is_private(saying->step))
 		return 0;
+	if (!held) {
+		saying->after = takes ? notice->taken_at : 0;
+		return 0;
+	}
 	int status = client_own_handle(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, own);
-	if (status == 0 && strcmp(own, notice->taken_by) != 0)
+	const bool others = status == 0 && strcmp(own, notice->taken_by) != 0;
+	if (others)
 		snprintf(out, UNIT_MAX_LENGTH + 1, "%s", notice->taken_by);
+	saying->after = others || !takes ? notice->taken_at : 0;
 	return status;
+}
+
+static void would_say(struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
+		      const struct receipts_saying *saying, bool before)
+{
+	char id[NOTICE_ID_TEXT];
+	const char *exercise = notice->notice->core->exercise;
+
+	duty_id(&notice->notice->id, id);
+	if (duty->cli->json) {
+		cli_document(
+		    duty->cli, duty->cli->schema,
+		    json_pack("{s:b,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:b}", "dry_run", 1, "id", id, "step",
+			      step_name(saying->step), "place", desk->id.place, "kind", poc_kind_name(desk->id.kind),
+			      "answer_by", cli_time_json(saying->answer_by), "reason",
+			      saying->reason != 0 ? json_string(reason_name(saying->reason)) : json_null(), "exercise",
+			      exercise[0] != '\0' ? json_string(exercise) : json_null(), "repeated", (int)before));
+	} else {
+		duty_exercise_line(notice->notice);
+		cli_line(tr("would be said: %s, of %s, for %s %s%s%s%s%s"), step_name(saying->step), id, desk->id.place,
+			 poc_kind_name(desk->id.kind), saying->answer_by != 0 ? tr(", answer by ") : "",
+			 saying->answer_by != 0 ? time_text(saying->answer_by) : "",
+			 saying->reason != 0 ? tr(", reason ") : "",
+			 saying->reason != 0 ? reason_name(saying->reason) : "");
+	}
+	cli_note(duty->cli, tr("dry run: nothing was sent"));
 }
 
 static int act(struct cli *cli, const struct receipts_saying *given, const char *answer_by)
@@ -144,10 +181,10 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 	if (status == 0)
 		status = check_side(&duty, desk, notice, saying.step);
 	if (status == 0)
-		status = find_holder(&duty, notice, saying.step, was);
+		status = find_holder(&duty, notice, &saying, was);
 	bool before = status == 0 && said_before(desk, notice, &saying);
 	if (status == 0 && cli->dry_run)
-		cli_note(cli, tr("dry run: nothing was sent"));
+		would_say(&duty, desk, notice, &saying, before);
 	else if (status == 0 && !before)
 		status = receipts_post(&duty, notice->notice, &desk->id, &saying, &posted);
 	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)

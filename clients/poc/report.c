@@ -126,16 +126,49 @@ static int send_report(struct duty *duty, const struct name *place, const struct
 	duty_id(&n.id, id);
 	if (duty->cli->json)
 		cli_document(duty->cli, "poc.report/1",
-			     json_pack("{s:s,s:s,s:s,s:s,s:s,s:i}", "id", id, "place", place_text(place), "poc",
+			     json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:o}", "id", id, "place", place_text(place), "poc",
 				       found->poc->id, "channel", found->channel->id, "reason", reason, "recipients",
-				       (int)n.n_to));
+				       (int)n.n_to, "stored", cli_time_json(posted.stored_ms / 1000)));
 	else
-		cli_line(tr("%s  reported to the coordinator of %s%s"), id, n.to[0].place,
-			 n.n_to == 2 ? tr(" and the directory's staff") : "");
+		cli_line(status == 0 ? tr("%s  reported to the coordinator of %s%s")
+				     : tr("%s  in the outbox, for the coordinator of %s%s"),
+			 id, n.to[0].place, n.n_to == 2 ? tr(" and the directory's staff") : "");
 	if (status == STATUS_QUEUED && !duty->cli->json)
-		cli_note(duty->cli, tr("no server can be reached: kept in the outbox"));
-	duty->cli->failed = duty->cli->failed || status == STATUS_QUEUED;
+		return duty_fail(duty, status);
+	duty->cli->failed = duty->cli->failed || status == STATUS_QUEUED; /* its document says it */
 	return status;
+}
+
+/* The record now, or without a server that of the local copy: a report waits like any notice. */
+static int find_record(struct duty *duty, const struct name *place, struct client_record *out)
+{
+	int status = duty->offline ? STATUS_UNREACHABLE : client_lookup(duty->poc, CLIENT_ONLINE, place, NULL, 0, out);
+
+	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !duty->cli->online) {
+		client_record_finish(out);
+		int offline = client_lookup(duty->poc, CLIENT_OFFLINE, place, NULL, 0, out);
+		if (offline == STATUS_UNREACHABLE)
+			return cli_fail(
+			    duty->cli, status,
+			    tr("no server can be reached, and there is no local copy (poc sync makes one)"));
+		duty->offline = true;
+		status = offline;
+	}
+	if (out->verified.record == NULL)
+		return duty_fail(duty, status != 0 ? status : STATUS_NOT_FOUND);
+	return 0; /* one that is stale is the more worth a report */
+}
+
+static void would_report(struct cli *cli, const struct name *place, const struct found *found, const char *reason)
+{
+	if (cli->json)
+		cli_document(cli, "poc.report/1",
+			     json_pack("{s:b,s:s,s:s,s:s,s:s}", "dry_run", 1, "place", place_text(place), "poc",
+				       found->poc->id, "channel", found->channel->id, "reason", reason));
+	else
+		cli_line(tr("would be reported to the coordinator of %s and the directory's staff: %s/%s, %s: %s"),
+			 place->state, found->poc->id, found->channel->id, found->channel->value, reason);
+	cli_note(cli, tr("dry run: nothing was sent"));
 }
 
 static int report(struct cli *cli)
@@ -158,18 +191,18 @@ static int report(struct cli *cli)
 		status = duty_open_sender(cli, &duty);
 	if (status != 0)
 		return status;
-	status = client_lookup(duty.poc, duty.offline ? CLIENT_OFFLINE : CLIENT_ONLINE, &place, NULL, 0, &record);
+	status = find_record(&duty, &place, &record);
 	const struct verified_record *v = &record.verified;
-	if (v->record == NULL)
-		status = duty_fail(&duty, status != 0 ? status : STATUS_NOT_FOUND);
-	else /* one that is stale is the more worth a report */
+	if (status == 0)
 		status = draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL);
 	if (status == 0 && !find_channel(draft, cli->argv[1], &found))
 		status = cli_fail(cli, STATUS_NOT_FOUND,
 				  tr("%s has no channel %s: its value as lookup shows it, or POC/ID of its record"),
 				  place_text(&place), cli->argv[1]);
+	if (status == 0 && !duty.offline && outbox_waiting(duty.poc) > 0)
+		duty_flush(&duty, NULL, NULL);
 	if (status == 0 && cli->dry_run)
-		cli_note(cli, tr("dry run: nothing was sent"));
+		would_report(cli, &place, &found, reason);
 	else if (status == 0)
 		status = send_report(&duty, &place, &found, reason);
 	draft_destroy(draft);

@@ -284,9 +284,8 @@ static int begin_user(struct rotating *r)
 	snprintf(next_key, sizeof next_key, "%s.key", stem);
 	snprintf(next_cert, sizeof next_cert, "%s.crt", stem);
 	if (cli->dry_run) {
-		cli_note(cli, tr("dry run: %s would be made, and take the place of %s in U/%s and in %s"), next_key,
-			 key, conf_place(&cli->conf), cli->conf.path);
-		return 0;
+		return cli_would(cli, tr("%s would be made, and take the place of %s in U/%s and in %s"), next_key, key,
+				 conf_place(&cli->conf), cli->conf.path);
 	}
 	status = make_key(r, stem, KEY_ED25519, true);
 	const struct conf_change changes[] = {{"user", "next_cert", next_cert}, {"user", "next_key", next_key}};
@@ -360,11 +359,10 @@ static int rotate_user(struct rotating *r)
 		return status;
 	const bool listed = is_key(&r->own->spki, &r->fresh);
 	if (cli->dry_run) {
-		cli_note(cli,
-			 listed ? tr("dry run: the new key is listed; %s would name it alone")
-				: tr("dry run: the new key of %s would be published"),
-			 cli->conf.path);
-		return 0;
+		return cli_would(cli,
+				 listed ? tr("the new key is listed; %s would name it alone")
+					: tr("the new key of %s would be published"),
+				 cli->conf.path);
 	}
 	if (!listed && cli->conf.coordinator.n == 0) {
 		status = write_request(r, &r->fresh, NULL);
@@ -578,9 +576,8 @@ static int begin_reading(struct rotating *r, size_t place)
 	if (!conf_next_stem(cli->conf.path, name, stem, sizeof stem))
 		return cli_fail(cli, STATUS_INVALID, tr("%s: no name for the new key"), name);
 	if (cli->dry_run) {
-		cli_note(cli, tr("dry run: %s.key would take the place of %s in U/%s; %s would read with both"), stem,
-			 name, conf_place(&cli->conf), cli->conf.path);
-		return 0;
+		return cli_would(cli, tr("%s.key would take the place of %s in U/%s; %s would read with both"), stem,
+				 name, conf_place(&cli->conf), cli->conf.path);
 	}
 	int status = make_key(r, stem, KEY_P384, false);
 	return status == 0 ? note_reading(r, list, old, size, stem) : status;

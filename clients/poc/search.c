@@ -367,7 +367,7 @@ int poc_cmd_export(struct cli *cli)
 	if (status == 0)
 		status = export_bytes(&s, format, &bytes, &size);
 	if (status == 0 && file != NULL && cli->dry_run) {
-		cli_note(cli, tr("dry run: %s was not written"), file);
+		cli_would(cli, tr("%s would be written, %zu bytes"), file, size);
 	} else if (status == 0 && file != NULL) {
 		status = cli_write_file(file, bytes, size, 0600 /* it may hold persons */, false, &why);
 		if (status != 0)

@@ -301,9 +301,8 @@ int poc_cmd_state_new(struct cli *cli)
 	if (status == 0)
 		status = make_folder(&f);
 	if (status == 0 && cli->dry_run) {
-		cli_note(cli, tr("dry run: keys, configuration and %s.enrol would be made in %s"), f.person.state,
-			 f.folder);
-		return 0;
+		return cli_would(cli, tr("keys, configuration and %s.enrol would be made in %s"), f.person.state,
+				 f.folder);
 	}
 	if (status == 0)
 		status = make_keys(&f);

@@ -209,8 +209,7 @@ int poc_cmd_setup(struct cli *cli)
 	if (status == 0 && key != NULL)
 		status = key_named(cli, key);
 	if (status == 0 && cli->dry_run && !s.done) {
-		cli_note(cli, tr("dry run: %s, keys beside it, and %s would be made"), s.path, s.request);
-		return 0;
+		return cli_would(cli, tr("%s, keys beside it, and %s would be made"), s.path, s.request);
 	}
 	if (status == 0 && s.done)
 		cli_note(cli, tr("this machine is set up by this invitation already: nothing to do"));
@@ -327,8 +326,7 @@ int poc_cmd_user_invite(struct cli *cli)
 	else
 		snprintf(path, sizeof path, "%s.invite", cli->argv[0]);
 	if (status == 0 && cli->dry_run) {
-		cli_note(cli, tr("dry run: %s would be written"), path);
-		return 0;
+		return cli_would(cli, tr("%s would be written"), path);
 	}
 	if (status == 0)
 		status = person_write(cli, &person, path);
@@ -1002,24 +1000,35 @@ static int add_editor_key(struct changing *c, const char *path)
 	return 0;
 }
 
+/* A key that the users of the own place are to list. */
+static int new_listed(struct cli *cli)
+{
+	char place[72];
+	int status = read_own_place(cli, place);
+
+	if (status == 0 && cli->conf.coordinator.n == 0)
+		status = cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [%s] key"), "coordinator");
+	if (status == 0 && cli->dry_run)
+		return cli_would(cli, tr("%s would be made, and published in the users of %s, its holder %s"),
+				 cli->argv[0], place, cli_value(cli, "holder"));
+	return status == 0 ? change_users(cli, place, is_editor(cli) ? add_editor_key : add_reading_key,
+					  tr("Sign and publish?"))
+			   : status;
+}
+
 int poc_cmd_key_new(struct cli *cli)
 {
 	enum key_algorithm algorithm;
 	struct public_key key;
-	char fingerprint[40], place[72];
+	char fingerprint[40];
 	int status = read_type(cli, &algorithm);
 
 	if (status != 0)
 		return status;
-	if (cli->dry_run) {
-		cli_note(cli, tr("dry run: %s would be made"), cli->argv[0]);
-		return 0;
-	}
 	if (cli_has(cli, "holder"))
-		return (status = read_own_place(cli, place)) == 0
-			   ? change_users(cli, place, is_editor(cli) ? add_editor_key : add_reading_key,
-					  tr("Sign and publish?"))
-			   : status;
+		return new_listed(cli);
+	if (cli->dry_run)
+		return cli_would(cli, tr("%s would be made"), cli->argv[0]);
 	status = make_key_file(cli, algorithm, &key);
 	if (status != 0)
 		return status;

@@ -38,8 +38,7 @@ int pocadm_cmd_backup(struct cli *cli)
 	int status = data_folder(cli, folder);
 
 	if (status == 0 && cli->dry_run) {
-		cli_note(cli, tr("dry run: %s would be copied to %s"), folder, cli->argv[0]);
-		return 0;
+		return cli_would(cli, tr("%s would be copied to %s"), folder, cli->argv[0]);
 	}
 	if (status != 0)
 		return status;
@@ -77,8 +76,7 @@ int pocadm_cmd_restore(struct cli *cli)
 	if (cli->dry_run) {
 		if (backup_check(cli->argv[0], &report, &why) != 0)
 			return cli_refused(cli, &why);
-		cli_note(cli, tr("dry run: the backup is good; %s was not written"), cli->argv[1]);
-		return 0;
+		return cli_would(cli, tr("the backup is good; %s was not written"), cli->argv[1]);
 	}
 	if (!cli->yes && (status = ask_newest(cli)) != 0)
 		return status;

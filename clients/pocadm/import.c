@@ -130,6 +130,8 @@ static void print_document(struct cli *cli, const struct import_result *result, 
 	    json_pack("{s:I,s:O,s:o}", "drafts", (json_int_t)result->n_drafts, "rows", rows, "counts", counts);
 	if (json_array_size(kept) > 0)
 		json_object_set(document, "kept", kept);
+	if (cli->dry_run)
+		json_object_set_new(document, "dry_run", json_true());
 	if (cli->failed)
 		json_object_set_new(document, "error", cli_error_json(cli));
 	cli_document(cli, "poc.import/1", document);
@@ -155,6 +157,8 @@ static int finish(struct cli *cli, const struct import_result *result, struct re
 		print_document(cli, result, r->rows, kept);
 	else if (status == 0)
 		tell_counts(result, folder, !cli->dry_run);
+	if (status == 0 && cli->dry_run)
+		cli_note(cli, tr("dry run: %zu drafts would be written to %s"), result->n_drafts, folder);
 	json_decref(kept);
 	return status;
 }

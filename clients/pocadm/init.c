@@ -420,9 +420,7 @@ int pocadm_cmd_init(struct cli *cli)
 	int status = read_options(&f);
 
 	if (status == 0 && cli->dry_run) {
-		cli_note(cli, tr("dry run: a directory with the origin %s would be made in %s"), f.origin,
-			 cli->argv[0]);
-		return 0;
+		return cli_would(cli, tr("a directory with the origin %s would be made in %s"), f.origin, cli->argv[0]);
 	}
 	if (status == 0)
 		status = make_folders(&f, cli->argv[0]);

@@ -208,8 +208,11 @@ int pocadm_cmd_ping_start(struct cli *cli)
 			cli_note(cli, tr("interrupted; go on with: pocadm ping start --round %s ..."), round);
 		else if (cli->json)
 			cli_document(cli, "poc.ping-start/1",
-				     json_pack("{s:s,s:o,s:O}", "round", round, "deadline", cli_time_json(s.deadline),
-					       "results", s.list));
+				     json_pack("{s:s,s:o,s:O,s:b}", "round", round, "deadline",
+					       cli_time_json(s.deadline), "results", s.list, "dry_run",
+					       (int)cli->dry_run));
+		else if (cli->dry_run)
+			cli_note(cli, tr("dry run: nothing was sent"));
 		else
 			cli_line(tr("%zu asked, %zu asked before, %zu cannot be asked"), s.sent, s.asked_before,
 				 s.left_out);
@@ -242,9 +245,13 @@ int pocadm_cmd_ping_cancel(struct cli *cli)
 	}
 	if (status == 0 && cli->json)
 		cli_document(cli, "poc.ping-cancel/1",
-			     json_pack("{s:s,s:I}", "round", cli->argv[0], "closed", (json_int_t)closed));
+			     json_pack("{s:s,s:I,s:b}", "round", cli->argv[0], cli->dry_run ? "would_close" : "closed",
+				       (json_int_t)closed, "dry_run", (int)cli->dry_run));
 	else if (status == 0)
-		cli_line(tr("round %s: %zu checks closed"), cli->argv[0], closed);
+		cli_line(cli->dry_run ? tr("round %s: %zu checks would be closed") : tr("round %s: %zu checks closed"),
+			 cli->argv[0], closed);
+	if (status == 0 && cli->dry_run)
+		cli_note(cli, tr("dry run: nothing was sent"));
 	ping_desk_close(&desk);
 	return status;
 }

@@ -124,7 +124,9 @@ static void print_text(const struct report *r)
 			cli_line("%-3s %-11s %s", a->place, poc_kind_name(a->kind), tr(result_of(a)));
 	}
 	if (r->published > 0 || r->told > 0)
-		cli_line(tr("published for %zu states; %zu coordinators told"), r->published, r->told);
+		cli_line(r->desk.cli->dry_run ? tr("would be published for %zu states; %zu coordinators would be told")
+					      : tr("published for %zu states; %zu coordinators told"),
+			 r->published, r->told);
 }
 
 static void print_csv(const struct report *r)
@@ -159,11 +161,12 @@ static void print_json(const struct report *r)
 						      "result", result_of(a)));
 	}
 	cli_document(r->desk.cli, "poc.ping-report/1",
-		     json_pack("{s:s,s:o,s:{s:I,s:I,s:I,s:I,s:I},s:o,s:I,s:I}", "round", round, "deadline",
+		     json_pack("{s:s,s:o,s:{s:I,s:I,s:I,s:I,s:I},s:o,s:I,s:I,s:b}", "round", round, "deadline",
 			       cli_time_json(r->deadline), "counts", "asked", (json_int_t)r->n, "person",
 			       (json_int_t)r->person, "automatic", (json_int_t)r->automatic, "none",
 			       (json_int_t)r->silent, "cancelled", (json_int_t)r->cancelled, "pocs", list, "published",
-			       (json_int_t)r->published, "told", (json_int_t)r->told));
+			       (json_int_t)r->published, "told", (json_int_t)r->told, "dry_run",
+			       (int)r->desk.cli->dry_run));
 }
 
 /* ---- Publishing */
@@ -256,7 +259,8 @@ static int make_pings(struct report *r, const struct link_keys *keys, size_t fir
 static int submit(struct report *r, struct client_write *writes, size_t *n)
 {
 	struct client_submitted done = {0};
-	int status = *n > 0 ? client_submit(r->desk.poc, writes, *n, true, &done) : 0;
+	const bool sends = *n > 0 && !r->desk.cli->dry_run;
+	int status = sends ? client_submit(r->desk.poc, writes, *n, true, &done) : 0;
 
 	r->published += status == 0 ? *n : 0;
 	client_submitted_finish(&done);
@@ -311,6 +315,10 @@ static int tell_state(struct report *r, size_t first, size_t last)
 	if (kinds[0] == '\0' ||
 	    ping_find(&r->desk, r->round, false, place, POC__POC_KIND__POC_KIND_COORDINATOR) != NULL)
 		return 0;
+	if (r->desk.cli->dry_run) {
+		r->told++;
+		return 0;
+	}
 	time_to_text(r->round, round);
 	time_to_text(r->deadline, until);
 	snprintf(
@@ -336,7 +344,7 @@ static int publish_all(struct report *r)
 	struct link_keys keys = {0};
 	int status = link_keys_open(r->desk.cli, &r->desk.cli->conf.coordinator, "coordinator", &keys);
 
-	if (status == 0)
+	if (status == 0 && !r->desk.cli->dry_run)
 		status = cli_confirm(r->desk.cli, tr("Sign and publish what became of this round?"));
 	if (status == 0)
 		status = publish(r, &keys);
@@ -370,7 +378,7 @@ int pocadm_cmd_ping_report(struct cli *cli)
 	}
 	if (status == 0)
 		status = gather(&r);
-	if (status == 0 && cli_has(cli, "publish") && !cli->dry_run)
+	if (status == 0 && cli_has(cli, "publish"))
 		status = publish_all(&r);
 	if (status == 0 && cli->json)
 		print_json(&r);
@@ -378,6 +386,8 @@ int pocadm_cmd_ping_report(struct cli *cli)
 		print_csv(&r);
 	else if (status == 0)
 		print_text(&r);
+	if (status == 0 && cli_has(cli, "publish") && cli->dry_run)
+		cli_note(cli, tr("dry run: nothing was published, and nobody told"));
 	free(r.list);
 	ping_desk_close(&r.desk);
 	return status;

@@ -31,8 +31,7 @@ static int forget(struct cli *cli, const char *path, const struct signed_head *l
 {
 	snprintf(kept, SETTINGS_PATH_MAX + 40, "%s.forgotten-%llu", path, (unsigned long long)last->head.size);
 	if (cli->dry_run) {
-		cli_note(cli, tr("dry run: %s would become %s"), path, kept);
-		return 0;
+		return cli_would(cli, tr("%s would become %s"), path, kept);
 	}
 	cli_note(cli,
 		 tr("The key will sign a history that lacks what came after the database's last checkpoint, be it "

@@ -203,7 +203,7 @@ static int finish(struct drafting *d)
 	if (hash_compare(&verified_head_trust(client_head(d->poc))->value, &d->trust.value) != 0)
 		status = cli_fail(d->cli, STATUS_CONFLICT, tr("another T was published this very moment: try again"));
 	if (status == 0 && (status = envelope_propose(&d->next.base, &proposals[0].data, &proposals[0].len, &why)) != 0)
-		cli_fail(d->cli, status, "%s: %s", why.field, why.message);
+		cli_refused_as(d->cli, status, &why);
 	if (status == 0)
 		status = propose_register(d, &proposals[0], &proposals[1]);
 	if (status == 0)
@@ -444,7 +444,8 @@ static int publish_offline(struct cli *cli, struct ceremony *c)
 	options.log_keys = &key;
 	ceremony_tell(cli, c);
 	if (cli->dry_run)
-		cli_note(cli, tr("dry run: nothing was written"));
+		cli_note(cli, tr("dry run: this would be published into %s; nothing was written"),
+			 cli_value(cli, "data"));
 	else
 		status = cli_confirm(cli, tr("Publish this trust root into the data folder?"));
 	if (status == 0 && !cli->dry_run) {

@@ -113,6 +113,13 @@ class Commands(unittest.TestCase):
         used = {int(exit_status) for exit_status in re.findall(r'X\(\w+, \d+, "[a-z-]+", (\d)', read("proto/wire/status.h"))}
         self.assertEqual([int(number) for number in re.findall(r"(?m)^\.It (\d)$", part)], sorted(used))
 
+    def test_error_codes(self):
+        """Each code that an error in JSON can have, under its exit status."""
+        part = page("poc.1").split(".Ss Errors in JSON")[1].split(".Ss ")[0]
+        shown = {(code, number) for number, line in re.findall(r"(?m)^\.It (\d)\n\.Cm (.*)$", part) for code in line.split(" , ")}
+        rows = set(re.findall(r'X\(\w+, \d+, "([a-z-]+)", (\d)', read("proto/wire/status.h")))
+        self.assertEqual(shown, rows - {("ok", "0")})
+
 
 class Completion(unittest.TestCase):
     def complete(self, *words):

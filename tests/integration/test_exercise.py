@@ -56,6 +56,7 @@ class Exercise(unittest.TestCase):
             made = [world.poc("ad-operator", "-o", "json", "notice", *sent).json["id"] for _ in range(3)]
             notice, declined, closed = made
             calls = [("ad-operator", sent), ("ae-operator", ["list"]), ("ad-operator", ["list", "--sent"]),
+                     ("ae-operator", ["list", "--threads"]), ("ae-operator", ["list", "--thread", notice]),
                      ("ae-operator", ["show", notice]), ("ae-operator", ["take", notice]), ("ae-operator", ["release", notice]),
                      ("ae-operator", ["note", notice, "--text", "n"]), ("ae-operator", ["save", notice, folder]),
                      ("ad-operator", ["remind", notice]), ("ae-operator", ["ack", notice]), ("ae-operator", ["ack", notice]),
@@ -186,6 +187,36 @@ class Exercise(unittest.TestCase):
         world.poc("xa-operator", "--offline", "notice", "timing", "--exercise", name, expect=3)
         # to the recipient itself and what the sender stated, never other recipients
         self.assertIsNone(self.timing(name, "ad-operator")["notices"][0]["places"][1]["acknowledged"])
+
+    def test_a_program_is_no_person(self):
+        """An acknowledgement by a program and the person's after it: each has its time."""
+        world, name = self.world, "robot-27"
+        invite, request = world.path("xb-robot.invite"), world.path("xb-robot.request")
+        world.poc("xb-coordinator", "user", "invite", "robot", "--role", "operator", "--kind", "technical", "--service", "--out", invite)
+        world.poc("xb-robot", "setup", invite, "--request", request)
+        world.poc("xb-coordinator", "-y", "user", "add", request)
+        both, alone = self.send(exercise=name), self.send(exercise=name)
+        for notice in both, alone:
+            world.poc("xb-robot", "notice", "ack", notice)
+        time.sleep(2.1)
+        world.poc("xb-operator", "notice", "ack", both)
+        self.proven(both, "acknowledged")
+        self.proven(alone, "acknowledged")
+        end = time.monotonic() + 10 * SLOW
+        while any(each["unproven"] for each in self.timing(name)["notices"]) and time.monotonic() < end:
+            time.sleep(0.1)
+        first, second = (each["places"][0] for each in self.timing(name)["notices"])
+        self.assertLessEqual(first["automatic"]["seconds"]["acknowledged"] + 2, first["seconds"]["acknowledged"])
+        self.assertLess(first["automatic"]["acknowledged"], first["acknowledged"])
+        self.assertIsNone(second["acknowledged"])
+        self.assertIsNotNone(second["automatic"]["acknowledged"])
+        self.assertIsNone(second["automatic"]["accepted"])
+        lines = list(csv.DictReader(io.StringIO(world.poc("xa-operator", "notice", "timing", "--exercise", name, "-f", "csv").out)))
+        self.assertEqual([(each["acknowledged"], each["automatic_acknowledged"]) for each in lines],
+                         [(first["acknowledged"], first["automatic"]["acknowledged"]), ("", second["automatic"]["acknowledged"])])
+        self.assertEqual(lines[0]["automatic_acknowledged_seconds"], str(first["automatic"]["seconds"]["acknowledged"]))
+        text = world.poc("xa-operator", "notice", "timing", "--exercise", name).out
+        self.assertRegex(text, r"acknowledged by a program after \d+ s, acknowledged after \d+ s")
 
     def test_unproven_steps_do_not_count(self):
         """While nothing is published a step is named, and no time is given of it."""

@@ -12,7 +12,7 @@ import unittest
 
 import hostile
 import wire
-from harness import POC, SLOW, World, main
+from harness import POC, SLOW, World, main, shifted
 
 MARKER, CONTROL = "zebra-quartz-4711", "okapi-basalt-4712"
 
@@ -233,6 +233,29 @@ class Notices(unittest.TestCase):
         later = world.poc(*send, "-o", "json", "--to", "AE", "--reply-by", "1h", "--escalate", "diplomatic").json
         self.assertEqual([[each["in_record"] for each in later[name]] for name in ("recipients", "escalations")], [[True], [False]])
 
+    def test_status_of_the_absent(self):
+        """poc notice status says so too, and of a place without any record."""
+        world = self.world
+        notice = self.send("--kind", "diplomatic", to="AE")
+        told = world.poc("xa-operator", "notice", "status", notice)
+        self.assertIn("AE has no diplomatic point of contact in its record", told.err)
+        self.assertIn("AE technical  AE-CERT", told.out)
+        one, = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"]
+        self.assertEqual((one["place"], one["kind"], one["in_record"], one["instead"]["kind"]), ("AE", "diplomatic", False, "technical"))
+        notice = self.send(to="AE")
+        there, = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"]
+        self.assertTrue(there["in_record"])
+        before = world.record("ad-coordinator", "AD")
+        notice = self.send(to="AD")
+        world.poc("ad-coordinator", "-y", "withdraw", "AD")
+        self.assertRegex(world.poc("xa-operator", "notice", "status", notice).err, "AD has no (record|technical point of contact)")
+        gone, = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"]
+        self.assertEqual((gone["in_record"], gone["instead"]), (False, None))
+        path = os.path.join(world.root, "ad-again.json")
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump(before, out)
+        world.poc("ad-coordinator", "-y", "publish", "--replace", path)
+
     def test_marks_are_not_subjects(self):
         forged = "EXERCISE night-owl: OVERDUE"
         alike = self.send(subject=forged)
@@ -283,6 +306,54 @@ class Notices(unittest.TestCase):
         self.assertIn(f"{n - 3} older ones are not shown", world.poc("ae-dip", "notice", "list", "--limit", "3").err)
         world.poc("ae-dip", "notice", "list", "--limit", "none", expect=2)
 
+    def test_threads(self):
+        """By thread, at a glance: the newest activity last, open or closed, whose, by when; and all of one thread."""
+        world = self.world
+        def threads(user, *words):
+            return {each["id"]: each for each in world.poc(user, "-o", "json", "notice", "list", "--threads", *words).json["threads"]}
+
+        old = self.send(subject="thread one")
+        new = self.send("--reply-by", "24h", "--urgency", "urgent", subject="thread two")
+        self.assertEqual([each for each in threads("xb-operator") if each in (old, new)], [old, new])
+        time.sleep(1.1)
+        answer = world.poc("xb-operator", "-o", "json", "notice", "reply", old, "--text", "r").json["id"]
+        world.poc("xb-operator", "notice", "note", old, "--text", "n")
+        world.poc("xb-operator", "notice", "take", old)
+        got = threads("xb-operator")
+        self.assertEqual([each for each in got if each in (old, new)], [new, old])  # the newest activity last
+        one, two = got[old], got[new]
+        self.assertEqual((one["notices"], one["notes"], one["taken_by"], one["open"], one["reply_by"], one["subject"]),
+                         (2, 1, "operator", True, None, "thread one"))
+        self.assertEqual((two["notices"], two["notes"], two["taken_by"], two["open"], two["overdue"], two["from"], two["to"]),
+                         (1, 0, None, True, False, "XA", ["XB"]))
+        self.assertIsNotNone(two["reply_by"])
+        self.assertGreater(one["activity"], two["activity"])
+        self.assertEqual(list(threads("xb-operator", "--mine")), [old])
+        self.assertIsNone(threads("xb-operator", "--headers")[old]["subject"])
+        out = world.poc("xb-operator", "notice", "list", "--threads").out
+        self.assertRegex(out, rf'(?m)^{old[:9]} +2 \S+Z +open +operator +- +XA tech +routine +"thread one"$')
+        self.assertRegex(out, rf'(?m)^{new[:9]} +1 \S+Z +open +\S+Z +XA tech +urgent +"thread two"$')
+        # one thread, by any of its notices
+        for each in old, answer:
+            shown = world.poc("xb-operator", "-o", "json", "notice", "list", "--thread", each).json["notices"]
+            self.assertEqual([n["category"] for n in shown], ["notification", "update", "note"])
+            self.assertEqual({n["thread"] for n in shown}, {old})
+        self.assertEqual([(n["open"], n["desk"]) for n in shown][0], (True, {"place": "XB", "kind": "technical"}))
+        world.poc("xb-operator", "notice", "close", old)
+        self.assertNotIn(old, threads("xb-operator"))
+        closed = threads("xb-operator", "--all")[old]
+        self.assertEqual((closed["open"], closed["taken_by"]), (False, "operator"))
+        self.assertRegex(world.poc("xb-operator", "notice", "list", "--threads", "--all").out, rf"(?m)^{old[:9]} .* closed ")
+        limited = world.poc("xb-operator", "-o", "json", "notice", "list", "--threads", "--all", "--limit", "1").json
+        self.assertEqual(limited["threads"][-1]["id"], old)
+        self.assertGreater(limited["left_out"], 0)
+        world.poc("xb-operator", "notice", "list", "--thread", old, "--threads", expect=2)
+        world.poc("xb-operator", "notice", "list", "--thread", "AAAA", expect=5)
+        # a line before the rows of each of several desks
+        self.send("--kind", "diplomatic")
+        lines = world.poc("xb-operator", "notice", "list").out.splitlines()
+        self.assertEqual([line for line in lines if line.startswith("--")], ["-- XB technical", "-- XB diplomatic"])
+
     def test_unit(self):
         """A unit's desk has the users and reading keys of its own list; without one it is refused in words."""
         world = self.world
@@ -319,7 +390,6 @@ class Notices(unittest.TestCase):
         world.poc("xb-operator", "notice", "take", notice)
         self.assertNotIn("was", world.poc("xb-operator", "notice", "take", notice).out)
         self.assertIn("taken, was operator's, for XB technical", world.poc(second, "notice", "take", notice).out)
-        time.sleep(1.1)  # within the second it would be the same statement
         self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "take", notice).json["was"], "duty-9")
         self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "release", notice).json["was"], None)
         # who leaves holds nothing any more
@@ -327,6 +397,21 @@ class Notices(unittest.TestCase):
         self.assertEqual(self.listed("xb-operator", "--all")[notice]["taken_by"], "duty-9")
         world.poc("xb-coordinator", "-y", "user", "remove", "duty-9")
         self.assertIsNone(self.listed("xb-operator", "--all")[notice]["taken_by"])
+
+    def test_hands_change_within_a_second(self):
+        """Taken, released and taken again, by one and by another whose clock is behind: each is a statement of its own, and
+        the last one counts; taken again by who has it is the same."""
+        world, notice = self.world, self.send()
+        world.poc("xb-operator", "-q", "notice", "list")
+        for step, holder in ("take", "operator"), ("release", None), ("take", "operator"), ("release", None), ("take", "operator"):
+            said = world.poc("xb-operator", "-o", "json", "notice", step, notice).json
+            self.assertEqual((said["repeated"], self.listed("xb-operator")[notice]["taken_by"]), (False, holder), step)
+        second = self.join("xb", "duty-5")
+        for user, step, holder in ((second, "take", "duty-5"), ("xb-operator", "take", "operator"), (second, "release", None),
+                                   ("xb-operator", "take", "operator")):
+            behind = shifted(-60) if user == second else {}
+            said = world.poc(user, "-o", "json", "notice", step, notice, env=behind).json
+            self.assertEqual((said["repeated"], self.listed("xb-operator")[notice]["taken_by"]), (False, holder), (user, step))
 
     def test_shifts(self):
         world, old = self.world, self.send(text="before the new one came")

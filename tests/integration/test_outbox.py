@@ -112,6 +112,26 @@ class Outbox(unittest.TestCase):
         shown = world.poc("xb-operator", "notice", "show", sent["id"]).out
         self.assertIn("\n\n  first\n  from           forged\n\n", shown)
 
+    def test_report_waits_like_a_notice(self):
+        """A report without a server is kept, and the next command sends it."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        world.stop()
+        report = ("report", "XB", "+999000002", "--reason", "no-answer")
+        told = world.poc("xa-operator", *report, expect=8)
+        self.assertIn("in the outbox, for the coordinator of XB and the directory's staff", told.out)
+        self.assertIn("kept in the outbox", told.err)
+        document = world.poc("xa-operator", "-o", "json", *report, expect=8).json
+        self.assertEqual((document["schema"], document["stored"], document["recipients"]), ("poc.report/1", None, 2))
+        self.assertEqual(len(self.outbox()), 2)
+        world.poc("xa-operator", "report", "XB", "+1", "--reason", "wrong", expect=5)
+        world.poc("ad-operator", *report, expect=3)  # it has no local copy
+        world.start()
+        world.poc("xa-operator", "notice", "list")
+        self.assertEqual(self.outbox(), [])
+        one, = world.poc("xb-coordinator", "-o", "json", "report").json["channels"]
+        self.assertEqual((one["value"], one["counts"]), ("+999000002", {"no-answer": 2, "wrong": 0, "bounced": 0}))
+
     def test_stale_key_is_sealed_anew(self):
         world = self.world
         world.poc("xa-operator", "-q", "sync")

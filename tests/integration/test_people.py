@@ -104,7 +104,7 @@ class Usage(People):
             result = WORLD.poc("xa-reader", "-o", "json", *words, expect=status)
             self.one_line(result)
             error = result.json["error"]
-            self.assertEqual((error["code"], sorted(error)), (code, ["code", "message"]))
+            self.assertEqual((error["code"], sorted(error)), (code, ["code", "exit_status", "message"]))
             self.assertEqual(result.json["schema"], f"poc.{next((w for w in words if w in ('verify', 'publish')), 'lookup')}/1")
             self.assertIn(error["message"], result.err)
 

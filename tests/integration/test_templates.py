@@ -86,8 +86,10 @@ class Forms(unittest.TestCase):
         stdin = self.write("in.json", json.dumps({"text": "t", "fields": [{"name": "colour", "value": "red"}]}))
         for words, said in ((["--template", bad], "bad.ini: line 3: unknown template field"),
                             (["--template", asks], "asks.json: asks: unknown template field"),
-                            (["--template", good, "--set", "colour=red"], "--set: unknown template field"),
-                            (["--subject", "s", "--set", "stage=middle"], "--set: stage")):
+                            (["--template", good, "--set", "colour=red"], "--set colour: unknown template field"),
+                            (["--subject", "s", "--set", "sectr=energy"], '--set sectr: there is no such field: did you mean "sector"?'),
+                            (["--template", good, "--set", "impcat=x"], 'did you mean "impact"?'),
+                            (["--subject", "s", "--set", "stage=middle"], "--set stage: must be early-warning")):
             result = WORLD.poc("xa-operator", "notice", "send", "--to", "XB", "--text", "t", *words, expect=1)
             self.assertIn(said, result.err)
             self.assertEqual(len(result.err.splitlines()), 1, result.err)
@@ -96,6 +98,12 @@ class Forms(unittest.TestCase):
         self.assertIn('standard input: unknown template field "colour"', result.err)
         WORLD.poc("xa-operator", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t", "--set", "stage", expect=2)
         self.assertEqual(self.received(), before)
+
+    def test_own_fields(self):
+        """One that is far from every known name, and one that is near and meant."""
+        sent = self.send("--to", "XB", "--subject", "s", "--text", "t", "--set", "vessel=MV Test", "--set", "fields.sectr=b")
+        self.assertEqual(self.content(sent)["content"]["fields"],
+                         [{"name": "sectr", "value": "b"}, {"name": "vessel", "value": "MV Test"}])
 
     def test_whole_form(self):
         """The form shows what template and flags have said, takes every field, and goes when the notice is sent."""

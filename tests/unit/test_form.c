@@ -1,5 +1,6 @@
 #include "clients/cli/form.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,6 +157,39 @@ static void test_set_and_merge(void **state)
 	json_decref(over);
 }
 
+/* A name that is near a known one's is a slip of the hand, unless it is said to be an own field's. */
+static void test_slips(void **state)
+{
+	json_t *form = read_form("subject = s\n", NULL);
+	json_t *declared = json_pack("[{s:s,s:s}]", "name", "impact", "value", "");
+	static const char *const slips[][2] = {{"sectr", "sector"},
+					       {"reply-by", "reply_by"},
+					       {"Urgency", "urgency"},
+					       {"critical", "critical_infrastructure"},
+					       {"sates", "states"}};
+	struct refusal why = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
+		char said[80];
+		snprintf(said, sizeof said, "did you mean \"%s\"?", slips[i][1]);
+		assert_int_equal(form_set(form, slips[i][0], "x", NULL, &why), STATUS_INVALID);
+		assert_non_null(strstr(why.message, said));
+	}
+	assert_int_equal(form_set(form, "impcat", "x", declared, &why), STATUS_INVALID);
+	assert_non_null(strstr(why.message, "unknown template field \"impcat\": did you mean \"impact\"?"));
+	assert_int_equal(form_set(form, "fields.sector", "x", NULL, &why), STATUS_INVALID);
+	assert_int_equal(form_set(form, "fields.Sector", "x", NULL, &why), STATUS_INVALID);
+	assert_int_equal(form_set(form, "fields.sectr", "x", declared, &why), STATUS_INVALID);
+	assert_int_equal(form_set(form, "fields.sectr", "x", NULL, &why), 0);
+	assert_int_equal(form_set(form, "vessel", "y", NULL, &why), 0);
+	is(form_content(form), "{\"subject\": \"s\", \"fields\": [{\"name\": \"sectr\", \"value\": \"x\"}, "
+			       "{\"name\": \"vessel\", \"value\": \"y\"}]}");
+	refused("sectr = x\n", NULL, "line 1: unknown template field \"sectr\": did you mean \"sector\"?");
+	json_decref(declared);
+	json_decref(form);
+}
+
 static void test_missing(void **state)
 {
 	json_t *form =
@@ -195,7 +229,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_every_kind), cmocka_unit_test(test_refused), cmocka_unit_test(test_set_and_merge),
-	    cmocka_unit_test(test_missing),    cmocka_unit_test(test_round),
+	    cmocka_unit_test(test_slips),      cmocka_unit_test(test_missing), cmocka_unit_test(test_round),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,190 @@
+#include "clients/poc/threads.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/strings.h"
+
+/* ---- Gathering */
+
+struct member {
+	const struct desk *desk;
+	const struct desk_notice *notice;
+};
+
+static int by_thread(const void *a, const void *b)
+{
+	const struct member *x = a, *y = b;
+	int order = memcmp(x->notice->notice->thread.bytes, y->notice->notice->thread.bytes, NOTICE_ID_SIZE);
+
+	if (order == 0)
+		order = (x->notice->stored > y->notice->stored) - (x->notice->stored < y->notice->stored);
+	return order != 0 ? order : memcmp(x->notice->notice->id.bytes, y->notice->notice->id.bytes, NOTICE_ID_SIZE);
+}
+
+static struct member *all_members(const struct duty *duty, size_t *n)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < duty->n_desks; i++)
+		total += duty->desks[i]->n;
+	struct member *list = calloc(total + 1, sizeof *list);
+	*n = 0;
+	for (size_t i = 0; i < duty->n_desks && list != NULL; i++) {
+		for (size_t j = 0; j < duty->desks[i]->n; j++)
+			list[(*n)++] = (struct member){duty->desks[i], duty->desks[i]->notices[j]};
+	}
+	if (*n > 0)
+		qsort(list, *n, sizeof *list, by_thread);
+	return list;
+}
+
+static bool is_note(const struct desk_notice *n)
+{
+	return n->notice->core->category == POC__CATEGORY__CATEGORY_NOTE;
+}
+
+static void note_deadline(struct thread *t, const struct member *m)
+{
+	const int64_t by = m->notice->notice->core->reply_by;
+
+	if (by != 0 && desk_step(m->desk, m->notice) < POC__STEP__STEP_DECLINED &&
+	    (t->reply_by == 0 || by < t->reply_by))
+		t->reply_by = by;
+}
+
+static void add_member(struct thread *t, const struct member *m, bool again, int64_t now)
+{
+	const struct desk_notice *n = m->notice;
+	const int64_t activity = desk_activity(n);
+
+	t->activity = activity > t->activity ? activity : t->activity;
+	if (n->taken_by[0] != '\0' && n->taken_at >= t->taken_at) {
+		t->taken_at = n->taken_at;
+		t->taken_by = n->taken_by;
+	}
+	if (t->first == NULL || (is_note(t->first) && !is_note(n))) {
+		t->first = n;
+		t->desk = m->desk;
+	}
+	t->notes += is_note(n) && !again;
+	t->n += !is_note(n) && !again;
+	if (is_note(n))
+		return;
+	t->open = t->open || (n->side != SIDE_FROM && desk_is_open(m->desk, n));
+	t->overdue = t->overdue || desk_overdue(m->desk, n, now);
+	t->alarm = t->alarm || desk_is_alarm(m->desk, n);
+	note_deadline(t, m);
+}
+
+static bool same_notice(const struct member *a, const struct member *b)
+{
+	return memcmp(a->notice->notice->id.bytes, b->notice->notice->id.bytes, NOTICE_ID_SIZE) == 0;
+}
+
+/* One thread of the members from *at on, which are in the order of threads. */
+static struct thread take_thread(const struct member *list, size_t n, size_t *at, int64_t now, threads_wanted wanted,
+				 const void *ctx)
+{
+	struct thread t = {.taken_by = ""};
+	const struct member *begin = &list[*at];
+
+	for (; *at < n &&
+	       memcmp(list[*at].notice->notice->thread.bytes, begin->notice->notice->thread.bytes, NOTICE_ID_SIZE) == 0;
+	     (*at)++) {
+		const struct member *m = &list[*at];
+		add_member(&t, m, m != begin && same_notice(m - 1, m), now);
+		t.wanted = t.wanted || wanted(ctx, m->desk, m->notice);
+	}
+	t.open = t.open || (!is_note(t.first) && desk_is_open(t.desk, t.first));
+	return t;
+}
+
+static int by_activity(const void *a, const void *b)
+{
+	const struct thread *x = a, *y = b;
+
+	if (x->activity != y->activity)
+		return x->activity > y->activity ? 1 : -1;
+	return (x->first->cursor > y->first->cursor) - (x->first->cursor < y->first->cursor);
+}
+
+int threads_list(const struct duty *duty, threads_wanted wanted, const void *ctx, size_t limit, struct thread **out,
+		 size_t *n, size_t *left_out)
+{
+	size_t members, at = 0, found = 0, kept = 0;
+	struct member *list = all_members(duty, &members);
+	struct thread *threads = calloc(members + 1, sizeof *threads);
+
+	*out = NULL;
+	*n = *left_out = 0;
+	if (list == NULL || threads == NULL) {
+		free(list);
+		free(threads);
+		return STATUS_NO_MEMORY;
+	}
+	while (at < members) {
+		struct thread t = take_thread(list, members, &at, client_now(duty->poc), wanted, ctx);
+		if (t.wanted)
+			threads[found++] = t;
+	}
+	free(list);
+	if (found > 0)
+		qsort(threads, found, sizeof *threads, by_activity);
+	*left_out = found > limit ? found - limit : 0;
+	for (size_t i = 0, over = *left_out; i < found; i++) {
+		if (over > 0 && !threads[i].alarm)
+			over--;
+		else
+			threads[kept++] = threads[i];
+	}
+	*left_out = found - kept;
+	*out = threads;
+	*n = kept;
+	return 0;
+}
+
+/* ---- Looks */
+
+void threads_print_head(void)
+{
+	printf("%-10s %3s %-20s  %-6s %-12s %-20s  %-14s %-9s %s\n", tr("THREAD"), tr("N"), tr("ACTIVITY"), tr("STATE"),
+	       tr("TAKEN BY"), tr("ANSWER BY"), tr("FROM"), tr("URGENCY"), tr("SUBJECT"));
+}
+
+void threads_print(const struct thread *thread, const Poc__Inner *inner)
+{
+	const struct notice *first = thread->first->notice;
+	char id[NOTICE_ID_TEXT], from[80], marks[DUTY_MARKS];
+
+	duty_id(&first->thread, id);
+	snprintf(from, sizeof from, "%.20s %.4s", first->core->from->place, poc_kind_name(first->core->from->kind));
+	duty_marks(thread->first, thread->overdue, marks);
+	const char *subject = inner != NULL ? inner->content->subject : tr("(not opened)"),
+		   *quote = inner != NULL ? "\"" : "";
+	cli_line("%.9s  %3zu %-20s  %-6s %-12s %-20s  %-14s %-9s %s%s%s%s", id, thread->n, time_text(thread->activity),
+		 thread->open ? tr("open") : tr("closed"), thread->taken_by, time_text(thread->reply_by), from,
+		 urgency_name(first->core->urgency), marks, quote, subject, quote);
+}
+
+json_t *threads_json(const struct thread *thread, const Poc__Inner *inner)
+{
+	const struct notice *first = thread->first->notice;
+	const Poc__Core *core = first->core;
+	char id[NOTICE_ID_TEXT];
+	json_t *to = json_array();
+
+	duty_id(&first->thread, id);
+	for (size_t i = 0; i < core->n_to; i++)
+		json_array_append_new(to, json_string(core->to[i]->place));
+	return json_pack(
+	    "{s:s,s:s,s:s,s:o,s:I,s:I,s:o,s:b,s:o,s:o,s:b,s:s,s:s,s:o,s:o,s:b}", "id", id, "from", core->from->place,
+	    "from_kind", poc_kind_name(core->from->kind), "to", to, "notices", (json_int_t)thread->n, "notes",
+	    (json_int_t)thread->notes, "activity", cli_time_json(thread->activity), "open", (int)thread->open,
+	    "taken_by", thread->taken_by[0] != '\0' ? json_string(thread->taken_by) : json_null(), "reply_by",
+	    cli_time_json(thread->reply_by), "overdue", (int)thread->overdue, "category", category_name(core->category),
+	    "urgency", urgency_name(core->urgency), "exercise",
+	    core->exercise[0] != '\0' ? json_string(core->exercise) : json_null(), "subject",
+	    inner != NULL ? json_string(inner->content->subject) : json_null(), "verified", (int)thread->first->good);
+}

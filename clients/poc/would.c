@@ -1,0 +1,81 @@
+#include "clients/poc/would.h"
+
+#include <stdio.h>
+
+#include "clients/cli/strings.h"
+#include "proto/wire/prescan.h"
+
+static json_t *desk_json(const Poc__Desk *desk, int64_t at)
+{
+	json_t *one = json_pack("{s:s,s:s,s:I}", "place", desk->place, "kind", poc_kind_name(desk->kind), "keys",
+				(json_int_t)desk->n_keys);
+
+	if (at != 0)
+		json_object_set_new(one, "at", cli_time_json(at));
+	return one;
+}
+
+static json_t *notice_json(const struct notice *notice, const Poc__NoticeContent *content)
+{
+	const Poc__Core *core = notice->core;
+	json_t *to = json_array(), *later = json_array();
+
+	for (size_t i = 0; i < core->n_to; i++)
+		json_array_append_new(to, desk_json(core->to[i], 0));
+	for (size_t i = 0; i < core->n_escalations; i++)
+		json_array_append_new(later, desk_json(core->escalations[i]->to, core->escalations[i]->at));
+	return json_pack("{s:b,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:I,s:I,s:o,s:o}", "dry_run", 1, "subject",
+			 content->subject, "from", core->from->place, "from_kind", poc_kind_name(core->from->kind),
+			 "category", category_name(core->category), "urgency", urgency_name(core->urgency), "tlp",
+			 notice_tlp_name(core->tlp), "exercise",
+			 core->exercise[0] != '\0' ? json_string(core->exercise) : json_null(), "reply_by",
+			 cli_time_json(core->reply_by), "size", (json_int_t)notice->header->body_size, "attachments",
+			 (json_int_t)content->n_attachments, "recipients", to, "escalations", later);
+}
+
+static void print_desk(const char *indent, const Poc__Desk *desk)
+{
+	char keys[40];
+
+	snprintf(keys, sizeof keys, desk->n_keys == 1 ? tr("1 reading key") : tr("%zu reading keys"), desk->n_keys);
+	cli_line(tr("%sto %s %s, %s"), indent, desk->place, poc_kind_name(desk->kind), keys);
+}
+
+static void print_notice(const struct notice *notice, const Poc__NoticeContent *content)
+{
+	const Poc__Core *core = notice->core;
+
+	duty_exercise_line(notice);
+	cli_line(tr("would be sent: \"%s\", from %s %s"), content->subject, core->from->place,
+		 poc_kind_name(core->from->kind));
+	cli_line("  %s, %s, %s", category_name(core->category), urgency_name(core->urgency),
+		 notice_tlp_name(core->tlp));
+	for (size_t i = 0; i < core->n_to; i++)
+		print_desk("  ", core->to[i]);
+	if (core->reply_by != 0)
+		cli_line(tr("  answer wanted by %s"), time_text(core->reply_by));
+	for (size_t i = 0; i < core->n_escalations; i++) {
+		cli_line(tr("  if nobody has acknowledged it by %s:"), time_text(core->escalations[i]->at));
+		print_desk("    ", core->escalations[i]->to);
+	}
+	if (content->n_attachments > 0)
+		cli_line(tr("  %zu attachments"), content->n_attachments);
+	cli_line(tr("  %u bytes, padded and encrypted"), notice->header->body_size);
+}
+
+int would_send(struct duty *duty, const struct client_notice *n, const struct client_sealed *sealed, json_t **json)
+{
+	struct refusal why = {0};
+	struct notice *notice;
+
+	if (notice_parse(sealed->header, sealed->header_size, &notice, &why) != 0)
+		return cli_refused(duty->cli, &why);
+	if (duty->cli->json)
+		*json = notice_json(notice, n->content);
+	else
+		print_notice(notice, n->content);
+	notice_destroy(notice);
+	cli_note(duty->cli,
+		 duty->offline ? tr("dry run: nothing was put into the outbox") : tr("dry run: nothing was sent"));
+	return 0;
+}
