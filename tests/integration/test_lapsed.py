@@ -6,6 +6,8 @@ import wire
 from follower import forge
 from harness import World, main
 
+import verify  # noqa: E402  follower says where it is
+
 
 class Lapsed(unittest.TestCase):
     def submit(self, world, envelope):
@@ -39,6 +41,10 @@ class Lapsed(unittest.TestCase):
             lines = world.poc("xa-reader", "--offline", "verify", bundle).out
             self.assertIn("XA", lines)
             self.assertNotIn("XB technical", lines)
+            with open(bundle, "rb") as file:  # as the independent verifier has it
+                findings = verify.Proof(file.read(), directory, verify.Reader("XA", ["reader"])).findings
+            self.assertEqual([finding.name.text for finding in findings if finding.lapsed], ["R/XB"])
+            self.assertGreater(len(findings), 3)
             world.pocadm("state", "list")
             world.pocadm("stats")
             world.poc("xa-coordinator", "-y", "confirm")

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
@@ -130,20 +131,6 @@ class Reference(unittest.TestCase):
                                          sections=forge.item(before, "R/AE")["sections"])
         self.by_both([("a record from before its withdrawal", "map proof", encode("Proof", mixed))])
 
-    def test_suspended_is_said(self):
-        proof, load = decode("Proof", self.operator), forge.Signer.load
-        register = forge.item(proof, "S")["envelopes"][0]
-        entries = [{**entry, "suspended": entry["state"] == "XB"} for entry in forge.payload_of(register)["entries"]]
-        its = forge.Operator(load(self.world.path("keys", "log.key")),
-                             int.from_bytes(proof["checkpoint"]["leaf"][74:], "big"))
-        its.put(proof["trust"][0]).put(forge.item(proof, "K/XB")["envelopes"][0])
-        its.put(forge.change(register, load(self.world.path("keys", "enrolment.key")), head=forge.next_head(register),
-                             entries=entries))
-        its.put(forge.item(proof, "R/XB")["envelopes"][0], forge.item(proof, "R/XB")["sections"])
-        data = encode("Proof", its.saved("K/XB", "R/XB"))
-        self.assertEqual(judge(data, self.directory), (7, ""))
-        self.assertEqual(self.poc_verify(data).status, 7)
-
     def test_document_example(self):
         directory, data, parts = forge.example()
         with open(os.path.join(ROOT, "docs", "protocol.md"), encoding="utf-8") as document:
@@ -237,6 +224,31 @@ class Reference(unittest.TestCase):
         made = forge.operator(self.operator, load(world.path("keys", "log.key")), load(world.path("keys", "root.key")),
                               load(world.path("states", "XB-authority.key")),
                               load(world.path("states", "XB-signing.key")), forge.Signer.fresh())
+        self.by_both(made)
+
+    def test_verdicts(self):
+        """What T, S and K say of a state and its record, read alike by both."""
+        load, path = forge.Signer.load, self.world.path
+        for label, status, words, data in forge.verdicts(self.operator, load(path("keys", "log.key")), load(path("keys", "root.key")),
+                                                         load(path("keys", "enrolment.key")), load(path("states", "XB-authority.key")),
+                                                         forge.Signer.fresh()):
+            with self.subTest(label):
+                proof = verify.Proof(data, self.directory)
+                self.assertEqual(proof.verdict(proof.findings[0]), (words, status))
+                told = self.world.poc("xa-operator", "--offline", "-o", "json", "verify", self.write("judged.proof", data), expect=status)
+                if status != 6:
+                    verdict = told.json["verdict"]
+                    self.assertEqual((verdict["status"] == "suspended", verdict["replaced"]), (words == "suspended", "replaced" in words))
+
+    def test_times_of_cosignatures(self):
+        load, made = forge.Signer.load, []
+        for label, why, when, data in forge.cosignatures(self.operator, load(self.world.path("keys", "log.key")),
+                                                         load(self.world.path("keys", "root.key"))):
+            made.append((label, why, data))
+            if why is None:
+                self.assertEqual(verify.Proof(data, self.directory).time, when, label)
+                told = self.world.poc("xa-operator", "--offline", "-o", "json", "verify", self.write("judged.proof", data))
+                self.assertIn(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when)), told.out, label)
         self.by_both(made)
 
     def test_documents_forgeries(self):

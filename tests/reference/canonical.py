@@ -86,6 +86,10 @@ _define("StoryStep", "item:bytes fact:bool evidence:Evidence stored_ms:int64")
 _define("NoticeStory",
         "version:uint32 trust:*bytes checkpoint:Checkpoint steps:*StoryStep envelopes:*bytes body:bytes")
 
+_define("Transition", "trust:*bytes note:bytes leaf:bytes index:uint64 path:bytes consistency:bytes")
+_define("HeadAnswer", "proof:bytes consistency:bytes behind:bool transitions:*Transition")
+_define("Ceremony", "version:uint32 proof:bytes proposals:*bytes")
+
 DEFAULTS = {"bytes": b"", "string": "", "bool": False}
 
 

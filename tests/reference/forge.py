@@ -566,6 +566,8 @@ def operator(saved, log_key, root, authority, coordinator, stranger):
     add("a checkpoint that does not end on a STATE leaf", "not a STATE leaf", no_state)
 
     made.extend(trust_roots(trust, root, stranger, world))
+    made.extend(authorities(keys, authority, keys_name, name, world))
+    made.extend(algorithms(trust, register, keys, record, coordinator, root, world))
     made.extend(replacements(trust, register, keys, record, sections, log_key, root, stranger))
 
     for label, curve in (("P-256", ec.SECP256R1()), ("P-384", ec.SECP384R1())):
@@ -663,6 +665,135 @@ def trust_roots(trust, root, stranger, world):
     add("T(3) on top of T(1)", "follow", version(two_of_three, *others[1:]))
     add("T(2) that drops the enrolment key that signed S", "too few enrolment signatures",
         version(trust, root, enrolment_keys=[{"spki": stranger.spki}]))
+    return made
+
+
+def authorities(keys, authority, keys_name, name, world):
+    """K(2) and K(3) with thresholds: of the old list and of the new one."""
+    made, new = [], [Signer(ec.generate_private_key(ec.SECP384R1())) for _ in range(3)]
+    later = [Signer.fresh() for _ in range(3)]
+
+    def version(before, signers, list_, threshold):
+        return change(before, *signers, head=next_head(before), authority=[{"spki": each.spki} for each in list_],
+                      authority_threshold=threshold)
+
+    def add(label, why, *chain):
+        made.append((label, why, encode("Proof", world(keys, *chain).saved(keys_name, name))))
+
+    second = version(keys, [authority, *new[:2]], new, 2)
+    add("control: K(2) with two of three authority keys", None, second)
+    add("K(2) that one of its three signed", "too few signatures", version(keys, [authority, new[0]], new, 2))
+    add("K(2) that none of its three signed", "too few signatures", version(keys, [authority], new, 2))
+    add("K(2) that the old authority did not sign", "too few signatures", version(keys, new, new, 2))
+    add("control: K(3) by two of the old and two of the new", None, second, version(second, [*new[1:], *later[:2]], later, 2))
+    add("K(3) by one of the old and three of the new", "too few signatures", second, version(second, [new[0], *later], later, 2))
+    add("K(3) by three of the old and one of the new", "too few signatures", second, version(second, [*new, later[0]], later, 2))
+    add("K(3) by one of the old and the key that K(2) dropped", "too few signatures", second,
+        version(second, [new[0], authority, *later], later, 2))
+    add("K(3) by two who stand in both lists", "too few signatures", second,
+        version(second, [new[0], later[0]], [new[0], *later], 2))
+    add("control: K(3) by two of both lists", None, second, version(second, new[:2], new, 2))
+    return made
+
+
+def algorithms(trust, register, keys, record, coordinator, root, world):
+    """T(2) names other algorithms than T(1): what was signed by another counts for nothing."""
+    made, enrolment = [], Signer(ec.generate_private_key(ec.SECP384R1()))
+    council, authority, writer = (Signer(ec.generate_private_key(ec.SECP384R1())) for _ in range(3))
+    directory, names = sha(decode("Envelope", trust)["payload"]), [payload_of(each)["head"]["name"] for each in (keys, record)]
+
+    def add(label, why, named, council=council, enrolment=enrolment, authority=authority, writer=writer):
+        first = change(keys, authority, authority=[{"spki": authority.spki}], coordinators=[{"spki": writer.spki}])
+        entries = [{**entry, "anchor": sha(decode("Envelope", first)["payload"])} if entry["state"] == names[0][2:] else entry
+                   for entry in payload_of(register)["entries"]]
+        its = world(first, register=change(register, enrolment, entries=entries), record=change(record, writer))
+        its.put(change(trust, root, council, head=head(directory, "T", 2, sha(trust)), algorithms=named,
+                       root_keys=[{"spki": council.spki}], enrolment_keys=[{"spki": enrolment.spki}]))
+        made.append((label, why, encode("Proof", its.saved(*names))))
+
+    only = ["ecdsa-p384-sha384"]
+    add("control: one algorithm for all", None, only)
+    add("control: one known algorithm and one of tomorrow", None, ["ecdsa-p384-sha384", "ml-dsa-65"])
+    add("a council by an algorithm that T does not name", "too few root signatures", only, council=Signer.fresh())
+    add("a register by an algorithm that T does not name", "too few enrolment signatures", only, enrolment=Signer.fresh())
+    add("an authority by an algorithm that T does not name", "too few signatures", only, authority=Signer.fresh())
+    add("a record by an algorithm that T does not name", "not signed by a current key", only, writer=coordinator)
+    add("a T that names no known algorithm", "wrong algorithms", ["ml-dsa-65"])
+    add("a T that names algorithms out of order", "wrong algorithms", ["ed25519", "ecdsa-p384-sha384"])
+    return made
+
+
+def verdicts(saved, log_key, root, enrolment, authority, stranger):
+    """What verifies and is not simply good: (label, exit status, verdict, bytes)."""
+    proof, made = decode("Proof", saved), []
+    name = next(each["name"] for each in proof["items"] if each["name"][0] == "R")
+    state, keys_name = name[2:4], "K/" + name[2:4]
+    trust, register = proof["trust"][0], item(proof, "S")["envelopes"][0]
+    keys, record = item(proof, keys_name)["envelopes"][0], item(proof, name)["envelopes"][0]
+    directory, time = sha(decode("Envelope", trust)["payload"]), int.from_bytes(proof["checkpoint"]["leaf"][74:], "big") // 1000
+
+    def add(label, status, words, *more, time=time):
+        its = Operator(log_key, time * 1000).put(trust).put(register).put(keys).put(record, item(proof, name)["sections"])
+        for each in more:
+            its.put(each, its.sections.get(payload_of(each)["head"]["name"], []))
+        made.append((label, status, words, encode("Proof", its.saved(keys_name, name))))
+
+    def second(**fields):
+        return change(trust, root, head=head(directory, "T", 2, sha(trust)), **fields)
+
+    def replaced(*listed):
+        return second(replaced=[{"state": state, "keys": sha(decode("Envelope", each)["payload"]), "not_before": at}
+                                for each, at in listed])
+
+    council = change(keys, stranger, head=next_head(keys), authority=[{"spki": stranger.spki}])
+    again = change(council, root, head=next_head(council), authority=[{"spki": root.spki}])
+    soon, issued = time + payload_of(trust)["replacement_delay"], payload_of(trust)["issued"]
+    add("control", 0, "fresh")
+    add("a T that ends this second", 7, "stale", second(expires=time))
+    add("a T that ends a second later", 0, "fresh", second(expires=time + 1))
+    add("a T with another greatest age", 0, "fresh", second(max_age=60))
+    entries = payload_of(register)["entries"]
+    for flag, status, words in ((True, 7, "suspended"), (False, 0, "fresh")):
+        add(f"the flag in S is {flag}", status, words, change(register, enrolment, head=next_head(register), entries=[
+            {**entry, "suspended": entry["state"] == state and flag} for entry in entries]))
+    add("the flag in S is another state's", 0, "fresh", change(register, enrolment, head=next_head(register), entries=[
+        {**entry, "suspended": entry["state"] == "XA" != state} for entry in entries]))
+    add("a replacement that has not come", 7, "suspended", replaced((council, soon)))
+    add("a replacement that could have come", 7, "suspended", replaced((council, issued + payload_of(trust)["replacement_delay"])), time=soon)
+    add("a replacement that has come", 0, "fresh, replaced by the council", replaced((council, soon)), council, time=soon)
+    add("the second of two has not come", 7, "suspended", replaced((council, soon), (again, soon + 1)), council, time=soon)
+    add("both have come", 0, "fresh, replaced by the council", replaced((council, soon), (again, soon + 1)), council, again, time=soon + 1)
+    add("another state's replacement", 0, "fresh", second(replaced=[{"state": "XQ", "keys": sha(b"XQ"), "not_before": soon}]))
+    dropped = change(keys, authority, head=next_head(keys), coordinators=[{"spki": stranger.spki}], emergency=True)
+    kept = change(keys, authority, head=next_head(keys), emergency=True)
+    add("an emergency that drops who signed the record", 6, "lapsed", dropped)
+    add("an emergency that drops nobody", 0, "fresh", kept)
+    return made
+
+
+def cosignatures(saved, log_key, root):
+    """(label, why, when, bytes): auditors' lines; when: the time that a verifier reads from them."""
+    proof, made = decode("Proof", saved), []
+    trust, time = proof["trust"][0], int.from_bytes(proof["checkpoint"]["leaf"][74:], "big") // 1000
+    auditors = [(f"auditor{i}.example", Signer.fresh()) for i in range(3)]
+    audited = change(trust, root, head=next_head(trust, sha(decode("Envelope", trust)["payload"])), quorum=2,
+                     auditors=[{"name": name, "spki": signer.spki, "state": "XA"} for name, signer in auditors])
+
+    def add(label, why, when, *lines):
+        its = Operator(log_key, time * 1000).put(trust).put(audited)
+        for each in proof["items"]:
+            for envelope in each.get("envelopes", []):
+                its.put(envelope, each.get("sections", []))
+        its.cosigners = [(*auditors[i], time + at, None) for i, at in lines]
+        made.append((label, why, time + when, encode("Proof", its.saved(*(name for name in its.chains if name != "S")))))
+
+    add("the second newest counts", None, 5, (0, 9), (1, 1), (2, 5))
+    add("of one auditor's lines the newest", None, 7, (0, 2), (0, 9), (1, 7))
+    add("in any order", None, 7, (0, 9), (1, 7), (0, 2))
+    add("an auditor's older line and another's", None, 3, (0, 2), (0, 9), (1, 3), (1, 1))
+    add("thirty-two lines", None, 30, *[(i % 2, i) for i in range(1, 32)])
+    add("thirty-three lines", "32 signature lines", 0, *[(i % 2, i) for i in range(1, 33)])
+    add("one auditor, thirty times", "too few auditors", 0, *[(0, i) for i in range(1, 31)])
     return made
 
 

@@ -244,6 +244,7 @@ class Moment:
         demand(not suspended(register.entry(states), replacement_of(self.trust, states), replaced),
                f"{states} was suspended then")
         self.users = signed_users(users, story.envelope(values[users]), keys, self.trust)
+        demand(self.users is not None, f"{users} had lapsed then")
 
     @staticmethod
     def _value(root, name, item):

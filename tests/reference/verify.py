@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""verify: an independent verifier of saved answers and bundles, written from docs/protocol.md alone.  story.py beside
-it verifies saved stories of notices.
+"""verify: an independent verifier of saved answers and bundles, written from docs/protocol.md alone.  Beside it: story.py
+verifies saved stories of notices, held.py heads for a client that holds an older one, ceremony.py ceremony files.
 
     verify.py --id DIRECTORY_ID [--state CC --role ROLE]... [--quorum N] [--at SECONDS] FILE
 
@@ -178,7 +178,8 @@ def ascending(values):
 class Envelope:
     """A parsed envelope whose payload obeys the rules that need nothing else."""
 
-    def __init__(self, data):
+    def __init__(self, data, least=1):
+        """least: how many signatures it must have."""
         demand(1 <= len(data) <= 52 * 1024, "an envelope has 1 to 53,248 bytes")
         outer = decode("Envelope", data)
         self.value, self.data = sha(data), data
@@ -194,7 +195,7 @@ class Envelope:
             demand(len(key_id) == 32 and 1 <= len(signature) <= 128 and key_id not in self.signatures,
                    "a wrong signature entry")
             self.signatures[key_id] = signature
-        demand(1 <= len(self.signatures) <= 16, "an envelope has 1 to 16 signatures")
+        demand(least <= len(self.signatures) <= 16, "an envelope has 1 to 16 signatures")
         kind = self.type.encode()
         self.signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
         self.payload = decode(self.schema, payload)
@@ -378,6 +379,31 @@ def verify_inclusion(index, size, leaf_hash, path, root):
     return s == 0 and at == root
 
 
+def verify_consistency(m, old, n, new, path):
+    if m == n:
+        return not path and old == new
+    if not 0 < m < n:
+        return False
+    path = [old, *path] if m & (m - 1) == 0 else list(path)
+    if not path:
+        return False
+    f, s = m - 1, n - 1
+    while f & 1:
+        f, s = f >> 1, s >> 1
+    a = b = path[0]
+    for v in path[1:]:
+        if s == 0:
+            return False
+        if f & 1 or f == s:
+            a, b = sha(b"\1", v, a), sha(b"\1", v, b)
+            while not f & 1 and f:
+                f, s = f >> 1, s >> 1
+        else:
+            b = sha(b"\1", b, v)
+        f, s = f >> 1, s >> 1
+    return s == 0 and a == old and b == new
+
+
 def name_key(name):
     return sha(b"pocd-name-v1\n", name.encode())
 
@@ -492,22 +518,34 @@ def envelope_of(name, data, directory):
     return envelope
 
 
-def trust_chain(trust, directory):
-    """The envelopes of T from T(1) on, each signed as its predecessor and itself ask (step 1)."""
-    chain = [Envelope(data) for data in trust]
-    demand(chain and chain[0].kind == "T" and chain[0].seq == 1, "no T(1)")
-    demand(chain[0].payload_hash == directory, "another directory's trust root")
-    for prev, each in zip([None] + chain, chain):
+def continued(prev, each, directory):
+    """What a T must be, signatures apart, to stand after prev (None: it is the first)."""
+    if prev is None:
+        demand(each.kind == "T" and each.seq == 1, "no T(1)")
+        demand(each.payload_hash == directory, "another directory's trust root")
+    else:
         demand(each.kind == "T", "not a T")
-        signers = [each]
-        if prev:
-            demand(each.seq == prev.seq + 1 and each.prev == prev.value and each.directory == directory and
-                   each.get("origin") == prev.get("origin"), "T does not follow the one before")
-            signers.append(prev)
-        for by in signers:
-            demand(each.count(by.keys("root_keys"), by.get("algorithms")) >= by.get("root_threshold"),
-                   "too few root signatures")
-        _check_delays(prev, each)
+        demand(each.seq == prev.seq + 1 and each.prev == prev.value and each.directory == directory and
+               each.get("origin") == prev.get("origin"), "T does not follow the one before")
+    _check_delays(prev, each)
+
+
+def next_trust(prev, data, directory):
+    """The T that follows prev (None: the first), signed as both ask (step 1)."""
+    each = Envelope(data)
+    continued(prev, each, directory)
+    for by in (prev, each) if prev else (each,):
+        demand(each.count(by.keys("root_keys"), by.get("algorithms")) >= by.get("root_threshold"),
+               "too few root signatures")
+    return each
+
+
+def trust_chain(trust, directory, held=()):
+    """The envelopes of T from T(1) on, or of those that are held and these after them."""
+    chain = list(held)
+    for data in trust:
+        chain.append(next_trust(chain[-1] if chain else None, data, directory))
+    demand(chain, "no T(1)")
     return chain
 
 
@@ -522,12 +560,12 @@ def _check_delays(prev, trust):
 class Leaf:
     """A leaf of the log that stands at an index below the checkpoint (section 10)."""
     PUT, STATE, ANCHOR = 1, 2, 3
-    WORDS = {STATE: "a STATE leaf", ANCHOR: "an ANCHOR leaf"}
+    WORDS = {PUT: "a PUT leaf", STATE: "a STATE leaf", ANCHOR: "an ANCHOR leaf"}
 
-    def __init__(self, data, kind, index, note, path):
+    def __init__(self, data, kind, index, note, path, key=ZERO):
         word = self.WORDS[kind]
-        demand(len(data) == 82 and data[0] == 1 and data[1] == kind and data[2:34] == ZERO and
-               any(data[34:42]) == (kind == self.STATE) and data[74] < 0x80, f"not {word}")
+        demand(len(data) == 82 and data[0] == 1 and data[1] == kind and data[2:34] == key and
+               any(data[34:42]) == (kind != self.ANCHOR) and data[74] < 0x80, f"not {word}")
         self.seq, self.value = int.from_bytes(data[34:42], "big"), data[42:74]
         self.index, self.time_ms = index, int.from_bytes(data[74:], "big")
         self.time = self.time_ms // 1000
@@ -536,19 +574,34 @@ class Leaf:
                f"{word} is not in its place in the log")
 
 
-class Head:
-    """Steps 2, 3 and 5 but for the map: the checkpoint that ends a saved file's log, under its last T."""
+def log_note(data, trust):
+    """A checkpoint of T's log: a good line of one of its log keys, and none that is bad."""
+    note = Note(data)
+    demand(note.origin == trust.get("origin"), "the checkpoint is of another log")
+    logs = [note.signed_by(note.origin, key, 1) for key in trust.keys("log_keys", 4)]
+    demand(any(log is not None for log in logs), "no log key of T signed the checkpoint")
+    return note
 
-    def __init__(self, checkpoint, trust, quorum):
+
+def cosigned(note, trust, quorum=0):
+    """When auditors of T cosigned, newest first; at least as many as T, and quorum, ask for."""
+    times = [note.signed_by(name, key, 4) for name, key in trust.auditors]
+    times = sorted((time for time in times if time is not None), reverse=True)
+    demand(len(times) >= max(quorum, trust.get("quorum")), "too few auditors")
+    return times
+
+
+class Head:
+    """Steps 2, 3 and 5 but for the map: the checkpoint that ends a log, under its last T.  before: the T from which it
+    is the first step, whose quorum it needs too."""
+
+    def __init__(self, checkpoint, trust, quorum, before=None):
         demand(checkpoint is not None, "no checkpoint")
-        note = self.note = Note(get(checkpoint, "Checkpoint", "note"))
-        demand(note.origin == trust.get("origin"), "the checkpoint is of another log")
-        logs = [note.signed_by(note.origin, key, 1) for key in trust.keys("log_keys", 4)]
-        demand(any(log is not None for log in logs), "no log key of T signed the checkpoint")
-        times = [note.signed_by(name, key, 4) for name, key in trust.auditors]
-        times = sorted((time for time in times if time is not None), reverse=True)
+        note = self.note = log_note(get(checkpoint, "Checkpoint", "note"), trust)
+        times = cosigned(note, trust, quorum)
+        if before is not None and before.seq != trust.seq:
+            cosigned(note, before)
         quorum, self.cosigners = max(quorum, trust.get("quorum")), len(times)
-        demand(len(times) >= quorum, "too few auditors")
         demand(note.size > 0, "an empty log")
         self.state = Leaf(get(checkpoint, "Checkpoint", "leaf"), Leaf.STATE, note.size - 1, note,
                           get(checkpoint, "Checkpoint", "path"))
@@ -607,11 +660,12 @@ def keys_chain(chain, state, trust, register, time):
 
 
 def signed_users(name, data, keys, trust):
-    """U of a name under its state's K, or D under the directory's."""
+    """U of a name under its state's K, or D under the directory's; None: it has lapsed (step 7)."""
     users = envelope_of(name, data, keys.directory)
-    demand(users.count(keys.keys("coordinators"), trust.get("algorithms")) >= 1,
-           f"{name} is not signed by a current key")
-    return users
+    if users.count(keys.keys("coordinators"), trust.get("algorithms")) >= 1:
+        return users
+    demand(keys.get("emergency"), f"{name} is not signed by a current key")
+    return None
 
 
 # --- Proofs ---
@@ -641,7 +695,7 @@ class Finding:
     def __init__(self, name, absent=False):
         self.name, self.absent = name, absent
         self.record, self.suspended, self.replaced, self.withheld, self.sections = None, False, False, 0, []
-        self.answered = 0
+        self.answered, self.lapsed = 0, False
 
     @property
     def withdrawn(self):
@@ -651,7 +705,8 @@ class Finding:
 class Proof:
     """A verified saved answer or bundle: .findings, .time, .checkpoint; or Refused."""
 
-    def __init__(self, data, directory, reader=Reader(), quorum=0):
+    def __init__(self, data, directory, reader=Reader(), quorum=0, records=True):
+        """records: it must tell of a record, or be complete."""
         self.directory, self.reader = directory, reader
         self.proof = decode("Proof", data)
         self.complete = get(self.proof, "Proof", "complete")
@@ -672,7 +727,7 @@ class Proof:
             if name[0] == "R":
                 self.findings.append(self._check_record(Name(name)))
                 self.findings[-1].answered = answered.get(name[2:], 0)
-        demand(self.findings or self.complete, "the file proves nothing about any record")
+        demand(self.findings or self.complete or not records, "the file proves nothing about any record")
 
     def _check_form(self):
         demand(get(self.proof, "Proof", "version") == 1, "not a proof of version 1")
@@ -764,7 +819,10 @@ class Proof:
         envelopes = get(self.items[name.text], "Item", "envelopes")
         demand(len(envelopes) == 1, f"{name.text} is missing")
         finding.record = envelope_of(name.text, envelopes[0], self.directory)
-        demand(self._record_signed(finding.record, keys, name), f"{name.text} is not signed by a current key")
+        if not self._record_signed(finding.record, keys, name):
+            demand(keys.get("emergency"), f"{name.text} is not signed by a current key")
+            finding.lapsed = True
+            return finding
         self._check_sections(finding)
         return finding
 
@@ -774,8 +832,8 @@ class Proof:
         unit = f"U/{name.state}/{name.unit}"
         if not name.unit or unit not in self.items or not get(self.items[unit], "Item", "envelopes"):
             return False
-        users = Envelope(get(self.items[unit], "Item", "envelopes")[0])  # verified before
-        return record.count(users.keys("editors"), self.algorithms) >= 1
+        users = signed_users(unit, get(self.items[unit], "Item", "envelopes")[0], keys, self.trust)
+        return users is not None and record.count(users.keys("editors"), self.algorithms) >= 1
 
     def _check_sections(self, finding):
         name, sent = finding.name.text, list(get(self.items[finding.name.text], "Item", "sections"))
@@ -804,9 +862,15 @@ class Proof:
     # section 16
     def verdict(self, finding, at=None, max_age=0):
         """(words, exit status)"""
+        words, status = self._verdict(finding, at, max_age)
+        return words + ", replaced by the council" * (finding.replaced and not finding.suspended), status
+
+    def _verdict(self, finding, at, max_age):
         now = at or self.time
         if finding.absent:
             return "not in the directory, proven", 5
+        if finding.lapsed:
+            return "lapsed", 6
         if finding.suspended:
             return "suspended", 7
         if finding.withdrawn:
@@ -838,7 +902,7 @@ def main():
     worst = 0 if proof.findings else 5
     for finding in proof.findings:
         words, status = proof.verdict(finding, options.at)
-        shown = f", {len(finding.sections)} sections, {finding.withheld} withheld" if finding.record else ""
+        shown = f", {len(finding.sections)} sections, {finding.withheld} withheld" if finding.record and not finding.lapsed else ""
         print(f"{finding.name.text[2:]}: {words}{shown}")
         worst = max(worst, status)
     print(f"as of {proof.time}, checkpoint {proof.checkpoint.size}, {proof.cosigners} cosigners, "
