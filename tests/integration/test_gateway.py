@@ -90,6 +90,8 @@ class Gateway(unittest.TestCase):
         self.send(to="AE")
         answer = self.watch("ae-operator", "mail", expect=1)
         self.assertIn("POC_MAIL_TO is not set", answer.err)
+        # a line without a value in the unit's EnvironmentFile
+        self.assertIn("POC_MAIL_TO is not set", self.watch("ae-operator", "mail", expect=1, POC_MAIL_TO="").err)
 
     def tracker(self):
         """A ticket system, and the settings of a gateway to it."""

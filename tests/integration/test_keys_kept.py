@@ -197,7 +197,7 @@ class Tokens(unittest.TestCase):
 
     def test_without_the_provider(self):
         if self.provider():
-            self.skipTest("there is one")
+            self.skipTest("the provider pkcs11 is there: test_tokens uses it")
         # a provider that is not there leaves a few hundred bytes in OpenSSL 3.0, once
         leaks = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
         result = WORLD.poc("xa-reader", "key", "show", "pkcs11:token=t;object=o;type=private", expect=1, env=leaks)
