@@ -9,6 +9,7 @@
 #include "proto/rules/register.h"
 #include "proto/rules/section.h"
 #include "proto/rules/trust.h"
+#include "proto/wire/frame.h"
 #include "proto/wire/prescan.h"
 
 enum { VERSIONS_KEPT = 512 };
@@ -515,6 +516,15 @@ static int check_log_keys(struct judging *j, const struct envelope *trust)
 			    "reload)");
 }
 
+/* A T that asks for more than anybody here speaks would send everybody away. */
+static int check_protocol(struct judging *j, const struct envelope *trust)
+{
+	return trust->payload.trust->least_protocol <= PROTOCOL_VERSION
+		   ? 0
+		   : refuse(j->why, STATUS_INVALID, "least_protocol",
+			    "this server speaks version %d of the protocol and no later one", PROTOCOL_VERSION);
+}
+
 static bool same_auditors(const Poc__Trust *a, const Poc__Trust *b)
 {
 	bool same = a->quorum == b->quorum && a->n_auditors == b->n_auditors;
@@ -568,6 +578,8 @@ static int judge_item(struct judging *j, struct candidate *c)
 	int status = judge(&facts, next, j->why);
 	if (status == 0 && next->name.kind == NAME_TRUST) {
 		status = check_log_keys(j, next);
+		if (status == 0)
+			status = check_protocol(j, next);
 		return status != 0 ? status
 				   : check_auditors(j, facts.trust != NULL ? facts.trust->payload.trust : NULL,
 						    next->payload.trust);

@@ -36,6 +36,7 @@ WORDS = {
     "transition-unlogged": "the checkpoint's log does not hold this trust root",
     "transition-of-another": "T does not follow the one before",
     "trust-withheld": "the checkpoint holds another trust root|the proof has no trust root",
+    "protocol-of-tomorrow": "the directory asks for version 2 of the protocol, this program speaks 1",
     "dropped-log-key": "no log key of the trust root signed the checkpoint",
     "other-log-key": "no log key of the trust root signed the checkpoint",
     "other-directory": "this is another directory's trust root|no log key of the trust root signed the checkpoint",
@@ -193,7 +194,7 @@ class Lies(unittest.TestCase):
             for conf in [seen] * ("not verified" not in who) + [new] * ("has seen" not in who):
                 found = liar.lookup(conf, place, status)
                 self.judge(attack, found)
-            if status == 6 and when == "before anything is asked":  # no such head is held
+            if status in (3, 6) and when == "before anything is asked":  # no such head is held
                 self.assertEqual(liar.held(seen), held)
             liar.tell("truth")
             for conf in (seen, new):

@@ -227,6 +227,14 @@ static void bend_trust_withheld(struct liar *liar, const Poc__Request *request, 
 	answer->proof.n_trust = 0;
 }
 
+static void tell_next_protocol(struct liar *liar)
+{
+	struct world_trust trust = liar_usual_trust(liar);
+
+	trust.least_protocol = 2;
+	put_trust(liar, &trust, liar->world->root);
+}
+
 static void tell_other_log_key(struct liar *liar)
 {
 	liar->lie.scene.log = liar->stranger;
@@ -893,6 +901,7 @@ const struct attack attacks[] = {
       bend_way_of_thieves),
     B("trust-withheld", "a newer T stands in the map and is not handed out", ANY, HEAD, 6, tell_next_trust,
       bend_trust_withheld),
+    T("protocol-of-tomorrow", "a T that asks for a protocol that nobody speaks yet", ANY, HEAD, 3, tell_next_protocol),
     T("dropped-log-key", "a checkpoint by a log key that T has dropped", ANY, HEAD, 6, tell_dropped_log_key),
     T("other-log-key", "a checkpoint by a log key that no T ever named", ANY, HEAD, 6, tell_other_log_key),
     T("other-directory", "another directory as a whole, with keys of its own", ANY, HEAD, 6, tell_elsewhere),
