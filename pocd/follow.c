@@ -14,6 +14,7 @@
 #include "pocd/directory/intake.h"
 #include "pocd/directory/quorum.h"
 #include "proto/rules/users.h"
+#include "proto/wire/frame.h"
 #include "proto/wire/prescan.h"
 
 enum {
@@ -82,7 +83,7 @@ static int greet(struct follow *f)
 	uint32_t number;
 
 	hello.directory_id = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)id->bytes};
-	hello.protocol = 1;
+	hello.protocol = PROTOCOL_VERSION;
 	hello.state = (char *)f->options.state;
 	hello.software = (char *)"pocd " POCD_VERSION;
 	request.body_case = POC__REQUEST__BODY_HELLO;

@@ -5,6 +5,7 @@
 
 #include "clients/libpoc/verdict.h"
 #include "proto/proof/merkle.h"
+#include "proto/wire/frame.h"
 #include "proto/wire/prescan.h"
 
 enum { FUTURE_MAX_MS = CLOCK_TOLERANCE * 1000, STORE_TRIES = 20, TRANSITIONS_MAX = 16 };
@@ -292,6 +293,18 @@ static bool leads_here(const struct way *way, const Poc__HeadAnswer *answer, con
 	return true;
 }
 
+/* Whoever speaks no version that the council still wants stops here. */
+static int check_protocol(struct poc *poc, const struct verified_head *head)
+{
+	const uint32_t least = verified_head_trust(head)->payload.trust->least_protocol;
+
+	return least <= PROTOCOL_VERSION
+		   ? 0
+		   : refuse(&poc->why, STATUS_PROTOCOL, "trust",
+			    "the directory asks for version %u of the protocol, this program speaks %d: it is too old",
+			    least, PROTOCOL_VERSION);
+}
+
 static int verify_answer(struct poc *poc, const Poc__HeadAnswer *answer, struct verified_head **head)
 {
 	Poc__Proof *proof;
@@ -323,6 +336,8 @@ int advance_head(struct poc *poc, const Poc__HeadAnswer *answer)
 	if (!poc->held.empty && answer->behind)
 		return judge_older(poc, answer);
 	int status = verify_answer(poc, answer, &head);
+	if (status == 0)
+		status = check_protocol(poc, head);
 	if (status == 0)
 		status = take_head(poc, answer, head);
 	if (status != 0) {

@@ -5,9 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "proto/wire/frame.h"
 #include "proto/wire/prescan.h"
-
-enum { PROTOCOL_VERSION = 1 };
 
 int64_t connection_now_ms(const struct poc *poc)
 {

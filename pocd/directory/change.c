@@ -9,6 +9,7 @@
 #include "proto/rules/register.h"
 #include "proto/rules/section.h"
 #include "proto/rules/trust.h"
+#include "proto/wire/frame.h"
 #include "proto/wire/prescan.h"
 
 enum { VERSIONS_KEPT = 512 };
@@ -515,6 +516,15 @@ static int check_log_keys(struct judging *j, const struct envelope *trust)
 			    "reload)");
 }
 
+/* A T that asks for more than anybody here speaks would send everybody away. */
+static int check_protocol(struct judging *j, const struct envelope *trust)
+{
+	return trust->payload.trust->least_protocol <= PROTOCOL_VERSION
+		   ? 0
+		   : refuse(j->why, STATUS_INVALID, "least_protocol",
+			    "this server speaks version %d of the protocol and no later one", PROTOCOL_VERSION);
+}
+
 static bool same_auditors(const Poc__Trust *a, const Poc__Trust *b)
 {
 	bool same = a->quorum == b->quorum && a->n_auditors == b->n_auditors;
@@ -568,6 +578,8 @@ static int judge_item(struct judging *j, struct candidate *c)
 	int status = judge(&facts, next, j->why);
 	if (status == 0 && next->name.kind == NAME_TRUST) {
 		status = check_log_keys(j, next);
+		if (status == 0)
+			status = check_protocol(j, next);
 		return status != 0 ? status
 				   : check_auditors(j, facts.trust != NULL ? facts.trust->payload.trust : NULL,
 						    next->payload.trust);
@@ -580,10 +592,11 @@ static int judge_item(struct judging *j, struct candidate *c)
 	return status != 0 ? status : check_sections(j, c, facts.trust);
 }
 
-/* ---- Orphans: what was authorised before the group and is not after it */
+/* ---- Orphans: what was authorised before the group and is not after it; after an emergency, what is not after it */
 
 struct orphans {
 	struct judging *j;
+	bool lapsed; /* what was not authorised before counts too */
 	const struct envelope *trust_before, *trust_after, *keys_before, *keys_after;
 	const char *state;
 	size_t n;
@@ -622,7 +635,8 @@ static int check_orphan(struct orphans *o, const char *text)
 	if (holder == NULL)
 		return o->j->status == STATUS_NOT_FOUND ? o->j->status = 0 : o->j->status;
 	bool after = judge_authorised(o->trust_after, o->keys_after, unit_users(o, &name, true), holder->envelope);
-	if (!after && judge_authorised(o->trust_before, o->keys_before, unit_users(o, &name, false), holder->envelope))
+	if (!after && (o->lapsed || judge_authorised(o->trust_before, o->keys_before, unit_users(o, &name, false),
+						     holder->envelope)))
 		add_orphan(o, text);
 	holder_unref(holder);
 	return o->j->status;
@@ -732,8 +746,11 @@ static int check_keys_orphans(struct judging *j, const struct candidate *c)
 	struct orphans o;
 
 	orphans_init(&o, j, envelope_of(c)->name.state);
-	if (o.keys_before == NULL || o.keys_after == NULL || o.keys_after->payload.keys->emergency ||
-	    !drops_coordinator(o.keys_before, o.keys_after))
+	if (o.keys_before == NULL || o.keys_after == NULL || o.keys_after->payload.keys->emergency)
+		return refuse_orphans(&o, j->status);
+	/* What has lapsed may stand under an emergency only: under any other K it is a forgery, for every reader. */
+	o.lapsed = o.keys_before->payload.keys->emergency;
+	if (!o.lapsed && !drops_coordinator(o.keys_before, o.keys_after))
 		return refuse_orphans(&o, j->status);
 	int status = check_orphans_below(&o, NAME_USERS);
 	if (status == 0)

@@ -48,6 +48,17 @@ static int check_state(const struct judge_facts *facts, const struct envelope *n
 	return 0;
 }
 
+/* A unit's U that has lapsed lists no editors. */
+static int judge_record(const struct envelope *trust, const struct envelope *keys, const struct envelope *unit_users,
+			const struct envelope *prev, const struct envelope *next, struct refusal *why)
+{
+	if (record_accepts(trust, keys, NULL, prev, next, NULL) == 0)
+		return 0;
+	if (unit_users != NULL && !keys_coordinator_signed(trust, keys, unit_users))
+		unit_users = NULL;
+	return record_accepts(trust, keys, unit_users, prev, next, why);
+}
+
 int judge(const struct judge_facts *facts, const struct envelope *next, struct refusal *why)
 {
 	int status = check_place(facts, next, why);
@@ -73,7 +84,7 @@ int judge(const struct judge_facts *facts, const struct envelope *next, struct r
 	case NAME_DOCUMENT:
 		return users_accepts(facts->trust, facts->keys, facts->prev, next, why);
 	case NAME_RECORD:
-		return record_accepts(facts->trust, facts->keys, facts->unit_users, facts->prev, next, why);
+		return judge_record(facts->trust, facts->keys, facts->unit_users, facts->prev, next, why);
 	case NAME_PINGS:
 		return pings_accepts(facts->trust, facts->keys, facts->prev, next, why);
 	default:
@@ -91,7 +102,7 @@ bool judge_authorised(const struct envelope *trust, const struct envelope *keys,
 		return false;
 	if (envelope->name.kind == NAME_USERS || envelope->name.kind == NAME_DOCUMENT)
 		return users_accepts(trust, keys, before, envelope, NULL) == 0;
-	return record_accepts(trust, keys, unit_users, before, envelope, NULL) == 0;
+	return judge_record(trust, keys, unit_users, before, envelope, NULL) == 0;
 }
 
 bool judge_enrolled(const struct envelope *trust, const struct envelope *reg)

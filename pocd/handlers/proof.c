@@ -5,8 +5,9 @@
 #include "pocd/base/clock.h"
 #include "pocd/base/diag.h"
 #include "pocd/handlers/dispatch.h"
+#include "proto/wire/frame.h"
 
-enum { PROTOCOL_VERSION = 1, NAMES_MAX = 16, ROLES_MAX = 16 };
+enum { NAMES_MAX = 16, ROLES_MAX = 16 };
 
 static size_t list_roles(unsigned set, uint32_t out[ROLES_MAX])
 {

@@ -87,6 +87,10 @@ static int check_replaced(const Poc__Trust *trust, struct refusal *why)
 		const int order = before != NULL ? strcmp(before->state, r->state) : -1;
 		if (order > 0 || (order == 0 && before->not_before >= r->not_before))
 			return refuse(why, STATUS_INVALID, field, "must be ascending by state and not_before");
+		for (size_t k = 0; k < i; k++) {
+			if (memcmp(trust->replaced[k]->keys.data, r->keys.data, HASH_SIZE) == 0)
+				return refuse(why, STATUS_INVALID, field, "one K replaces twice");
+		}
 	}
 	return 0;
 }

@@ -1,9 +1,11 @@
-/* frame: the 4-byte big-endian length before each message. */
+/* frame: the 4-byte big-endian length before each message; and the version of the protocol that they are of. */
 #ifndef PROTO_WIRE_FRAME_H
 #define PROTO_WIRE_FRAME_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+enum { PROTOCOL_VERSION = 1 };
 
 enum {
 	FRAME_HEADER = 4,

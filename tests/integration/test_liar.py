@@ -32,7 +32,11 @@ WORDS = {
     "trust-by-stranger": r"too few root signatures of T\(2\)",
     "trust-half-signed": r"too few root signatures of T\(3\)",
     "trust-own-auditors": "0 of the 2 auditors that the earlier trust root asks for signed",
+    "transition-by-thieves": "0 of the 2 auditors that the earlier trust root asks for signed",
+    "transition-unlogged": "the checkpoint's log does not hold this trust root",
+    "transition-of-another": "T does not follow the one before",
     "trust-withheld": "the checkpoint holds another trust root|the proof has no trust root",
+    "protocol-of-tomorrow": "the directory asks for version 2 of the protocol, this program speaks 1",
     "dropped-log-key": "no log key of the trust root signed the checkpoint",
     "other-log-key": "no log key of the trust root signed the checkpoint",
     "other-directory": "this is another directory's trust root|no log key of the trust root signed the checkpoint",
@@ -135,6 +139,15 @@ class Liar:
                        **{("directory", name): value for name, value in directory.items()}})
         return path
 
+    def held(self, conf):
+        """What a client holds, byte for byte."""
+        found = {}
+        for folder, _, names in os.walk(conf[:-len(".conf")] + ".state"):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    found[os.path.relpath(os.path.join(folder, name), self.dir)] = file.read()
+        return found
+
     def poc(self, conf, *words, expect=0):
         return run(POC, "-c", conf, *words, expect=expect, env=self.env)
 
@@ -170,17 +183,19 @@ class Lies(unittest.TestCase):
             self.judge("split-view", liar.lookup(other, "XB", 6))
             liar.lookup(one, "XB", 0)
 
-    def meet(self, attack, who, status):
+    def meet(self, attack, who, when, status):
         place, truth = PLACES.get(attack, ("XB", 0))
         user = "operator" if attack == "two-states" else "reader"
         setting = {"own_auditor": "auditor-xa.example"} if "own_auditor" in who else {}
         with Liar(attack) as liar:
             seen, new = liar.client(user, **setting), liar.client(user, **setting)
-            control = liar.lookup(seen, place, truth)
+            control, held = liar.lookup(seen, place, truth), liar.held(seen)
             liar.tell("lie")
             for conf in [seen] * ("not verified" not in who) + [new] * ("has seen" not in who):
                 found = liar.lookup(conf, place, status)
                 self.judge(attack, found)
+            if status in (3, 6) and when == "before anything is asked":  # no such head is held
+                self.assertEqual(liar.held(seen), held)
             liar.tell("truth")
             for conf in (seen, new):
                 after = liar.lookup(conf, *AFTER.get(attack, (place, truth)))
@@ -269,7 +284,7 @@ def add(attack, who, when, status):
         elif "sender's desk" in who:
             self.meet_story(attack, status)
         else:
-            self.meet(attack, who, status)
+            self.meet(attack, who, when, status)
     setattr(Lies, "test_" + attack.replace("-", "_"), test)
 
 

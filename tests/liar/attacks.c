@@ -227,6 +227,14 @@ static void bend_trust_withheld(struct liar *liar, const Poc__Request *request, 
 	answer->proof.n_trust = 0;
 }
 
+static void tell_next_protocol(struct liar *liar)
+{
+	struct world_trust trust = liar_usual_trust(liar);
+
+	trust.least_protocol = 2;
+	put_trust(liar, &trust, liar->world->root);
+}
+
 static void tell_other_log_key(struct liar *liar)
 {
 	liar->lie.scene.log = liar->stranger;
@@ -244,6 +252,78 @@ static void tell_elsewhere(struct liar *liar)
 	book_put(&liar->lie, &staff->users, NULL, 0);
 	book_put(&liar->lie, &state->keys, NULL, 0);
 	liar_put_record(&liar->lie, state);
+}
+
+/* ---- Transitions, for whoever was away while auditors were replaced */
+
+/* What an answer points into. */
+struct way {
+	Poc__Transition transition, *list[1];
+	ProtobufCBinaryData trust[1];
+	struct merkle_proof path;
+};
+
+/* The head comes with a transition: to the last T of a book, by the note of another. */
+static void bend_way(struct book *book, const struct book *shown_by, const Poc__Request *request,
+		     struct book_answer *answer)
+{
+	static struct way way;
+	const struct book_entry *trust = book_find(book, "T");
+	const struct world_item *last = &trust->versions[trust->n - 1];
+	struct scene_log log = {book->leaves, book->n_leaves};
+
+	if (request->body_case != POC__REQUEST__BODY_GET_HEAD || request->get_head->trust_seq == 0)
+		return;
+	if (merkle_inclusion(scene_read_log, &log, trust->leaf, book->n_leaves, &way.path) != 0)
+		abort();
+	way.trust[0] = (ProtobufCBinaryData){last->size, last->bytes};
+	poc__transition__init(&way.transition);
+	way.transition.trust = way.trust;
+	way.transition.n_trust = 1;
+	way.transition.note = (ProtobufCBinaryData){shown_by->scene.note_size, (uint8_t *)shown_by->scene.note};
+	way.transition.leaf = (ProtobufCBinaryData){LEAF_SIZE, book->leaf_bytes[trust->leaf]};
+	way.transition.index = trust->leaf;
+	way.transition.path = (ProtobufCBinaryData){way.path.length * HASH_SIZE, (uint8_t *)way.path.hashes};
+	way.list[0] = &way.transition;
+	answer->head.transitions = way.list;
+	answer->head.n_transitions = 1;
+	answer->proof.n_trust = 0; /* the head's T is the one that the way leads to */
+}
+
+static void bend_way_of_thieves(struct liar *liar, const Poc__Request *request, struct book_answer *answer)
+{
+	bend_way(&liar->lie, &liar->lie, request, answer);
+}
+
+/* The auditors that the client knows signed the note, and T(3) lists them too; but it is no note of that T. */
+static void tell_unlogged_trust(struct liar *liar)
+{
+	struct world_trust trust = liar_usual_trust(liar);
+
+	trust.n_auditors = 4;
+	for (size_t i = 0; i < 2; i++) {
+		trust.auditors[2 + i] = liar->lie.scene.auditors[i] = liar_spare(liar, keystore_ephemeral(KEY_ED25519));
+		trust.auditor_names[2 + i] = liar->lie.scene.auditor_names[i] =
+		    i == 0 ? "thief-1.example" : "thief-2.example";
+	}
+	put_trust(liar, &trust, liar->world->root);
+}
+
+static void bend_unlogged_trust(struct liar *liar, const Poc__Request *request, struct book_answer *answer)
+{
+	bend_way(&liar->lie, &liar->truth, request, answer);
+}
+
+static void tell_way_elsewhere(struct liar *liar)
+{
+	tell_elsewhere(liar);
+	for (int i = 0; i < 2; i++) {
+		struct world_trust trust = world_usual_trust(liar->elsewhere);
+		world_next_trust(liar->elsewhere, &trust, &liar->elsewhere->root, 1, NULL);
+		book_put(&liar->lie, &liar->elsewhere->trust, NULL, 0);
+	}
+	while (liar->lie.n_leaves <= liar->truth.n_leaves) /* or it would be an older head */
+		book_publish(&liar->lie);
 }
 
 /* ---- The log */
@@ -813,8 +893,15 @@ const struct attack attacks[] = {
       tell_trust_half_signed),
     T("trust-own-auditors", "stolen root keys bring auditors of the thieves', who sign alone", SEEN, HEAD, 6,
       tell_trust_own_auditors),
+    B("transition-by-thieves", "stolen root keys bring auditors of the thieves', by a transition that they alone sign",
+      SEEN, HEAD, 6, tell_trust_own_auditors, bend_way_of_thieves),
+    B("transition-unlogged", "a transition to a T that was never in the log, under a checkpoint with both quorums",
+      SEEN, HEAD, 6, tell_unlogged_trust, bend_unlogged_trust),
+    B("transition-of-another", "a transition of another directory, to a head of it", SEEN, HEAD, 6, tell_way_elsewhere,
+      bend_way_of_thieves),
     B("trust-withheld", "a newer T stands in the map and is not handed out", ANY, HEAD, 6, tell_next_trust,
       bend_trust_withheld),
+    T("protocol-of-tomorrow", "a T that asks for a protocol that nobody speaks yet", ANY, HEAD, 3, tell_next_protocol),
     T("dropped-log-key", "a checkpoint by a log key that T has dropped", ANY, HEAD, 6, tell_dropped_log_key),
     T("other-log-key", "a checkpoint by a log key that no T ever named", ANY, HEAD, 6, tell_other_log_key),
     T("other-directory", "another directory as a whole, with keys of its own", ANY, HEAD, 6, tell_elsewhere),

@@ -122,7 +122,7 @@ void world_next_trust(struct world *world, const struct world_trust *form, struc
 	trust.max_age = 86400;
 	trust.algorithms = algorithms;
 	trust.n_algorithms = 3;
-	trust.least_protocol = 1;
+	trust.least_protocol = form->least_protocol != 0 ? form->least_protocol : 1;
 	trust.replacement_delay = 259200;
 	for (size_t i = 0; i < form->n_replaced; i++) {
 		poc__replacement__init(&replaced[i]);

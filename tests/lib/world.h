@@ -61,6 +61,7 @@ struct world_trust {
 	struct keystore_key *auditors[4];
 	const char *auditor_names[4];
 	unsigned quorum;
+	uint32_t least_protocol; /* 0: 1 */
 	size_t n_replaced;
 	struct world_replacement {
 		const char *state;

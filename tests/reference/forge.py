@@ -693,7 +693,26 @@ def authorities(keys, authority, keys_name, name, world):
     add("K(3) by two who stand in both lists", "too few signatures", second,
         version(second, [new[0], later[0]], [new[0], *later], 2))
     add("control: K(3) by two of both lists", None, second, version(second, new[:2], new, 2))
+    for label, why, spki in odd_keys():
+        add(label, why, change(keys, authority, head=next_head(keys),
+                               coordinators=[*payload_of(keys)["coordinators"], {"spki": bytes.fromhex(spki)}]))
     return made
+
+
+def odd_keys():
+    """(label, why, SPKI in hexadecimal): of unknown algorithms, and of known ones in other encodings."""
+    known, ed25519 = "known algorithm in another encoding", Signer.fresh().raw.hex()
+    return [("control: a key of an unknown algorithm", None, "3009300706032a03040500"),
+            ("control: a known algorithm's name elsewhere in a key", None, "3009300406022a03" + "06032b65"[:0] + "040100"),
+            ("control: the name of Ed25519 behind another", None, "300b300406022a0306032b6570"),
+            ("control: an empty SEQUENCE", None, "3000"),
+            ("Ed25519 with parameters", known, "302c300706032b65700500032100" + ed25519),
+            ("Ed25519 without a key", known, "3007300506032b6570"),
+            ("a long length within", known, "302b30810506032b6570032100" + ed25519),
+            ("an unknown curve", known, "3012300d06072a8648ce3d020106022a03030100"),
+            ("a compressed point", known, "3039301306072a8648ce3d020106082a8648ce3d030107032200" + "02" + "11" * 32),
+            ("no SEQUENCE", "not DER", "310500"),
+            ("a byte behind the SEQUENCE", "not DER", "300000")]
 
 
 def algorithms(trust, register, keys, record, coordinator, root, world):
@@ -824,6 +843,10 @@ def replacements(trust, register, keys, record, sections, log_key, root, strange
                       for i, each in enumerate(listed)]))
         its.put(register).put(keys).put(council).put(again).put(change(record, root), sections)
         made.append((label, why, encode("Proof", its.saved("K/" + state, payload_of(record)["head"]["name"]))))
+    twice = [{"state": state, "keys": sha(decode("Envelope", council)["payload"]), "not_before": soonest + at} for at in (0, 9)]
+    its = Operator(log_key, (soonest + 9) * 1000).put(trust).put(change(trust, root, head=head(directory, "T", 2, sha(trust)), replaced=twice))
+    its.put(register).put(keys).put(council).put(change(record, stranger), sections)
+    made.append(("one K that replaces at two times", "one K replaces twice", encode("Proof", its.saved("K/" + state, payload_of(record)["head"]["name"]))))
     add("an authority replaced a second before its time", "before its time", time=soonest - 1)
     add("an authority replaced sooner than the delay allows", "comes too early", not_before=soonest - 1)
     add("an authority replaced by another K than T says", "too few signatures", value=sha(b"another"))

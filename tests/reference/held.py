@@ -29,6 +29,7 @@ class Held:
         items = self._items(proof)
         before = chain[-1] if chain else None
         chain = trust_chain(get(proof, "Proof", "trust"), self.directory, chain)
+        demand(chain[-1].get("least_protocol") <= 1, "the directory asks for a later protocol")
         head = Head(get(proof, "Proof", "checkpoint"), chain[-1], quorum, before)
         demand(clock is None or max(head.time, head.state.time, self.time) <= clock + AHEAD, "the clock is wrong")
         self._check_log(head.note, get(answer, "HeadAnswer", "consistency"), ways)

@@ -106,6 +106,18 @@ def _sequence(data):
     return data[1] == 0x82 and len(data) >= 4 and data[2] != 0 and len(data) == 4 + (data[2] << 8 | data[3])
 
 
+def _header(data):
+    """Size of a DER header, of a length in one of three forms; 0: of another."""
+    return 0 if len(data) < 2 else 2 if data[1] < 0x80 else {0x81: 3, 0x82: 4}.get(data[1], 0)
+
+
+def _names_known_algorithm(spki):
+    """Whether the SPKI's AlgorithmIdentifier begins with the OID of a known algorithm."""
+    inner = spki[_header(spki):]
+    return inner[:1] == b"\x30" and _header(inner) > 0 and inner[_header(inner):].startswith(
+        (bytes.fromhex("06032b6570"), bytes.fromhex("06072a8648ce3d0201")))
+
+
 class Key:
     seen = {}
 
@@ -135,8 +147,7 @@ class Key:
             except (ValueError, UnsupportedAlgorithm):
                 raise Refused("a key is no point of its curve") from None
         else:
-            oids = bytes.fromhex("06032b6570"), bytes.fromhex("06072a8648ce3d0201")
-            demand(not any(oid in spki[:20] for oid in oids), "a key of a known algorithm in another encoding")
+            demand(not _names_known_algorithm(spki), "a key of a known algorithm in another encoding")
 
     def verifies(self, signature, data):
         if (signature, data) not in self.checked:
@@ -238,6 +249,7 @@ class Envelope:
                all(1 <= len(a.encode()) <= 64 for a in names) and
                any(a == shape[0] for shape in SHAPES for a in names), "wrong algorithms")
         replaced = self.get("replaced")
+        demand(len({get(r, "Replacement", "keys") for r in replaced}) == len(replaced), "one K replaces twice")
         demand(len(replaced) <= 64 and ascending([(get(r, "Replacement", "state"), get(r, "Replacement", "not_before"))
                                                   for r in replaced]),
                "wrong replacements")

@@ -493,6 +493,23 @@ static void test_orphans(void **context)
 	keystore_close(old);
 }
 
+/* Nobody could talk to the directory any more. */
+static void test_least_protocol(void **context)
+{
+	struct house *house = *context;
+	struct world *world = house->world;
+	struct world_trust trust = world_usual_trust(world);
+	struct world_item current;
+
+	trust.least_protocol = 2;
+	world_next_trust(world, &trust, &world->root, 1, &current);
+	struct told told = submit_one(house, &world->trust);
+	expect(&told, STATUS_INVALID);
+	assert_non_null(strstr(told.why.field, "least_protocol"));
+	world_item_finish(&world->trust);
+	world->trust = current;
+}
+
 /* While the council's replacement is due, whoever stole the authority cannot put another K before it. */
 static void test_replacement_cannot_be_held_up(void **context)
 {
@@ -1083,6 +1100,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_sections_rules, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_suspended, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_orphans, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_least_protocol, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_replacement_cannot_be_held_up, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_documents, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bundle_all_or_nothing, setup, teardown),
