@@ -16,6 +16,7 @@ struct intake {
 	struct store *store;
 	struct hash directory;
 	struct replay replay;
+	struct intake_work work;
 };
 
 static int load(struct intake *intake, struct refusal *why)
@@ -41,6 +42,7 @@ int intake_create(struct ledger *ledger, struct store *store, const struct hash 
 	intake->ledger = ledger;
 	intake->store = store;
 	intake->directory = *directory;
+	intake->replay.toll = &intake->work.toll;
 	int status = load(intake, why);
 	if (status != 0) {
 		intake_destroy(intake);
@@ -61,6 +63,11 @@ void intake_destroy(struct intake *intake)
 uint64_t intake_size(const struct intake *intake)
 {
 	return ledger_appended_size(intake->ledger);
+}
+
+struct intake_work intake_work(const struct intake *intake)
+{
+	return intake->work;
 }
 
 /* ---- Sections */
@@ -172,6 +179,7 @@ static int take_leaves(struct intake *intake, const Poc__FollowAnswer *page, boo
 
 	for (size_t i = 0; i < page->n_leaves && status == 0; i++) {
 		status = take_leaf(intake, page->leaves[i], &leaf, why);
+		intake->work.leaves++;
 		if (status != 0)
 			return at_leaf(intake, status, why);
 		/* what comes after the page's last checkpoint stays staged: only its end is looked at */

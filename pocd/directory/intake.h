@@ -5,6 +5,7 @@
 #define POCD_DIRECTORY_INTAKE_H
 
 #include "pocd/ledger/ledger.h"
+#include "proto/keys/toll.h"
 #include "proto/wire/poc.pb-c.h"
 
 struct intake;
@@ -17,6 +18,13 @@ void intake_destroy(struct intake *intake); /* NULL allowed */
 
 /* Leaves that have been taken, those included that no checkpoint covers yet and that are not durable. */
 uint64_t intake_size(const struct intake *intake);
+
+/* What has been done since it was created, whether it was kept or not. */
+struct intake_work {
+	uint64_t leaves;  /* judged */
+	struct toll toll; /* the signatures of these leaves */
+};
+struct intake_work intake_work(const struct intake *intake);
 
 /* Judges and takes the leaves of a page and, where they come to a checkpoint, makes all up to it durable (fsynced)
  * before it returns.  *moved: there is another tip, or the tip has more signatures.  0, or a status with *why; then
