@@ -324,6 +324,17 @@ static int catch_up(struct follow *f, bool first)
 	return status;
 }
 
+/* The session is over: what was judged is of use. */
+static void settle(struct follow *f)
+{
+	struct refusal why; /* what keeps it from being stored is met again with the next page */
+	bool moved = false;
+
+	(void)intake_settle(f->intake, &moved, &why);
+	if (moved && f->options.moved != NULL)
+		f->options.moved(f->options.moved_ctx);
+}
+
 static int wait_for_news(struct follow *f)
 {
 	int64_t end = transport_clock() + WAIT_MS;
@@ -358,6 +369,7 @@ static int follow_once(struct follow *f)
 		if (status == 0)
 			status = wait_for_news(f);
 	}
+	settle(f);
 	transport_close(f->transport);
 	f->transport = NULL;
 	return status;

@@ -26,10 +26,15 @@ struct intake_work {
 };
 struct intake_work intake_work(const struct intake *intake);
 
-/* Judges and takes the leaves of a page and, where they come to a checkpoint, makes all up to it durable (fsynced)
- * before it returns.  *moved: there is another tip, or the tip has more signatures.  0, or a status with *why; then
- * what was not durable is gone, and the next page must begin where the tip ends. */
+/* Judges and takes the leaves of a page.  Where they come to the newest checkpoint, or to one with enough leaves before
+ * it, all up to it is made durable (fsynced) before it returns.  *moved: there is another tip, or the tip has more
+ * signatures.  0, or a status with *why; then what was not durable is gone, and the next page must begin where the tip
+ * ends. */
 int intake_page(struct intake *intake, const Poc__FollowAnswer *page, bool *moved, struct refusal *why);
+
+/* Makes durable what has been taken, if it ends with a checkpoint; for when no more comes.  *moved as above; it is left
+ * alone where there is nothing. */
+int intake_settle(struct intake *intake, bool *moved, struct refusal *why);
 
 /* Name of the auditor in the tip's T that has this key; NULL: none. */
 const char *intake_auditor(const struct intake *intake, const struct public_key *key);
