@@ -25,6 +25,12 @@ enum {
 	RETRY_MAX_MS = 5000
 };
 
+/* What the thread has done so far, and the CPU time that it took. */
+struct work {
+	struct intake_work intake;
+	uint64_t cpu_ns;
+};
+
 struct follow {
 	struct follow_options options;
 	struct transport_context *context;
@@ -42,6 +48,7 @@ struct follow {
 	bool greeted, connected;         /* connected: the log says so */
 	bool clock_said;                 /* the log says that the clocks differ */
 	int refused;                     /* status of the last trouble, for the log */
+	struct work begun;               /* as it was when there was something to catch up with */
 	char auditor[NOTE_NAME_MAX + 1]; /* our name in T; empty: none */
 	bool leaves;                     /* it stands in the T of what is served, not in the newest one */
 };
@@ -238,11 +245,22 @@ static bool accepted(struct follow *f)
 	return listed;
 }
 
+static struct work work_done(const struct follow *f)
+{
+	return (struct work){intake_work(f->intake), toll_clock()};
+}
+
 static void said_good(struct follow *f)
 {
-	if (!f->connected || f->refused != 0)
+	if (!f->connected || f->refused != 0) {
+		const struct work now = work_done(f), *begun = &f->begun;
 		diag(DIAG_INFO, "follow.connected", "server", f->options.server, "auditor",
-		     f->auditor[0] != '\0' ? f->auditor : "-", NULL);
+		     f->auditor[0] != '\0' ? f->auditor : "-", "leaves",
+		     diag_number(now.intake.leaves - begun->intake.leaves), "cpu_ms",
+		     diag_number((now.cpu_ns - begun->cpu_ns) / 1000000), "signatures",
+		     diag_number(now.intake.toll.signatures - begun->intake.toll.signatures), "signatures_cpu_ms",
+		     diag_number((now.intake.toll.cpu_ns - begun->intake.toll.cpu_ns) / 1000000), NULL);
+	}
 	f->connected = true;
 	f->refused = 0;
 }
@@ -307,6 +325,17 @@ static int catch_up(struct follow *f, bool first)
 	return status;
 }
 
+/* The session is over: what was judged is of use. */
+static void settle(struct follow *f)
+{
+	struct refusal why; /* what keeps it from being stored is met again with the next page */
+	bool moved = false;
+
+	(void)intake_settle(f->intake, &moved, &why);
+	if (moved && f->options.moved != NULL)
+		f->options.moved(f->options.moved_ctx);
+}
+
 static int wait_for_news(struct follow *f)
 {
 	int64_t end = transport_clock() + WAIT_MS;
@@ -341,6 +370,7 @@ static int follow_once(struct follow *f)
 		if (status == 0)
 			status = wait_for_news(f);
 	}
+	settle(f);
 	transport_close(f->transport);
 	f->transport = NULL;
 	return status;
@@ -369,10 +399,13 @@ static void *run(void *ctx)
 	uint64_t wait = RETRY_MIN_MS;
 
 	(void)pthread_setname_np(pthread_self(), "pocd-follow");
+	f->begun = work_done(f);
 	while (!stopped(f)) {
 		f->why = (struct refusal){0};
 		int status = follow_once(f);
 		bool was_connected = f->connected;
+		if (was_connected)
+			f->begun = work_done(f);
 		if (status != 0 && !stopped(f))
 			said_bad(f, status);
 		if (was_connected)

@@ -9,13 +9,19 @@
 #include "proto/rules/names.h"
 #include "proto/rules/trust.h"
 
-enum { SECTIONS_MAX = 16 * 16 + 4 };
+enum {
+	SECTIONS_MAX = 16 * 16 + 4,
+	/* Of a long log so much is made durable at a time: each time costs a copy of every page of the store that it
+	 * touches, and a walk over all names. */
+	DURABLE_BYTES = 32 * 1024 * 1024
+};
 
 struct intake {
 	struct ledger *ledger;
 	struct store *store;
 	struct hash directory;
 	struct replay replay;
+	struct intake_work work;
 };
 
 static int load(struct intake *intake, struct refusal *why)
@@ -41,6 +47,7 @@ int intake_create(struct ledger *ledger, struct store *store, const struct hash 
 	intake->ledger = ledger;
 	intake->store = store;
 	intake->directory = *directory;
+	intake->replay.toll = &intake->work.toll;
 	int status = load(intake, why);
 	if (status != 0) {
 		intake_destroy(intake);
@@ -61,6 +68,11 @@ void intake_destroy(struct intake *intake)
 uint64_t intake_size(const struct intake *intake)
 {
 	return ledger_appended_size(intake->ledger);
+}
+
+struct intake_work intake_work(const struct intake *intake)
+{
+	return intake->work;
 }
 
 /* ---- Sections */
@@ -165,23 +177,33 @@ static int at_leaf(const struct intake *intake, int status, struct refusal *why)
 	return status;
 }
 
-static int take_leaves(struct intake *intake, const Poc__FollowAnswer *page, bool *moved, struct refusal *why)
+static int take_leaves(struct intake *intake, const Poc__FollowAnswer *page, struct refusal *why)
 {
 	struct leaf leaf;
 	int status = 0;
 
 	for (size_t i = 0; i < page->n_leaves && status == 0; i++) {
 		status = take_leaf(intake, page->leaves[i], &leaf, why);
+		intake->work.leaves++;
 		if (status != 0)
 			return at_leaf(intake, status, why);
-		/* what comes after the page's last checkpoint stays staged: only its end is looked at */
-		bool last = i + 1 == page->n_leaves;
-		if (leaf.kind == LEAF_STATE && last) {
-			status = ledger_append_commit(intake->ledger, why);
-			*moved = status == 0;
-		}
 	}
 	return status;
+}
+
+int intake_settle(struct intake *intake, bool *moved, struct refusal *why)
+{
+	if (!ledger_appended_whole(intake->ledger))
+		return 0;
+	int status = ledger_append_commit(intake->ledger, why);
+	*moved = status == 0;
+	return status;
+}
+
+/* What comes after a page's last checkpoint stays staged: only its end is looked at. */
+static bool is_time(const struct intake *intake, const Poc__FollowAnswer *page)
+{
+	return intake_size(intake) >= page->size || ledger_appended_bytes(intake->ledger) >= DURABLE_BYTES;
 }
 
 /* More signatures on the tip: what counts is looked at when it is served; that it is the same checkpoint, here. */
@@ -207,7 +229,9 @@ int intake_page(struct intake *intake, const Poc__FollowAnswer *page, bool *move
 
 	*moved = false;
 	why->message[0] = '\0';
-	int status = take_leaves(intake, page, moved, why);
+	int status = take_leaves(intake, page, why);
+	if (status == 0 && is_time(intake, page))
+		status = intake_settle(intake, moved, why);
 	if (status == 0 && !ledger_staged(intake->ledger) && page->note.len > 0 && page->size == intake_size(intake))
 		status = take_note(intake, &page->note, moved, why);
 	if (status != 0) {

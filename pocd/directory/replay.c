@@ -121,6 +121,7 @@ int replay_put(struct replay *r, const struct leaf *leaf, const char *text, cons
 
 	if (status != 0)
 		return status;
+	next->toll = r->toll;
 	if (strcmp(next->name.text, text) != 0 || next->seq != leaf->seq)
 		status = refuse(why, STATUS_DAMAGED, "head.name", "the envelope is of another name or version");
 	if (status == 0)
@@ -146,7 +147,10 @@ int replay_signed(const struct replay *r, const char *text, size_t size, struct 
 		return refuse(why, STATUS_DAMAGED, "", "its checkpoint cannot be read");
 	size_t n = trust_log_keys(trust->payload.trust, keys, LOG_KEYS_MAX);
 	for (size_t i = 0; i < n; i++) {
+		uint64_t begun = toll_begin(r->toll);
 		enum note_result result = note_verify(&note, &keys[i], NULL);
+		if (result != NOTE_ABSENT)
+			toll_end(r->toll, begun);
 		if (result == NOTE_BAD)
 			return refuse(why, STATUS_UNVERIFIED, "", "its checkpoint has a bad signature");
 		good += result == NOTE_GOOD;
@@ -219,5 +223,5 @@ void replay_finish(struct replay *r)
 	free(r->envelopes);
 	changes_finish(&r->names);
 	changes_finish(&r->replaced);
-	*r = (struct replay){0};
+	*r = (struct replay){.toll = r->toll};
 }

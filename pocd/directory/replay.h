@@ -5,6 +5,7 @@
 
 #include "pocd/ledger/changes.h"
 #include "pocd/ledger/ledger.h"
+#include "proto/keys/toll.h"
 #include "proto/rules/envelope.h"
 
 /* Zeroed memory is an empty directory. */
@@ -13,8 +14,10 @@ struct replay {
 	struct envelope **envelopes; /* beside names.items: parsed T, S, K, U; NULL of others */
 	size_t capacity;
 	struct changes replaced; /* the council's replacements that stand in a chain of K, by hash of their payload */
+	struct toll *toll;       /* counts the signatures that are verified; borrowed; NULL: nobody does */
 };
 
+/* Empties it; whoever counts goes on. */
 void replay_finish(struct replay *replay);
 
 /* Takes over, unjudged, what a ledger holds as current: where a follower goes on.  0 or a status with *why. */

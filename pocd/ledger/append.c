@@ -14,7 +14,7 @@ static void give_up(struct ledger *ledger)
 	growing_map_finish(&ledger->map);
 	snapshot_unref(ledger->state);
 	ledger->state = NULL;
-	ledger->appended = 0;
+	ledger->appended = ledger->covered = 0;
 }
 
 static int begin(struct ledger *ledger)
@@ -65,8 +65,10 @@ static int append_put(struct ledger *ledger, const struct ledger_appended *in, c
 	int status = ledger_put_leaf(ledger, leaf, put.leaf, in->name);
 	if (status == 0)
 		status = ledger_put_values(ledger->batch, &put);
+	/* one that is there already is put again, the same bytes: looking for each would take longer */
 	for (size_t i = 0; status == 0 && i < in->n_sections; i++)
-		status = ledger_put_section(ledger, &in->sections[i]);
+		status = store_batch_put(ledger->batch, TABLE_SECTION, in->sections[i].digest.bytes, HASH_SIZE,
+					 in->sections[i].bytes, in->sections[i].size);
 	if (status == 0)
 		status = growing_map_put(&ledger->map, &key, &value);
 	return status != 0 ? status : keep_change(ledger, &put, leaf);
@@ -115,6 +117,7 @@ static int append_state(struct ledger *ledger, const struct ledger_appended *in,
 		status = ledger_put_publication(ledger->batch, state);
 	snapshot_unref(ledger->state);
 	ledger->state = state;
+	ledger->covered = ledger->appended;
 	return status;
 }
 
@@ -132,7 +135,7 @@ static int append(struct ledger *ledger, const struct ledger_appended *in, struc
 	ledger->appended += in->envelope_size + in->note_size + 512;
 	for (size_t i = 0; i < in->n_sections; i++)
 		ledger->appended += in->sections[i].size;
-	if (ledger->appended > APPENDED_MAX)
+	if (ledger->appended - ledger->covered > APPENDED_MAX)
 		return refuse(why, STATUS_TOO_LARGE, "leaf", "too much comes without a checkpoint");
 	switch (leaf.kind) {
 	case LEAF_PUT:
@@ -169,6 +172,16 @@ uint64_t ledger_appended_size(const struct ledger *ledger)
 	return ledger->staged_tlog.size;
 }
 
+size_t ledger_appended_bytes(const struct ledger *ledger)
+{
+	return ledger->appended;
+}
+
+bool ledger_appended_whole(const struct ledger *ledger)
+{
+	return ledger->state != NULL && ledger->state->checkpoint.size == ledger->staged_tlog.size;
+}
+
 /* The tip's snapshot, of which so far there is only what the STATE leaf says. */
 static int make_tip(struct ledger *ledger, const struct snapshot *state)
 {
@@ -199,7 +212,7 @@ int ledger_append_commit(struct ledger *ledger, struct refusal *why)
 {
 	struct snapshot *state = ledger->state;
 
-	if (state == NULL || state->checkpoint.size != ledger->staged_tlog.size)
+	if (!ledger_appended_whole(ledger))
 		return refuse(why, STATUS_FAILED, "", "what is appended does not end with a checkpoint");
 	ledger->state = NULL;
 	int status = ledger_put_served(ledger, ledger->batch, false);
@@ -215,7 +228,7 @@ int ledger_append_commit(struct ledger *ledger, struct refusal *why)
 		give_up(ledger);
 		return status;
 	}
-	ledger->appended = 0;
+	ledger->appended = ledger->covered = 0;
 	ledger->published_ms = state->time_ms;
 	if (make_tip(ledger, state) != 0)
 		abort(); /* durable but not remembered: only a restart gets this right */

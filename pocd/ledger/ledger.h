@@ -162,6 +162,8 @@ int ledger_append_commit(struct ledger *ledger, struct refusal *why);
 void ledger_append_abandon(struct ledger *ledger);
 
 uint64_t ledger_appended_size(const struct ledger *ledger); /* leaves, with what is staged */
+size_t ledger_appended_bytes(const struct ledger *ledger);  /* about so many are staged */
+bool ledger_appended_whole(const struct ledger *ledger);    /* something is staged, and ends with a STATE leaf */
 
 /* Whether commits wait for publication, or a head that was signed waits to be stored; and when the last one was (0:
  * never). */

@@ -64,7 +64,8 @@ struct ledger {
 
 	struct growing_map map; /* append.c: of all that is staged; empty: not loaded */
 	struct snapshot *state; /* append.c: the last STATE leaf appended, its note and path, before its map is built */
-	uint64_t appended;      /* append.c: bytes staged */
+	size_t appended;        /* append.c: bytes staged, */
+	size_t covered;         /* and those of them up to the last STATE leaf */
 
 	pthread_mutex_t lock;      /* guards the two pointers */
 	struct snapshot *snapshot; /* served */

@@ -171,26 +171,37 @@ static bool loads(const struct public_key *key)
 	return good;
 }
 
+/* NULL: another algorithm's, or not canonical. */
+static const struct shape *shape_of_spki(const uint8_t *spki, size_t size)
+{
+	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+		if (size == shapes[i].prefix_size + shapes[i].key_size &&
+		    memcmp(spki, shapes[i].prefix, shapes[i].prefix_size) == 0)
+			return &shapes[i];
+	}
+	return NULL;
+}
+
+void public_key_again(const uint8_t *spki, size_t size, struct public_key *out)
+{
+	const struct shape *shape = shape_of_spki(spki, size);
+
+	*out = (struct public_key){.algorithm = shape != NULL ? shape->algorithm : KEY_UNKNOWN,
+				   .id = hash_of(spki, size),
+				   .spki_size = size < SPKI_MAX ? size : SPKI_MAX};
+	memcpy(out->spki, spki, out->spki_size);
+}
+
 int public_key_parse(const uint8_t *spki, size_t size, struct public_key *out, struct refusal *why)
 {
 	memset(out, 0, sizeof *out);
 	if (size > SPKI_MAX || !is_sequence(spki, size))
 		return refuse(why, STATUS_INVALID, "spki", "not a DER public key of at most %d bytes", SPKI_MAX);
-	memcpy(out->spki, spki, size);
-	out->spki_size = size;
-	out->id = hash_of(spki, size);
-	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-		const struct shape *shape = &shapes[i];
-		if (size != shape->prefix_size + shape->key_size ||
-		    memcmp(spki, shape->prefix, shape->prefix_size) != 0)
-			continue;
-		out->algorithm = shape->algorithm;
-		if (shape->algorithm == KEY_ED25519 && !ed25519_acceptable(spki + shape->prefix_size))
-			return refuse(why, STATUS_INVALID, "spki", "Ed25519 key is not canonical or of low order");
-		if (!loads(out))
-			return refuse(why, STATUS_INVALID, "spki", "not a point on the curve");
-		return 0;
-	}
+	public_key_again(spki, size, out);
+	if (out->algorithm == KEY_ED25519 && !ed25519_acceptable(public_key_raw_ed25519(out)))
+		return refuse(why, STATUS_INVALID, "spki", "Ed25519 key is not canonical or of low order");
+	if (out->algorithm != KEY_UNKNOWN)
+		return loads(out) ? 0 : refuse(why, STATUS_INVALID, "spki", "not a point on the curve");
 	/* A known algorithm in another encoding must not pass as an unknown one. */
 	if (names_known_algorithm(spki, size))
 		return refuse(why, STATUS_INVALID, "spki", "not Ed25519, P-256 or P-384 in canonical encoding");

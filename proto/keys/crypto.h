@@ -33,6 +33,9 @@ struct public_key {
  * most SPKI_MAX bytes, gives KEY_UNKNOWN.  0 or STATUS_INVALID with *why. */
 int public_key_parse(const uint8_t *spki, size_t size, struct public_key *out, struct refusal *why);
 
+/* The same for an SPKI that public_key_parse has accepted before: looks at nothing but which algorithm it is. */
+void public_key_again(const uint8_t *spki, size_t size, struct public_key *out);
+
 /* The raw 32 bytes of an Ed25519 key, as note keys want them.  NULL for other algorithms. */
 const uint8_t *public_key_raw_ed25519(const struct public_key *key);
 

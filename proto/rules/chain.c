@@ -10,8 +10,6 @@
 #include "proto/rules/trust.h"
 #include "proto/rules/users.h"
 
-enum { KEYS_MAX = 16 };
-
 static int follows(const struct envelope *trust, const struct envelope *prev, const struct envelope *next,
 		   struct refusal *why)
 {
@@ -34,9 +32,9 @@ static int follows(const struct envelope *trust, const struct envelope *prev, co
 static bool signed_by_root(const struct envelope *by, const struct envelope *envelope)
 {
 	const Poc__Trust *trust = by->payload.trust;
-	struct public_key *keys;
+	struct public_key *keys = key_list_again(trust->root_keys, trust->n_root_keys);
 
-	if (key_list_parse(trust->root_keys, trust->n_root_keys, KEYS_MAX, "root_keys", &keys, NULL) != 0)
+	if (keys == NULL)
 		return false;
 	struct key_list list = {keys, trust->n_root_keys, trust->root_threshold};
 	bool good = envelope_signed_by(envelope, &list, trust_algorithms(trust));
@@ -115,14 +113,13 @@ int register_accepts(const struct envelope *trust, const struct envelope *prev, 
 		     struct refusal *why)
 {
 	const Poc__Trust *t = trust->payload.trust;
-	struct public_key *keys;
 	int status = follows(trust, prev, next, why);
 
 	if (status != 0)
 		return status;
-	status = key_list_parse(t->enrolment_keys, t->n_enrolment_keys, KEYS_MAX, "enrolment_keys", &keys, why);
-	if (status != 0)
-		return status;
+	struct public_key *keys = key_list_again(t->enrolment_keys, t->n_enrolment_keys);
+	if (keys == NULL)
+		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 	struct key_list list = {keys, t->n_enrolment_keys, t->enrolment_threshold};
 	if (!envelope_signed_by(next, &list, trust_algorithms(t)))
 		status = refuse(why, STATUS_UNVERIFIED, "signatures", "too few signatures by enrolment keys");
@@ -135,9 +132,9 @@ int register_accepts(const struct envelope *trust, const struct envelope *prev, 
 static bool authority_signed(const struct envelope *trust, const struct envelope *keys, const struct envelope *envelope)
 {
 	const Poc__Keys *k = keys->payload.keys;
-	struct public_key *list;
+	struct public_key *list = key_list_again(k->authority, k->n_authority);
 
-	if (key_list_parse(k->authority, k->n_authority, KEYS_MAX, "authority", &list, NULL) != 0)
+	if (list == NULL)
 		return false;
 	struct key_list authority = {list, k->n_authority, k->authority_threshold};
 	bool good = envelope_signed_by(envelope, &authority, trust_algorithms(trust->payload.trust));
@@ -178,9 +175,9 @@ int keys_accepts(const struct envelope *trust, const struct envelope *reg, const
 bool keys_coordinator_signed(const struct envelope *trust, const struct envelope *keys, const struct envelope *envelope)
 {
 	const Poc__Keys *k = keys->payload.keys;
-	struct public_key *list;
+	struct public_key *list = key_list_again(k->coordinators, k->n_coordinators);
 
-	if (key_list_parse(k->coordinators, k->n_coordinators, KEYS_MAX, "coordinators", &list, NULL) != 0)
+	if (list == NULL)
 		return false;
 	struct key_list coordinators = {list, k->n_coordinators, 1};
 	bool good = envelope_signed_by(envelope, &coordinators, trust_algorithms(trust->payload.trust));
@@ -218,9 +215,9 @@ static bool editor_signed(const struct envelope *trust, const struct envelope *u
 			  const struct envelope *envelope)
 {
 	const Poc__Users *users = unit_users->payload.users;
-	struct public_key *list;
+	struct public_key *list = key_list_again(users->editors, users->n_editors);
 
-	if (key_list_parse(users->editors, users->n_editors, KEYS_MAX, "editors", &list, NULL) != 0)
+	if (list == NULL)
 		return false;
 	struct key_list editors = {list, users->n_editors, 1};
 	bool good = envelope_signed_by(envelope, &editors, trust_algorithms(trust->payload.trust));

@@ -203,12 +203,18 @@ uint8_t *envelope_pae(const char *type, const uint8_t *payload, size_t payload_s
 	return pae;
 }
 
-static bool key_signed(const Poc__Envelope *outer, const struct public_key *key, const uint8_t *pae, size_t size)
+static bool key_signed(const struct envelope *envelope, const struct public_key *key, const uint8_t *pae, size_t size)
 {
+	const Poc__Envelope *outer = envelope->outer;
+
 	for (size_t i = 0; i < outer->n_signatures; i++) {
 		const Poc__Signature *s = outer->signatures[i];
-		if (memcmp(s->key_id.data, key->id.bytes, HASH_SIZE) == 0)
-			return public_key_verify(key, pae, size, s->signature.data, s->signature.len);
+		if (memcmp(s->key_id.data, key->id.bytes, HASH_SIZE) != 0)
+			continue;
+		uint64_t begun = toll_begin(envelope->toll);
+		bool good = public_key_verify(key, pae, size, s->signature.data, s->signature.len);
+		toll_end(envelope->toll, begun);
+		return good;
 	}
 	return false;
 }
@@ -226,7 +232,7 @@ unsigned envelope_count(const struct envelope *envelope, const struct key_list *
 	for (size_t i = 0; i < list->n; i++) {
 		const struct public_key *key = &list->keys[i];
 		if (key->algorithm != KEY_UNKNOWN && (allowed == 0 || (allowed >> key->algorithm & 1) != 0) &&
-		    key_signed(envelope->outer, key, pae, size))
+		    key_signed(envelope, key, pae, size))
 			count++;
 	}
 	free(pae);

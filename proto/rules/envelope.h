@@ -6,6 +6,7 @@
 
 #include "proto/keys/crypto.h"
 #include "proto/keys/keystore.h"
+#include "proto/keys/toll.h"
 #include "proto/proof/hash.h"
 #include "proto/rules/names.h"
 #include "proto/rules/payload.pb-c.h"
@@ -33,6 +34,8 @@ struct envelope {
 		Poc__Pings *pings;
 		void *any;
 	} payload;
+	struct toll *toll; /* counts the signatures that envelope_count verifies; borrowed; NULL after parsing: nobody
+			      does */
 };
 
 /* Parses and validates an envelope: canonical bytes, type that the name asks for, head, sizes, and all rules of the

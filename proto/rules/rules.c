@@ -44,6 +44,15 @@ int key_list_parse(Poc__Key *const *keys, size_t n, size_t max, const char *fiel
 	return 0;
 }
 
+struct public_key *key_list_again(Poc__Key *const *keys, size_t n)
+{
+	struct public_key *list = malloc((n > 0 ? n : 1) * sizeof *list);
+
+	for (size_t i = 0; list != NULL && i < n; i++)
+		public_key_again(keys[i]->spki.data, keys[i]->spki.len, &list[i]);
+	return list;
+}
+
 static bool code_point_allowed(int32_t cp, enum text_form form)
 {
 	if (cp == '\n')

@@ -18,6 +18,10 @@ void head_fill(Poc__Head *head, const struct hash *directory, const char *name, 
 int key_list_parse(Poc__Key *const *keys, size_t n, size_t max, const char *field, struct public_key **out,
 		   struct refusal *why);
 
+/* The same for a list of a parsed envelope's payload, which has passed key_list_parse then: nothing is checked again.
+ * NULL when out of memory. */
+struct public_key *key_list_again(Poc__Key *const *keys, size_t n);
+
 /* UTF-8 text: valid, no control character but those of its form, no bidi control, no lone surrogate, no noncharacter;
  * at most max code points; not empty.  field names it in *why. */
 enum text_form {

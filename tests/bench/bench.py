@@ -100,6 +100,10 @@ class Server(Process):
                 total += int(file.read().split()[0])
         return total
 
+    def move(self, core):
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            os.sched_setaffinity(int(task), {core})
+
     def memory(self, field):
         """RssAnon or RssFile, in bytes."""
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
@@ -485,15 +489,58 @@ class Bench:
         table.add(f"{name}: cold poc sync, s", taken.text("{:.2f}"), goal=f"<= {goal}" if goal else "",
                   met=taken.median <= goal if goal else None)
 
+    @contextlib.contextmanager
+    def mirror(self, world, patience):
+        """The mirror of a mirrored world, from nothing, once it has caught up with the server, whose core is the other one;
+        and what it says of that."""
+        mirror = Server(self, False, self.program("pocd/pocd"), "-c", f"{world}/mirror.conf")
+        self.running.append(mirror)
+        mirror.move(self.load_core)
+        end, said = time.monotonic() + patience, ""
+        while "follow.connected" not in said:
+            time.sleep(0.05)
+            with open(f"{world}/mirror.log", encoding="utf-8") as log:
+                said = log.read()
+            if time.monotonic() > end or "follow.refused" in said:
+                raise Failure(f"the mirror does not catch up: {said}")
+        line = next(line for line in said.splitlines() if "follow.connected" in line)
+        yield mirror, {name: int(value) for name, value in re.findall(r" ([a-z_]+)=(\d+)(?= |$)", line)}
+        mirror.stop()
+        self.running.remove(mirror)
+
+    def mirrored(self, table, world, patience=3 * PATIENCE):
+        """How fast a mirror catches up, by the CPU of all its threads; and what its lookups cost beside the server's."""
+        with self.server(world) as primary, self.mirror(world, patience) as (mirror, said):
+            all_s, signatures_s = mirror.cpu_ns() / 1e9, said["signatures_cpu_ms"] / 1e3
+            rate = said["leaves"] / (all_s - signatures_s)
+            table.add(f"mirror, {said['leaves']} leaves: /s, signatures apart", f"{rate:.0f}",
+                      f"with them {said['leaves'] / all_s:.0f}", f"{signatures_s / all_s:.0%} are theirs", ">= 100000", rate >= 100000)
+            table.add("mirror: CPU of a signature, us", f"{signatures_s / said['signatures'] * 1e6:.1f}",
+                      f"{said['signatures']} verified")
+            mirror.move(self.server_core)
+            for server in (mirror, primary):
+                self.walk(server, world)
+            for connections, outstanding in ((50, 1), (8, 16)):
+                ours, theirs = self.rounds_of(mirror, primary, world, "lookup", "--connections", connections, "--outstanding",
+                                              outstanding)
+                table.ratio(f"mirror beside primary: {connections} x {outstanding}, CPU us", ours["cpu_us"], theirs["cpu_us"],
+                            "{:.2f}", 1.05)
+            table.add("mirror: RssAnon, MB", f"{mirror.memory('RssAnon') / 1e6:.1f}", f"primary {primary.memory('RssAnon') / 1e6:.1f}")
+
+    def mirrored_leaves(self, seconds):
+        """A million, or as many as the time that is left allows: each is signed by the bench and verified by the mirror.
+        seconds: what the world of 100,000 records took, by which machines are told apart."""
+        left = self.end - time.monotonic() - 110  # for the lookups and the followers
+        return max(200000, min(1000000, int(left / (seconds * 12.8e-6)) // 100000 * 100000))
+
     def followers(self, table):
-        """Auditors beside none, and a mirror that begins with nothing."""
+        """Auditors beside none, and long chains."""
         os.environ["POCD_BUILD"] = self.build
         import followers  # pylint: disable=import-outside-toplevel
         figures = followers.measure()
         more = figures["cosigned_ms"] - figures["alone_ms"]
         table.add("publish to proven by 4 of 5 auditors, p50 ms", f"{figures['cosigned_ms']:.1f}",
                   f"none {figures['alone_ms']:.1f}", f"+{more:.1f}", "<= +50", more <= 50)
-        table.add("a mirror's leaves/s of one core, signatures judged", f"{figures['leaves_per_s']:.0f}")
         walk = followers.walk_seconds()
         table.add("first lookup over 1,000 versions of T and K, s", f"{walk:.2f}", goal="<= 1", met=walk <= 1)
 
@@ -520,8 +567,11 @@ class Bench:
         self.memory(table, "100,000 records", used, 128)
         self.publish(table, large, top)
         shutil.rmtree(large)
-        long, _ = self.world("long", states=250, units=399, leaves=1000000)
-        self.lookups(table, long, "100,000, 1M leaves", 1.5, 3)
+        leaves = self.mirrored_leaves(seconds)
+        long, _ = self.world("long", states=250, units=399, leaves=leaves, mirror=free_port())
+        self.lookups(table, long, f"100,000, {leaves / 1e6:.1f}M leaves", 1.5, 3)
+        self.mirrored(table, long)
+        shutil.rmtree(long)
         self.followers(table)
         print(f"{table.lines} figures, {table.missed} missed; {self.rounds} rounds of {self.seconds} s")
 
@@ -529,6 +579,12 @@ class Bench:
         table = Table()
         self.million(table, 1000000)
         print(f"{table.lines} figures, {table.missed} missed")
+
+    def run_mirror(self):
+        table = Table()
+        world, _ = self.world("long", states=250, units=399, leaves=1000000, mirror=free_port())
+        self.mirrored(table, world, 10 * PATIENCE)
+        print(f"{table.lines} figures, {table.missed} missed; {self.rounds} rounds of {self.seconds} s")
 
     def million(self, table, stored, states=250, notices=4000, rounds=3):
         """Memory and rates of a directory that has had a million notices, beside one that had none: a world of its own, since it
@@ -575,8 +631,11 @@ class Bench:
         self.check(posts)
         _, number = self.notices(table, posts, rounds=1)
         self.beside_notices(table, posts, number, top, rounds=1)
+        mirrored, _ = self.world("mirrored", states=3, units=5, leaves=100, mirror=free_port())
+        self.check(mirrored)
+        self.mirrored(table, mirrored)
         held = self.million(table, 5000, states=3, notices=100, rounds=1)
-        if table.lines < 21:
+        if table.lines < 26:
             raise Failure("figures are missing")
         if held > 400 and "POCD_SLOW" not in os.environ:  # a sanitizer keeps what was freed
             raise Failure(f"the daemon holds {held:.0f} bytes of each stored notice in memory")
@@ -588,11 +647,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each run")
     parser.add_argument("--million", action="store_true", help="over a million stored notices, instead of all else")
+    parser.add_argument("--mirror", action="store_true", help="a mirror of a million leaves, instead of all else")
     parser.add_argument("--smoke", action="store_true", help="a short test")
     options = parser.parse_args()
     bench = Bench(options)
     try:
-        bench.run_smoke() if bench.smoke else bench.run_million() if options.million else bench.run()
+        run = bench.run_smoke if bench.smoke else bench.run_million if options.million else bench.run_mirror if options.mirror else bench.run
+        run()
     except (Failure, OSError, ValueError, subprocess.SubprocessError) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1

@@ -1,6 +1,7 @@
-"""followers: what auditors add to a publication, and how fast a mirror catches up, over real daemons on loopback.
+"""followers: what auditors add to a publication, and how long a cold client takes over long chains, over real daemons on
+loopback.
 
-    followers.py        prints both (POCD_BUILD names the build folder)
+    followers.py        prints the former (POCD_BUILD names the build folder)
 """
 import os
 import statistics
@@ -57,9 +58,8 @@ def walk_seconds(versions=1000, times=5):
     return statistics.median(taken)
 
 
-def measure(changes=40, states=("XA", "XB", "AD", "AE", "XA"), quorum=4, groups=60):
-    """{what: figure}: medians in ms without auditors and with the quorum, leaves a mirror takes in a second of one core, all
-    signatures judged."""
+def measure(changes=40, states=("XA", "XB", "AD", "AE", "XA"), quorum=4):
+    """{what: figure}: medians in ms without auditors and with the quorum."""
     with World() as world, world.settings(reload=False, log__checkpoint_interval="0ms"):
         world.stop()
         world.start()
@@ -75,21 +75,10 @@ def measure(changes=40, states=("XA", "XB", "AD", "AE", "XA"), quorum=4, groups=
                          "never cosigned", 60)
                 proven_ms(client, documents, 3)
                 cosigned = proven_ms(client, documents, changes)
-                for _ in range(groups):
-                    client.call(wire.SUBMIT, b"".join(documents.next() for _ in range(64)))
-                client.call(wire.SUBMIT, documents.next() + wire.field(2, 1))
-            mirror = Follower(world, "XA", "mirror")
-            followers.append(mirror)
-            mirror.start()
-            mirror.wait_log("follow.connected", seconds=120)
-            with open(f"/proc/{mirror.daemon.pid}/stat", encoding="ascii") as stat:
-                fields = stat.read().rsplit(")", 1)[1].split()
-            seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-            size = world.poc("xa-reader", "-o", "json", "status", expect=None).json["checkpoint"]["size"]
         finally:
             for follower in followers:
                 follower.stop()
-    return {"alone_ms": alone, "cosigned_ms": cosigned, "leaves_per_s": size / seconds, "leaves": size}
+    return {"alone_ms": alone, "cosigned_ms": cosigned}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 /* world: makes a directory for the bench, in-process: a folder that pocd can serve and that load can ask.
  *
  *   world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N] [--notices N] [--stored N]
- *         [--rounds N]
+ *         [--rounds N] [--mirror PORT]
  *
  * N states, each with so many users in its U and so many units, all with a record.  --leaves fills the log up to at
  * least so many leaves with earlier versions of the units' records: only their hashes matter, so their bytes are no
@@ -10,6 +10,8 @@
  * --notices writes files of ready Post frames, notices-1, notices-2, ...: each so many notices from the operator of the
  * first state to the others' desks; and alerts, a tenth as many, all to the second state's.
  * --stored puts so many of these into the directory, past the judging of their signatures.
+ * --mirror writes mirror.conf too, of a mirror of the first state that has nothing yet, and then the earlier versions
+ * are real ones, signed, with a checkpoint after each thousand, so that it can judge them.
  *
  * FOLDER gets pocd.conf, server.crt, keys/, data/, and for load: directory.id, clients.txt (state, certificate, key),
  * places.txt; posters.txt and watchers.txt (as clients.txt) name the operators of the first and the second state. */
@@ -42,12 +44,13 @@ enum {
 	STATES_MAX = 280,
 	UNITS_MAX = 1000,
 	USERS_MAX = 150,
-	COMMIT_POSTS = 2000
+	COMMIT_POSTS = 2000,
+	CHECKPOINT_PUTS = 1000 /* of a log that is mirrored */
 };
 
 struct options {
 	const char *folder;
-	size_t states, units, users, leaves, publish, notices, stored, rounds, port;
+	size_t states, units, users, leaves, publish, notices, stored, rounds, port, mirror;
 };
 
 struct making {
@@ -56,7 +59,8 @@ struct making {
 	struct store *store;
 	struct ledger *ledger;
 	size_t staged, staged_sections;
-	struct world_item *units; /* the current version of each unit's record, without bytes */
+	struct world_item *units;    /* the current version of each unit's record, without bytes */
+	struct keystore_key *mirror; /* NULL: none */
 };
 
 static void fail(const char *what, const char *detail)
@@ -131,12 +135,13 @@ static void write_client(const struct making *making, FILE *file, const char *st
 	fprintf(file, "%s %s %s\n", state, cert, key);
 }
 
-/* Readers of the first states. */
+/* Readers of the first states, or of the mirror's alone, which gives others less. */
 static void write_clients(const struct making *making)
 {
 	FILE *file = create(making, "clients.txt");
+	const size_t n = making->mirror != NULL ? 1 : CLIENTS;
 
-	for (size_t i = 0; i < CLIENTS && i < making->options.states; i++) {
+	for (size_t i = 0; i < n && i < making->options.states; i++) {
 		const struct world_state *state = &making->world->states[1 + i];
 		write_client(making, file, state->code, "reader", state->reader);
 	}
@@ -171,6 +176,24 @@ static void write_places(const struct making *making)
 	finish_file(file);
 }
 
+static void write_mirror(const struct making *making, const struct hash *server)
+{
+	char pin[2 * HASH_SIZE + 1], id[2 * HASH_SIZE + 1];
+
+	hash_to_hex(server, pin);
+	hash_to_hex(&making->world->directory_id, id);
+	write_key(making, "keys/mirror.key", making->mirror);
+	write_certificate(making, "mirror.crt", making->mirror);
+	FILE *conf = create(making, "mirror.conf");
+	fprintf(conf,
+		"[server]\nlisten = 127.0.0.1:%zu\nthreads = 1\ncert = mirror.crt\nkey = keys/mirror.key\n\n"
+		"[store]\npath = mirror\n\n[follow]\nserver = 127.0.0.1:%zu\nserver_pin = %s\nid = %s\nstate = %s\n\n"
+		"[limits]\nconnections_per_address = 10000\nhandshakes = 10000\n\n"
+		"[diagnostics]\nlevel = info\nfile = mirror.log\n",
+		making->options.mirror, making->options.port, pin, id, making->world->states[1].code);
+	finish_file(conf);
+}
+
 static void write_server(const struct making *making)
 {
 	struct keystore_key *server = keystore_ephemeral(KEY_ED25519);
@@ -179,6 +202,8 @@ static void write_server(const struct making *making)
 		fail("no key", "");
 	write_key(making, "keys/server.key", server);
 	write_certificate(making, "server.crt", server);
+	if (making->mirror != NULL)
+		write_mirror(making, &keystore_public(server)->id);
 	keystore_close(server);
 	write_key(making, "keys/log.key", making->world->log);
 	FILE *conf = create(making, "pocd.conf");
@@ -196,29 +221,35 @@ static void write_server(const struct making *making)
 
 /* ---- States */
 
-/* U with so many readers more, so that pins are looked up among many. */
-static void add_users(struct making *making, struct world_state *state)
+/* U with so many readers, so that pins are looked up among many; and a mirror, if there is one. */
+static void add_users(struct making *making, struct world_state *state, size_t n, struct keystore_key *mirror)
 {
-	size_t n = making->options.users;
+	const size_t readers = n;
 	Poc__Users users = POC__USERS__INIT;
-	Poc__User list[USERS_MAX], *pointers[USERS_MAX];
-	Poc__Role role = POC__ROLE__ROLE_READER;
+	Poc__User list[USERS_MAX + 1], *pointers[USERS_MAX + 1];
+	Poc__Role reads = POC__ROLE__ROLE_READER, mirrors = POC__ROLE__ROLE_MIRROR;
 	Poc__Head head;
-	char name[16], handles[USERS_MAX][16];
-	struct keystore_key *keys[USERS_MAX];
+	char name[16], handles[USERS_MAX + 1][16];
+	struct keystore_key *keys[USERS_MAX + 1];
 
 	snprintf(name, sizeof name, "U/%s", state->code);
 	head_fill(&head, &making->world->directory_id, name, 1, NULL);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < readers; i++) {
 		keys[i] = i == 0 ? state->reader : keystore_ephemeral(KEY_ED25519);
+		snprintf(handles[i], sizeof handles[i], "reader-%03zu", i % 1000);
+	}
+	if (mirror != NULL) {
+		strcpy(handles[n], "site");
+		keys[n++] = mirror;
+	}
+	for (size_t i = 0; i < n; i++) {
 		if (keys[i] == NULL)
 			fail("no key", "");
 		const struct public_key *key = keystore_public(keys[i]);
-		snprintf(handles[i], sizeof handles[i], "reader-%03zu", i % 1000);
 		poc__user__init(&list[i]);
 		list[i].handle = handles[i];
 		list[i].spki = (ProtobufCBinaryData){key->spki_size, (uint8_t *)key->spki};
-		list[i].roles = &role;
+		list[i].roles = i < readers ? &reads : &mirrors;
 		list[i].n_roles = 1;
 		pointers[i] = &list[i];
 	}
@@ -227,7 +258,7 @@ static void add_users(struct making *making, struct world_state *state)
 	users.users = pointers;
 	users.n_users = n;
 	world_sign(&users.base, &state->coordinator, 1, &state->users);
-	for (size_t i = 1; i < n; i++)
+	for (size_t i = 1; i < readers; i++)
 		keystore_close(keys[i]);
 }
 
@@ -238,7 +269,12 @@ static void make_states(struct making *making)
 		char code[3] = {(char)('A' + i / 26), (char)('A' + i % 26), '\0'};
 		struct world_state *state = world_add_state(making->world, code);
 		if (making->options.users > 0)
-			add_users(making, state);
+			add_users(making, state, making->options.users, NULL);
+	}
+	if (making->options.mirror > 0) {
+		making->mirror = keystore_ephemeral(KEY_ED25519);
+		add_users(making, &making->world->states[1], making->options.users > 0 ? making->options.users : 1,
+			  making->mirror);
 	}
 	/* of all versions of S only the last one goes into the log: so it is the first */
 	world_item_finish(&making->world->reg);
@@ -323,24 +359,49 @@ static void forget_bytes(struct world_item *item, ProtobufCBinaryData *section)
 	item->bytes = NULL;
 }
 
+static void put_version(struct making *making, size_t i)
+{
+	const size_t units = making->options.units;
+	struct world_state *state = &making->world->states[1 + i / units];
+	struct world_item *item = &making->units[i];
+	ProtobufCBinaryData section;
+
+	world_next_unit_record(making->world, state, unit_name(i % units), item, &section);
+	put_item(making, item, &section, 1);
+	forget_bytes(item, &section);
+}
+
+/* All units' versions in turn. */
+static void put_mirrored(struct making *making, size_t n, size_t versions)
+{
+	struct refusal why = {0};
+
+	for (size_t i = 0; i < n * versions; i++) {
+		put_version(making, i % n);
+		if (i % CHECKPOINT_PUTS == 0) {
+			commit(making);
+			check(ledger_publish(making->ledger, &why), &why);
+		}
+	}
+}
+
 static void put_units(struct making *making)
 {
 	const struct options *options = &making->options;
 	size_t n = options->states * options->units, fillers = n > 0 ? options->leaves / n : 0;
-	ProtobufCBinaryData section;
 
 	making->units = calloc(n + 1, sizeof *making->units);
 	if (making->units == NULL)
 		fail("out of memory", "");
+	if (making->mirror != NULL) {
+		put_mirrored(making, n, fillers + 1);
+		return;
+	}
 	for (size_t i = 0; i < n; i++) {
-		struct world_state *state = &making->world->states[1 + i / options->units];
-		const char *unit = unit_name(i % options->units);
-		struct world_item *item = &making->units[i];
 		for (size_t k = 0; k < fillers; k++)
-			put_filler(making, unit, state, item);
-		world_next_unit_record(making->world, state, unit, item, &section);
-		put_item(making, item, &section, 1);
-		forget_bytes(item, &section);
+			put_filler(making, unit_name(i % options->units),
+				   &making->world->states[1 + i / options->units], &making->units[i]);
+		put_version(making, i);
 	}
 }
 
@@ -521,12 +582,17 @@ static size_t number(const char *text, size_t least, size_t most)
 
 static void read_options(int argc, char **argv, struct options *options)
 {
-	static const struct option list[] = {
-	    {"states", required_argument, NULL, 's'},  {"units", required_argument, NULL, 'u'},
-	    {"users", required_argument, NULL, 'p'},   {"leaves", required_argument, NULL, 'l'},
-	    {"publish", required_argument, NULL, 'w'}, {"port", required_argument, NULL, 'o'},
-	    {"rounds", required_argument, NULL, 'r'},  {"notices", required_argument, NULL, 'n'},
-	    {"stored", required_argument, NULL, 't'},  {0}};
+	static const struct option list[] = {{"states", required_argument, NULL, 's'},
+					     {"units", required_argument, NULL, 'u'},
+					     {"users", required_argument, NULL, 'p'},
+					     {"leaves", required_argument, NULL, 'l'},
+					     {"publish", required_argument, NULL, 'w'},
+					     {"port", required_argument, NULL, 'o'},
+					     {"rounds", required_argument, NULL, 'r'},
+					     {"notices", required_argument, NULL, 'n'},
+					     {"stored", required_argument, NULL, 't'},
+					     {"mirror", required_argument, NULL, 'm'},
+					     {0}};
 
 	*options = (struct options){.states = 250, .rounds = 1, .port = 7437};
 	for (int c; (c = getopt_long(argc, argv, "", list, NULL)) != -1;) {
@@ -546,6 +612,8 @@ static void read_options(int argc, char **argv, struct options *options)
 			options->stored = number(optarg, 0, 10000000);
 		else if (c == 'o')
 			options->port = number(optarg, 1, 65535);
+		else if (c == 'm')
+			options->mirror = number(optarg, 1, 65535);
 		else if (c == 'r')
 			options->rounds = number(optarg, 1, 100);
 		else
@@ -553,7 +621,7 @@ static void read_options(int argc, char **argv, struct options *options)
 	}
 	if (optind + 1 != argc)
 		fail("usage: world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N] "
-		     "[--notices N] [--stored N] [--rounds N]",
+		     "[--notices N] [--stored N] [--rounds N] [--mirror PORT]",
 		     "");
 	options->folder = argv[optind];
 }
@@ -579,6 +647,7 @@ int main(int argc, char **argv)
 	ledger_close(making.ledger);
 	store_close(making.store);
 	world_destroy(making.world);
+	keystore_close(making.mirror);
 	free(making.units);
 	return 0;
 }

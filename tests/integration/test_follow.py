@@ -1,5 +1,6 @@
 """Followers: mirrors and auditors of a directory, quorum, and logs that contradict what was seen."""
 import os
+import re
 import shutil
 import subprocess
 import unittest
@@ -15,6 +16,12 @@ def checkpoint(world, user="xa-reader"):
 def read(path):
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
+
+
+def work(follower, since=0):
+    """What its last catching up took, as it says itself."""
+    line = [line for line in follower.log()[since:].splitlines() if "follow.connected" in line][-1]
+    return {name: int(value) for name, value in re.findall(r" ([a-z_]+)=(\d+)(?= |$)", line)}
 
 
 def both_signed(world):
@@ -331,6 +338,11 @@ class Following(unittest.TestCase):
         mirror.start()
         self.addCleanup(mirror.stop)
         mirror.wait_log("follow.connected")
+        # what catching up took: a signature of each version and of each checkpoint at least; events have none
+        took = work(mirror)
+        self.assertEqual(took["leaves"], checkpoint(world)["size"])
+        self.assertGreater(took["signatures"], took["leaves"] // 2)
+        self.assertLess(took["signatures_cpu_ms"], took["cpu_ms"])
         reader = mirror.settings("xa-reader")
         wait_for(lambda: world.poc(reader, "lookup", "XB", expect=None).status == 0, "the mirror never answered")
         # an operator of its state sees through it what he sees at the directory, AMBER too; others what is GREEN
@@ -400,8 +412,10 @@ class Following(unittest.TestCase):
         ini_set(conf, {each: None for each in pin})
         for _ in range(5):
             world.poc("xb-coordinator", "-y", "confirm")
+        since = len(mirror.log())
         mirror.start()
         wait_for(lambda: f":{mirror.port}" in world.poc(listed, "status").out, "never caught up")
+        self.assertLess(work(mirror, since)["leaves"], checkpoint(world)["size"] // 2)  # only what it lacked
         mirror.stop()
         world.pocadm("check", mirror.path("data"))
 

@@ -205,13 +205,80 @@ static void test_follows(void **context)
 	assert_int_equal(ledger_size(directory_ledger(house->mirror)), ledger_size(directory_ledger(house->directory)));
 }
 
-/* ---- Lies.  Each changes a page; none is taken, and the honest page still is. */
-
 static void spoil(ProtobufCBinaryData *bytes, size_t at)
 {
 	assert_true(at < bytes->len);
 	bytes->data[at] ^= 1;
 }
+
+/* How many leaves up to the first checkpoint. */
+static size_t first_checkpoint(const Poc__FollowAnswer *page)
+{
+	struct leaf leaf = {0};
+	size_t n = 0;
+
+	while (n < page->n_leaves && leaf.kind != LEAF_STATE)
+		assert_int_equal(leaf_read(page->leaves[n++]->leaf.data, &leaf), 0);
+	return n;
+}
+
+static uint64_t tip_size(struct house *house)
+{
+	struct snapshot *tip = ledger_tip(directory_ledger(house->mirror));
+	uint64_t size = tip != NULL ? tip->checkpoint.size : 0;
+
+	snapshot_unref(tip);
+	return size;
+}
+
+/* A long log: what does not reach its newest checkpoint yet is made durable later, or when no more comes. */
+static void test_pages(void **context)
+{
+	struct house *house = *context;
+	struct refusal why = {0};
+	bool moved = false;
+	Poc__FollowAnswer *page = ask(house), first = *page, rest = *page;
+	size_t n = first_checkpoint(page);
+
+	first.n_leaves = n;
+	first.note.len = 0;
+	rest.leaves += n;
+	rest.n_leaves -= n;
+	assert_int_equal(take(house, &first, &why), 0);
+	assert_int_equal(intake_size(house->intake), n);
+	assert_int_equal(tip_size(house), 0);
+	/* with a page that is refused all goes that was not durable */
+	spoil(&rest.leaves[0]->leaf, 45);
+	assert_int_equal(take(house, &rest, &why), STATUS_UNVERIFIED);
+	spoil(&rest.leaves[0]->leaf, 45);
+	assert_int_equal(intake_size(house->intake), 0);
+	assert_int_equal(take(house, &first, &why), 0);
+	assert_int_equal(intake_settle(house->intake, &moved, &why), 0);
+	assert_true(moved);
+	assert_int_equal(tip_size(house), n);
+	moved = false;
+	assert_int_equal(intake_settle(house->intake, &moved, &why), 0);
+	assert_false(moved);
+	/* leaves that no checkpoint covers are not settled */
+	first = rest;
+	first.n_leaves = 1;
+	first.note.len = 0;
+	assert_int_equal(take(house, &first, &why), 0);
+	assert_int_equal(intake_settle(house->intake, &moved, &why), 0);
+	assert_false(moved);
+	assert_int_equal(intake_size(house->intake), n + 1);
+	rest.leaves++;
+	rest.n_leaves--;
+	assert_int_equal(take(house, &rest, &why), 0);
+	same_tip(house);
+	/* each leaf was judged, some twice, one in vain; and each has a signature here */
+	struct intake_work work = intake_work(house->intake);
+	assert_int_equal(work.leaves, page->n_leaves + n + 1);
+	assert_true(work.toll.signatures >= work.leaves - 1);
+	message_free(page);
+}
+
+/* ---- Lies.  Each changes a page; none is taken, and the honest page still is. */
 
 static Poc__FollowedLeaf *last(const Poc__FollowAnswer *page)
 {
@@ -530,6 +597,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_follows, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_two_quorums, setup, teardown),
