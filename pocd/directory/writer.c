@@ -6,11 +6,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "pocd/base/clock.h"
 #include "pocd/base/diag.h"
+#include "pocd/base/mailbox.h"
 #include "pocd/base/metrics.h"
 #include "pocd/directory/change.h"
 
@@ -394,9 +396,11 @@ static int commit(struct writer *writer)
 		note_trouble(writer, status, "commit.failed", &why);
 	if (status == 0 && any)
 		metric_add(METRIC_COMMITS, 1);
+	mailbox_gather();
 	inbox_settle(writer->inbox, status);
 	/* for a client both are "the server cannot store": sent again, the same write gets its answer */
 	settle(writer, status == STATUS_IO ? STATUS_STORAGE : status, &why);
+	mailbox_deliver();
 	return status;
 }
 
@@ -434,6 +438,7 @@ static void settle_proven(struct writer *writer)
 	uint64_t size = proven_size(writer);
 	struct group *next;
 
+	mailbox_gather();
 	for (struct group *group = list_take(&writer->unproven); group != NULL; group = next) {
 		next = group->next;
 		if (covered(group, size))
@@ -441,6 +446,7 @@ static void settle_proven(struct writer *writer)
 		else
 			list_add(&writer->unproven, group);
 	}
+	mailbox_deliver();
 }
 
 /* Below quorum what was served goes on being served; whoever waits for proof is told after a while that there is none
@@ -660,6 +666,7 @@ static void work_off(struct writer *writer, struct group *groups)
 			turn_away(writer, groups);
 		else
 			judge_group(writer, groups);
+		sched_yield(); /* see give_way */
 		if (writer->n_staged >= COMMIT_WRITES || writer->staged_bytes >= COMMIT_BYTES)
 			commit(writer);
 	}
@@ -798,14 +805,26 @@ static void turn(struct writer *writer, struct group *groups, bool stop)
 		work_off_waiting(writer);
 }
 
+/* What sched_setattr(2) takes; glibc declares it from 2.41 on. */
+struct scheduling {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
 /* Answers come first: where cores are short, a commit or a publication lets the event loops go before it, yet keeps a
- * tenth of a core against any load of lookups (the idle policy would starve it).  On Linux both are a thread's own. */
+ * tenth of a core against any load of lookups (the idle policy would starve it).  A loop that is busy with posts does
+ * not sleep, so it does not take the core back by waking up: it waits for the end of the writer's slice, which is as
+ * short as the kernel allows (from 6.12 on; those before have another way, and ignore it).  On Linux all this is a
+ * thread's own. */
 static void give_way(void)
 {
-	enum { NICE = 10 };
+	enum { NICE = 10, SLICE_NS = 100 * 1000 };
+	struct scheduling own = {.size = sizeof own, .policy = SCHED_BATCH, .nice = NICE, .runtime = SLICE_NS};
 
-	if (sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}) != 0 ||
-	    setpriority(PRIO_PROCESS, 0, NICE) != 0)
+	if (syscall(SYS_sched_setattr, 0, &own, 0) != 0)
 		diag(DIAG_WARNING, "writer.priority_failed", "error", strerror(errno), NULL);
 }
 

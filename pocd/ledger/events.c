@@ -8,12 +8,19 @@
 
 /* ---- Names of U */
 
-int ledger_signers_add(struct ledger_signers *signers, const char *name)
+static bool has_signer(const struct ledger_signers *signers, const char *name)
 {
 	for (size_t i = 0; i < signers->n; i++) {
 		if (strcmp(signers->items[i], name) == 0)
-			return 0;
+			return true;
 	}
+	return false;
+}
+
+int ledger_signers_add(struct ledger_signers *signers, const char *name)
+{
+	if (has_signer(signers, name))
+		return 0;
 	if (signers->n == signers->capacity) {
 		size_t capacity = signers->capacity > 0 ? 2 * signers->capacity : 16;
 		char **items = realloc(signers->items, capacity * sizeof *items);
@@ -172,14 +179,17 @@ static int put_event(struct ledger *ledger, const struct prefix_tree *tree, cons
 	return status;
 }
 
+/* Those whose row is not there yet. */
 static int put_waiting(struct ledger *ledger)
 {
 	uint8_t key[SCHEMA_EVIDENCE_KEY_MAX];
 	int status = 0;
 
 	for (size_t i = 0; i < ledger->staged_signers.n && status == 0; i++) {
-		size_t size = schema_evidence_key(key, 0, ledger->staged_signers.items[i]);
-		status = store_batch_put(ledger->batch, TABLE_EVIDENCE, key, size, NULL, 0);
+		const char *name = ledger->staged_signers.items[i];
+		if (!has_signer(&ledger->waiting, name))
+			status = store_batch_put(ledger->batch, TABLE_EVIDENCE, key, schema_evidence_key(key, 0, name),
+						 NULL, 0);
 	}
 	return status;
 }

@@ -768,6 +768,9 @@ static bool waits_unserved(const struct ledger *ledger, const struct hash *key)
 
 bool ledger_moved(const struct ledger *ledger, const char *name)
 {
+	if (ledger->staged.n == 0 && ledger->pending.n == 0 && ledger->snapshot == ledger->tip)
+		return false; /* nearly always: spares the hash */
+
 	struct hash key = hash_name(name);
 
 	return has_change(&ledger->staged, &key) || has_change(&ledger->pending, &key) || waits_unserved(ledger, &key);

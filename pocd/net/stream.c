@@ -25,10 +25,11 @@ static void watch(struct stream *stream, short what)
 		stream_close(stream, "out of memory");
 }
 
-/* What the stream waits for when nothing special is under way. */
+/* What the stream waits for when nothing special is under way.  A pause costs nothing before something comes: most are
+ * over by then. */
 static void watch_usual(struct stream *stream)
 {
-	short what = stream->paused || stream->finishing ? 0 : EV_READ;
+	short what = stream->finishing ? 0 : stream->paused ? stream->watching & EV_READ : EV_READ;
 
 	watch(stream, (short)(what | (stream->queue_size > 0 ? EV_WRITE : 0)));
 }
@@ -290,6 +291,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		handshake(stream);
 		return;
 	}
+	if ((what & EV_READ) != 0 && stream->paused)
+		watch(stream, (short)(stream->watching & ~EV_READ));
 	if ((what & EV_WRITE) != 0 && stream->queue_size > 0)
 		send_queue(stream);
 	if ((what & EV_READ) != 0 && !stream->closed) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 
 enum {
 	IDLE_VIEWS = 64,
+	YIELD_OPS = 32, /* of a batch, between two looks at whether others want the core */
 	PROBE_SECONDS = 60,
 	PROBE_PER_SECOND = 32 << 20, /* bytes, on a slow disk */
 	ROOM_STEP = 1 << 20,         /* of the file that is asked of the filesystem ahead of need */
@@ -290,8 +292,11 @@ static int write_batch(struct store_lmdb *lmdb, const struct store_batch *batch)
 
 	if (rc != 0)
 		return rc;
-	for (size_t i = 0; rc == 0 && i < store_batch_count(batch); i++)
+	for (size_t i = 0; rc == 0 && i < store_batch_count(batch); i++) {
 		rc = apply(lmdb, txn, store_batch_op(batch, i));
+		if (i % YIELD_OPS == YIELD_OPS - 1)
+			sched_yield(); /* answers come first */
+	}
 	if (rc == 0)
 		rc = put_counts(lmdb, txn);
 	if (rc != 0) {

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "proto/keys/loaded.h"
+
 /* The only encodings accepted (RFC 8410, RFC 5480 with named curve and uncompressed point): a fixed prefix, then the
  * key's bytes.  Comparing prefixes leaves no room for a second encoding of the same key. */
 static const uint8_t ed25519_prefix[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
@@ -21,13 +23,12 @@ struct shape {
 	const char *name;
 	const uint8_t *prefix;
 	size_t prefix_size, key_size, signature_size;
-	const char *digest;
 };
 
 static const struct shape shapes[] = {
-    {KEY_ED25519, "ed25519", ed25519_prefix, sizeof ed25519_prefix, 32, 64, NULL},
-    {KEY_P256, "ecdsa-p256-sha256", p256_prefix, sizeof p256_prefix, 64, 64, "SHA256"},
-    {KEY_P384, "ecdsa-p384-sha384", p384_prefix, sizeof p384_prefix, 96, 96, "SHA384"},
+    {KEY_ED25519, "ed25519", ed25519_prefix, sizeof ed25519_prefix, 32, 64},
+    {KEY_P256, "ecdsa-p256-sha256", p256_prefix, sizeof p256_prefix, 64, 64},
+    {KEY_P384, "ecdsa-p384-sha384", p384_prefix, sizeof p384_prefix, 96, 96},
 };
 
 static const struct shape *shape_of(enum key_algorithm algorithm)
@@ -161,6 +162,9 @@ static EVP_PKEY *load(const struct public_key *key)
 
 static bool loads(const struct public_key *key)
 {
+	if (loaded_find(key->spki, key->spki_size) != NULL)
+		return true; /* only what went through here has been verified with */
+
 	EVP_PKEY *pkey = load(key);
 	EVP_PKEY_CTX *ctx = pkey != NULL ? EVP_PKEY_CTX_new(pkey, NULL) : NULL;
 	/* finds points that are not on the curve; both curves' cofactor is 1, so no order is left to check */
@@ -231,25 +235,29 @@ static int ecdsa_der(const uint8_t *raw, size_t size, uint8_t **der)
 	return length;
 }
 
-static bool verify(EVP_PKEY *pkey, const struct shape *shape, const uint8_t *bytes, size_t size,
-		   const uint8_t *signature)
+static bool verify_ecdsa(EVP_PKEY_CTX *ctx, const struct shape *shape, const uint8_t *bytes, size_t size,
+			 const uint8_t *signature)
 {
-	uint8_t *der = NULL;
-	const uint8_t *given = signature;
-	size_t given_size = shape->signature_size;
+	uint8_t digest[EVP_MAX_MD_SIZE], *der = NULL;
+	size_t digest_size = HASH_SIZE;
 
-	if (shape->digest != NULL) {
-		int length = ecdsa_der(signature, shape->signature_size, &der);
-		if (length <= 0)
-			return false;
-		given = der;
-		given_size = (size_t)length;
-	}
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool good = ctx != NULL && EVP_DigestVerifyInit_ex(ctx, NULL, shape->digest, NULL, NULL, pkey, NULL) == 1 &&
-		    EVP_DigestVerify(ctx, given, given_size, bytes, size) == 1;
-	EVP_MD_CTX_free(ctx);
+	if (shape->algorithm == KEY_P256)
+		memcpy(digest, hash_of(bytes, size).bytes, HASH_SIZE);
+	else if (EVP_Q_digest(NULL, "SHA384", NULL, bytes, size, digest, &digest_size) != 1)
+		return false;
+	const int length = ecdsa_der(signature, shape->signature_size, &der);
+	const bool good = length > 0 && EVP_PKEY_verify(ctx, der, (size_t)length, digest, digest_size) == 1;
 	OPENSSL_free(der);
+	return good;
+}
+
+static bool verify_ed25519(EVP_PKEY *pkey, const uint8_t *bytes, size_t size, const uint8_t *signature)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	const bool good = ctx != NULL && EVP_DigestVerifyInit_ex(ctx, NULL, NULL, NULL, NULL, pkey, NULL) == 1 &&
+			  EVP_DigestVerify(ctx, signature, 64, bytes, size) == 1;
+
+	EVP_MD_CTX_free(ctx);
 	return good;
 }
 
@@ -260,10 +268,15 @@ bool public_key_verify(const struct public_key *key, const uint8_t *bytes, size_
 
 	if (shape == NULL || signature_size != shape->signature_size)
 		return false;
-	EVP_PKEY *pkey = load(key);
-	bool good = pkey != NULL && verify(pkey, shape, bytes, size, signature);
-	EVP_PKEY_free(pkey);
-	return good;
+	const struct loaded *loaded = loaded_find(key->spki, key->spki_size);
+	if (loaded == NULL) {
+		EVP_PKEY *pkey = load(key);
+		loaded = pkey != NULL ? loaded_keep(key->spki, key->spki_size, pkey) : NULL;
+	}
+	if (loaded == NULL)
+		return false;
+	return loaded->verify != NULL ? verify_ecdsa(loaded->verify, shape, bytes, size, signature)
+				      : verify_ed25519(loaded->pkey, bytes, size, signature);
 }
 
 void public_key_fingerprint(const struct hash *id, char out[40])

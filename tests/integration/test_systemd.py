@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 import unittest
 
 from harness import BUILD, POCADM, POCD, ROOT, World, main
@@ -51,6 +52,25 @@ class Activation(unittest.TestCase):
         shell = ("sh", "-c", 'LISTEN_FDS=1 LISTEN_PID=1 exec "$@"', "sh")
         self.world.start(prefix=shell)
         self.world.poc("xa-reader", "--online", "lookup", "XB")
+
+    def test_priority(self):
+        """The writer's thread lets the loops go first, and the unit allows it to."""
+        self.world.start()
+        tasks = f"/proc/{self.world.daemon.pid}/task"
+
+        def name(task):
+            with open(f"{tasks}/{task}/comm", encoding="ascii") as file:
+                return file.read().strip()
+
+        for _ in range(100):  # a thread's first steps
+            found = [(os.sched_getscheduler(int(task)), os.getpriority(os.PRIO_PROCESS, int(task)))
+                     for task in os.listdir(tasks) if name(task) == "pocd-writer"]
+            if found == [(os.SCHED_BATCH, 10)]:
+                break
+            time.sleep(0.05)
+        self.assertEqual(found, [(os.SCHED_BATCH, 10)])
+        with open(os.path.join(ROOT, "pocd/systemd/pocd.service.in"), encoding="ascii") as file:
+            self.assertIn("\nSystemCallFilter=sched_setattr\n", file.read())
 
     def test_notify(self):
         path = os.path.join(self.world.root, "notify")

@@ -506,6 +506,63 @@ static void test_model(void **state)
 	}
 }
 
+/* ---- What waits for evidence is written once, not with each commit */
+
+static unsigned waiting_rows;
+
+static void counting_commit(struct store *store, struct store_batch *batch, store_done_fn done, void *ctx)
+{
+	for (size_t i = 0; i < store_batch_count(batch); i++)
+		waiting_rows += store_batch_op(batch, i)->table == TABLE_EVIDENCE;
+	real_ops->commit(store, batch, done, ctx);
+}
+
+static void state_as(struct ledger *ledger, const char *item, const char *signer)
+{
+	struct ledger_event event = {(const uint8_t *)item, strlen(item), signer, 0};
+
+	assert_int_equal(ledger_stage_events(ledger, &event, 1, NULL), 0);
+	assert_int_equal(ledger_commit(ledger, NULL), 0);
+}
+
+static void test_waiting_once(void **state)
+{
+	struct world *world = world_create(1790000000);
+	struct store *store = store_mem_create();
+	struct store_ops ops = *store->ops;
+	struct ledger *ledger = open_ledger(store, world);
+
+	(void)state;
+	stage(ledger, &world->trust);
+	stage_state(ledger, world_state(world, "@directory"));
+	stage_state(ledger, world_add_state(world, "XA"));
+	stage(ledger, &world->reg);
+	assert_int_equal(ledger_commit(ledger, NULL), 0);
+	assert_int_equal(ledger_publish(ledger, NULL), 0);
+	real_ops = store->ops;
+	ops.commit = counting_commit;
+	store->ops = &ops;
+	waiting_rows = 0;
+	state_as(ledger, "one", "U/XA");
+	assert_int_equal(waiting_rows, 1);
+	state_as(ledger, "two", "U/XA");
+	assert_int_equal(waiting_rows, 1);
+	ledger_close(ledger); /* a start finds it */
+	ledger = open_ledger(store, world);
+	state_as(ledger, "three", "U/XA");
+	assert_int_equal(waiting_rows, 1);
+	state_as(ledger, "four", "U/@directory");
+	assert_int_equal(waiting_rows, 2);
+	assert_int_equal(ledger_publish(ledger, NULL), 0);
+	waiting_rows = 0;
+	state_as(ledger, "five", "U/XA"); /* the publication took it away */
+	assert_int_equal(waiting_rows, 1);
+	ledger_close(ledger);
+	store->ops = real_ops;
+	store_close(store);
+	world_destroy(world);
+}
+
 /* ---- A signer, and heads that were signed and not stored */
 
 static struct memory {
@@ -613,7 +670,8 @@ static void test_signed_and_not_stored(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_histories), cmocka_unit_test(test_events),
-					   cmocka_unit_test(test_model), cmocka_unit_test(test_signed_and_not_stored)};
+					   cmocka_unit_test(test_model), cmocka_unit_test(test_waiting_once),
+					   cmocka_unit_test(test_signed_and_not_stored)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
