@@ -351,8 +351,8 @@ class Rotation(unittest.TestCase):
         self.assertIn("draft anew", world.pocadm("-y", "trust", "publish", self.file, expect=1).err)
         # expired while it was signed
         os.unlink(self.file)
-        world.pocadm("-y", "trust", "draft", self.file, "--expires", "1s")
-        time.sleep(1.1)
+        world.pocadm("-y", "trust", "draft", self.file, "--expires", f"{3 * SLOW}s")  # longer than drafting takes, however busy
+        time.sleep(3 * SLOW + 0.1)
         self.assertIn("expired", self.sign(POCADM, "trust", self.file, root, expect=1).err)
         # one changed byte
         with open(other, "r+b") as file:
