@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "proto/keys/checked.h"
+
 /* The only encodings accepted (RFC 8410, RFC 5480 with named curve and uncompressed point): a fixed prefix, then the
  * key's bytes.  Comparing prefixes leaves no room for a second encoding of the same key. */
 static const uint8_t ed25519_prefix[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
@@ -140,12 +142,20 @@ static EVP_PKEY *load(const struct public_key *key)
 
 static bool loads(const struct public_key *key)
 {
-	EVP_PKEY *pkey = load(key);
+	EVP_PKEY *pkey = checked_key(&key->id, key->spki, key->spki_size);
+
+	if (pkey != NULL) {
+		EVP_PKEY_free(pkey);
+		return true;
+	}
+	pkey = load(key);
 	EVP_PKEY_CTX *ctx = pkey != NULL ? EVP_PKEY_CTX_new(pkey, NULL) : NULL;
 	/* finds points that are not on the curve; both curves' cofactor is 1, so no order is left to check */
 	bool good = ctx != NULL && (key->algorithm == KEY_ED25519 || EVP_PKEY_public_check_quick(ctx) == 1);
 
 	EVP_PKEY_CTX_free(ctx);
+	if (good)
+		checked_key_note(&key->id, key->spki, key->spki_size, pkey);
 	EVP_PKEY_free(pkey);
 	return good;
 }
@@ -232,9 +242,16 @@ bool public_key_verify(const struct public_key *key, const uint8_t *bytes, size_
 
 	if (shape == NULL || signature_size != shape->signature_size)
 		return false;
-	EVP_PKEY *pkey = load(key);
+	struct hash id = checked_signature_id(key->spki, key->spki_size, bytes, size, signature, signature_size);
+	if (checked_signature(&id))
+		return true;
+	EVP_PKEY *pkey = checked_key(&key->id, key->spki, key->spki_size);
+	if (pkey == NULL)
+		pkey = load(key);
 	bool good = pkey != NULL && verify(pkey, shape, bytes, size, signature);
 	EVP_PKEY_free(pkey);
+	if (good)
+		checked_signature_note(&id);
 	return good;
 }
 

@@ -40,7 +40,7 @@ const uint8_t *public_key_raw_ed25519(const struct public_key *key);
 const char *key_algorithm_name(enum key_algorithm algorithm);
 
 /* True if signature is key's over bytes: Ed25519 (RFC 8032), ECDSA raw r||s with SHA-256 (P-256) or SHA-384 (P-384).
- * Any error counts as false. */
+ * Any error counts as false.  One that was good before is not verified again (checked). */
 bool public_key_verify(const struct public_key *key, const uint8_t *bytes, size_t size, const uint8_t *signature,
 		       size_t signature_size);
 
