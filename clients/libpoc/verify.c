@@ -331,6 +331,15 @@ static int keep_sections(const Poc__Item *item, struct verified_record *out, str
 	return 0;
 }
 
+bool verify_suspended(const struct verified_head *head, const char *state, bool replaced)
+{
+	const Poc__Entry *entry = register_find(head->reg->payload.register_, state);
+
+	return entry != NULL &&
+	       (entry->suspended ||
+		(trust_replacement(verified_head_trust(head)->payload.trust, state) != NULL && !replaced));
+}
+
 /* The state in S and T: known, suspended, replaced. */
 static int check_state(const struct verified_head *head, const struct record_facts *facts, struct verified_record *out,
 		       struct refusal *why)
@@ -348,7 +357,7 @@ static int check_state(const struct verified_head *head, const struct record_fac
 	out->authority = facts->keys != NULL ? keys_authority(facts->keys->payload.keys) : (struct hash){{0}};
 	out->enrolled = entry != NULL;
 	out->replaced = replacement != NULL && facts->keys_replaced;
-	out->suspended = entry != NULL && (entry->suspended || (replacement != NULL && !facts->keys_replaced));
+	out->suspended = verify_suspended(head, state, facts->keys_replaced);
 	return 0;
 }
 
@@ -528,6 +537,7 @@ int verify_saved_envelope(struct verified_head *head, const struct name *name, s
 		status = refuse(why, STATUS_UNVERIFIED, name->text, "%s without keys of its state", name->text);
 	if (status != 0)
 		return status;
+	proven->suspended = verify_suspended(head, name->state, replaced);
 	if (name->kind == NAME_KEYS)
 		return envelope_parse(keys->bytes, keys->size, out, why);
 	return verify_users(head, keys, name, &proven->value, &item->envelopes[0], out, why);

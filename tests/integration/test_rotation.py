@@ -455,6 +455,12 @@ class Replacement(unittest.TestCase):
             world.pocadm("-y", "trust", "publish", trust, "--keys", keys)
             # visible at once: suspended; neither the thief nor the new K gets ahead
             self.assertIn("SUSPENDED", world.poc("xa-reader", "lookup", "XB", expect=7).out)
+            # nor is anything encrypted to it, whatever a server would say: nothing is sent by a dry run
+            world.poc("xa-operator", "sync")
+            for where in "--online", "--offline":
+                done = world.poc("xa-operator", where, "-n", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t",
+                                 expect=7)
+                self.assertIn("XB is suspended", done.err)
             admin = world.conf("directory-admin")
             self.assertIn("replaces the authority", world.poc_file(admin, "-y", "state", "submit", thief, expect=None).err)
             self.assertIn("counts from", world.poc_file(admin, "-y", "state", "submit", keys, "--key", signing, expect=4).err)
