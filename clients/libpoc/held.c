@@ -14,7 +14,7 @@
 #include "proto/rules/chain.h"
 #include "proto/rules/trust.h"
 
-enum { HELD_FILE_MAX = 32 * 1024 * 1024, TRUST_MAX = 8192, STATE_FIELD = STATE_MAX_LENGTH + 1, LOCK_WAIT_MS = 10000 };
+enum { HELD_FILE_MAX = 32 * 1024 * 1024, STATE_FIELD = STATE_MAX_LENGTH + 1, LOCK_WAIT_MS = 10000 };
 
 static const char magic[16] = "pocd-held-1\n";
 
@@ -87,7 +87,8 @@ static int encode(const struct hash *directory, const struct held *held, uint8_t
 	}
 	struct hash sum = hash_of(w.bytes != NULL ? w.bytes : (const uint8_t *)"", w.size);
 	put(&w, sum.bytes, HASH_SIZE);
-	bool large = held->n_trust > TRUST_MAX || w.size > HELD_FILE_MAX; /* never written what could not be read */
+	bool large =
+	    held->n_trust > HELD_TRUST_MAX || w.size > HELD_FILE_MAX; /* never written what could not be read */
 	if (w.failed || large) {
 		free(w.bytes);
 		return large ? refuse(why, STATUS_TOO_LARGE, "state.dir", "the trust root has too many versions")
@@ -152,7 +153,7 @@ static uint64_t take_count(struct reader *r, uint64_t max)
 
 static void take_trust(struct reader *r, const struct hash *directory, struct held *out)
 {
-	size_t n = (size_t)take_count(r, TRUST_MAX);
+	size_t n = (size_t)take_count(r, HELD_TRUST_MAX);
 
 	out->trust = calloc(n + 1, sizeof(struct envelope *));
 	if (out->trust == NULL || n == 0)
