@@ -96,7 +96,7 @@ static int contradicts(struct poc *poc, const struct verified_head *head)
 	    &poc->why, STATUS_UNVERIFIED, "checkpoint",
 	    "the server's checkpoint of size %llu contradicts what was verified before (size %llu): the log "
 	    "is not the same.  Tell the directory's staff and other states; --offline answers from the verified "
-	    "copy",
+	    "copy.  If the staff says, by another way, that it goes on from a backup: poc(1), GOING BACK",
 	    (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
 }
 
@@ -107,7 +107,8 @@ static int is_behind(struct poc *poc, const struct verified_head *head)
 	return refuse(
 	    &poc->why, STATUS_BEHIND, "checkpoint",
 	    "the server is behind: its checkpoint has size %llu, one of size %llu is known.  If that lasts, tell "
-	    "the directory's staff; --offline answers from the verified copy",
+	    "the directory's staff; --offline answers from the verified copy.  If the staff says, by another way, "
+	    "that it goes on from a backup: poc(1), GOING BACK",
 	    (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
 }
 
