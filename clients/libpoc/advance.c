@@ -15,11 +15,62 @@ void advance_request(const struct poc *poc, Poc__GetHead *request)
 	const struct held *held = &poc->held;
 
 	poc__get_head__init(request);
+	request->trust_seq = held->n_trust + poc->n_ahead;
 	if (held->empty)
 		return;
 	request->held_size = held->size;
-	request->trust_seq = held->n_trust;
 	request->register_value = (ProtobufCBinaryData){HASH_SIZE, held->reg->value.bytes};
+}
+
+/* ---- T that came before the head */
+
+int advance_trust(struct poc *poc, const Poc__Item *page)
+{
+	if (page->n_envelopes == 0)
+		return 0;
+	if (poc->held.n_trust + poc->n_ahead + page->n_envelopes > HELD_TRUST_MAX)
+		return refuse(&poc->why, STATUS_TOO_LARGE, "trust", "the trust root has too many versions");
+	ProtobufCBinaryData *grown = realloc(poc->ahead, (poc->n_ahead + page->n_envelopes) * sizeof *grown);
+	if (grown == NULL)
+		return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
+	poc->ahead = grown;
+	for (size_t i = 0; i < page->n_envelopes; i++) {
+		const ProtobufCBinaryData *from = &page->envelopes[i];
+		ProtobufCBinaryData *to = &poc->ahead[poc->n_ahead];
+		*to = (ProtobufCBinaryData){from->len, malloc(from->len + 1)};
+		if (to->data == NULL)
+			return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
+		memcpy(to->data, from->data, from->len);
+		poc->n_ahead++;
+	}
+	return 0;
+}
+
+void advance_drop(struct poc *poc)
+{
+	for (size_t i = 0; i < poc->n_ahead; i++)
+		free(poc->ahead[i].data);
+	free(poc->ahead);
+	poc->ahead = NULL;
+	poc->n_ahead = 0;
+}
+
+/* Puts them before the T of a head's proof, which takes them over. */
+static int join_trust(struct poc *poc, Poc__Proof *proof)
+{
+	if (poc->n_ahead == 0)
+		return 0;
+	ProtobufCBinaryData *all = realloc(poc->ahead, (poc->n_ahead + proof->n_trust) * sizeof *all);
+	if (all == NULL)
+		return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
+	if (proof->n_trust > 0)
+		memcpy(all + poc->n_ahead, proof->trust, proof->n_trust * sizeof *all);
+	free(proof->trust);
+	proof->trust = all;
+	proof->n_trust += poc->n_ahead;
+	poc->ahead = NULL;
+	poc->n_ahead = 0;
+	return 0;
 }
 
 static int reload(struct poc *poc)
@@ -46,7 +97,7 @@ static int contradicts(struct poc *poc, const struct verified_head *head)
 	    &poc->why, STATUS_UNVERIFIED, "checkpoint",
 	    "the server's checkpoint of size %llu contradicts what was verified before (size %llu): the log "
 	    "is not the same.  Tell the directory's staff and other states; --offline answers from the verified "
-	    "copy",
+	    "copy.  If the staff says, by another way, that it goes on from a backup: poc(1), GOING BACK",
 	    (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
 }
 
@@ -57,7 +108,8 @@ static int is_behind(struct poc *poc, const struct verified_head *head)
 	return refuse(
 	    &poc->why, STATUS_BEHIND, "checkpoint",
 	    "the server is behind: its checkpoint has size %llu, one of size %llu is known.  If that lasts, tell "
-	    "the directory's staff; --offline answers from the verified copy",
+	    "the directory's staff; --offline answers from the verified copy.  If the staff says, by another way, "
+	    "that it goes on from a backup: poc(1), GOING BACK",
 	    (unsigned long long)head->checkpoint.size, (unsigned long long)poc->held.size);
 }
 
@@ -319,6 +371,8 @@ static int verify_answer(struct poc *poc, const Poc__HeadAnswer *answer, struct 
 		return refuse(&poc->why, STATUS_UNVERIFIED, "proof", "not a proof of a head");
 	}
 	status = walk_way(poc, answer, &way);
+	if (status == 0)
+		status = join_trust(poc, proof);
 	if (status == 0)
 		status = verify_head(&poc->pins, way.trust, way.n, poc->held.reg, proof, head, &poc->why);
 	else

@@ -7,6 +7,11 @@
 /* A GetHead request from what is held.  The bytes that it points to live in poc->held. */
 void advance_request(const struct poc *poc, Poc__GetHead *request);
 
+/* Adds versions of T (none, perhaps) that come before the head does: those after what is held and was added before.  0,
+ * NO_MEMORY, or TOO_LARGE: more than can be held. */
+int advance_trust(struct poc *poc, const Poc__Item *page);
+void advance_drop(struct poc *poc); /* forgets them */
+
 /* Verifies a HeadAnswer against what is held, stores the new head and makes it poc->head.  STATUS_CONFLICT: another
  * process has moved what is held; it was loaded again, ask anew.  STATUS_BEHIND: the server's head is older;
  * UNVERIFIED: it contradicts; CLOCK: it lies in the future. */

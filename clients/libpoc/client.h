@@ -104,7 +104,8 @@ int client_walk_documents(struct poc *poc, int (*each)(void *ctx, const struct e
 /* ---- Envelopes: T, S, K, U, D, P (for R use client_lookup) */
 struct client_envelope {
 	struct name name;
-	bool absent; /* proven */
+	bool absent;    /* proven */
+	bool suspended; /* of K and U: the state is, in S or while the council replaces its authority */
 	struct hash value;
 	struct envelope *envelope; /* owned; NULL if absent, lapsed, or not shown to this user */
 };

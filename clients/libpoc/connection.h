@@ -35,6 +35,9 @@ struct poc {
 	char *folder;
 	struct held held;
 	struct verified_head *head; /* of this session; NULL before */
+	/* T after the one that is held, as it came in pages, not verified: the next head's proof goes on from there */
+	size_t n_ahead;
+	ProtobufCBinaryData *ahead; /* owned (advance_drop) */
 	struct verified_head *copy; /* the local copy, once loaded */
 	char copy_damage[400];      /* what is wrong with the one that is there; empty: nothing known */
 	size_t n_keys;

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "clients/libpoc/connection.h"
-#include "proto/rules/register.h"
 #include "proto/rules/signed.h"
 #include "proto/rules/trust.h"
 #include "proto/wire/prescan.h"
@@ -428,6 +427,7 @@ enum { KNOWN_MAX = 32, STORY_TRIES = 12 };
 /* U of the places whose users have signed something, as it stands now. */
 struct known {
 	char place[NAME_MAX_LENGTH + 1];
+	bool suspended;         /* the state is: nothing that its users sign counts */
 	struct envelope *users; /* NULL: there is none */
 };
 
@@ -441,31 +441,25 @@ struct syncing {
 	struct known known[KNOWN_MAX];
 };
 
-static int known_users(struct syncing *s, const char *place, const struct envelope **out)
+static int known_users(struct syncing *s, const char *place, const struct known **out)
 {
 	for (size_t i = 0; i < s->n_known; i++) {
 		if (strcmp(s->known[i].place, place) == 0) {
-			*out = s->known[i].users;
+			*out = &s->known[i];
 			return 0;
 		}
 	}
 	if (s->n_known == KNOWN_MAX)
 		envelope_destroy(s->known[--s->n_known].users);
 	struct known *k = &s->known[s->n_known];
-	int status = client_users(s->poc, CLIENT_ONLINE, place, &k->users);
+	k->suspended = false;
+	int status = client_users(s->poc, CLIENT_ONLINE, place, &k->users, &k->suspended);
 	if (status != 0 && status != STATUS_NOT_FOUND)
 		return status;
 	snprintf(k->place, sizeof k->place, "%s", place);
 	s->n_known++;
-	*out = k->users;
+	*out = k;
 	return 0;
-}
-
-static bool suspended(const struct poc *poc, const struct name *users)
-{
-	const Poc__Entry *entry = register_find(poc->head->reg->payload.register_, users->state);
-
-	return entry == NULL || entry->suspended;
 }
 
 /* By the U of today: enough for what was signed just now.  entry->good stays false where only the story can tell. */
@@ -473,17 +467,17 @@ static int judge_today(struct syncing *s, const struct notice *notice, const str
 		       struct desk_entry *entry)
 {
 	const Poc__User *user = NULL;
-	const struct envelope *users;
-	int status = known_users(s, notice != NULL ? notice->core->from->place : receipt->receipt->place, &users);
+	const struct known *known;
+	int status = known_users(s, notice != NULL ? notice->core->from->place : receipt->receipt->place, &known);
 
 	entry->good = false;
-	if (status != 0 || users == NULL || suspended(s->poc, &users->name))
+	if (status != 0 || known->users == NULL || known->suspended)
 		return status;
+	const Poc__Users *users = known->users->payload.users;
 	unsigned allowed = trust_algorithms(verified_head_trust(s->poc->head)->payload.trust);
 	int64_t time = (int64_t)(s->poc->head->leaf.time_ms / 1000);
-	entry->good = notice != NULL
-			  ? notice_authorised(notice, users->payload.users, allowed, time, &user, NULL) == 0
-			  : receipt_authorised(receipt, users->payload.users, allowed, time, &user, NULL) == 0;
+	entry->good = notice != NULL ? notice_authorised(notice, users, allowed, time, &user, NULL) == 0
+				     : receipt_authorised(receipt, users, allowed, time, &user, NULL) == 0;
 	entry->automatic = entry->good && user->service;
 	return 0;
 }
@@ -615,13 +609,13 @@ static int open_file(struct poc *poc, const struct desk *desk, int *fd)
 
 static void take_users(struct syncing *s)
 {
-	const struct envelope *users;
+	const struct known *known;
 
-	if (known_users(s, s->desk->id.place, &users) != 0 || users == NULL)
+	if (known_users(s, s->desk->id.place, &known) != 0 || known->users == NULL)
 		return;
 	envelope_destroy(s->desk->users);
 	s->desk->users = NULL;
-	envelope_parse(users->bytes, users->size, &s->desk->users, NULL);
+	envelope_parse(known->users->bytes, known->users->size, &s->desk->users, NULL);
 }
 
 /* Whoever left the state holds nothing any more. */

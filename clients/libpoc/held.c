@@ -14,7 +14,7 @@
 #include "proto/rules/chain.h"
 #include "proto/rules/trust.h"
 
-enum { HELD_FILE_MAX = 32 * 1024 * 1024, TRUST_MAX = 8192, STATE_FIELD = STATE_MAX_LENGTH + 1, LOCK_WAIT_MS = 10000 };
+enum { HELD_FILE_MAX = 32 * 1024 * 1024, STATE_FIELD = STATE_MAX_LENGTH + 1, LOCK_WAIT_MS = 10000 };
 
 static const char magic[16] = "pocd-held-1\n";
 
@@ -87,7 +87,8 @@ static int encode(const struct hash *directory, const struct held *held, uint8_t
 	}
 	struct hash sum = hash_of(w.bytes != NULL ? w.bytes : (const uint8_t *)"", w.size);
 	put(&w, sum.bytes, HASH_SIZE);
-	bool large = held->n_trust > TRUST_MAX || w.size > HELD_FILE_MAX; /* never written what could not be read */
+	bool large =
+	    held->n_trust > HELD_TRUST_MAX || w.size > HELD_FILE_MAX; /* never written what could not be read */
 	if (w.failed || large) {
 		free(w.bytes);
 		return large ? refuse(why, STATUS_TOO_LARGE, "state.dir", "the trust root has too many versions")
@@ -152,7 +153,7 @@ static uint64_t take_count(struct reader *r, uint64_t max)
 
 static void take_trust(struct reader *r, const struct hash *directory, struct held *out)
 {
-	size_t n = (size_t)take_count(r, TRUST_MAX);
+	size_t n = (size_t)take_count(r, HELD_TRUST_MAX);
 
 	out->trust = calloc(n + 1, sizeof(struct envelope *));
 	if (out->trust == NULL || n == 0)
@@ -190,20 +191,29 @@ static void take_lists(struct reader *r, struct held *out)
 	}
 }
 
-static int decode(const uint8_t *bytes, size_t size, const struct hash *directory, struct held *out)
+/* Whether the file is whole, and of this directory; *r: what comes after that. */
+static bool is_whole(const uint8_t *bytes, size_t size, const struct hash *directory, struct reader *r,
+		     struct hash *version)
 {
-	struct reader r = {bytes, size - HASH_SIZE, false};
 	char start[sizeof magic];
-	struct hash id, sum;
+	struct hash id;
 
 	if (size < sizeof magic + 2 * HASH_SIZE)
-		return STATUS_DAMAGED;
-	sum = hash_of(bytes, size - HASH_SIZE);
-	if (memcmp(sum.bytes, bytes + size - HASH_SIZE, HASH_SIZE) != 0)
-		return STATUS_DAMAGED;
-	take(&r, start, sizeof start);
-	take(&r, id.bytes, HASH_SIZE);
-	if (memcmp(start, magic, sizeof magic) != 0 || hash_compare(&id, directory) != 0)
+		return false;
+	*r = (struct reader){bytes, size - HASH_SIZE, false};
+	*version = hash_of(bytes, size - HASH_SIZE);
+	take(r, start, sizeof start);
+	take(r, id.bytes, HASH_SIZE);
+	return memcmp(version->bytes, bytes + size - HASH_SIZE, HASH_SIZE) == 0 &&
+	       memcmp(start, magic, sizeof magic) == 0 && hash_compare(&id, directory) == 0;
+}
+
+static int decode(const uint8_t *bytes, size_t size, const struct hash *directory, struct held *out)
+{
+	struct reader r;
+	struct hash sum;
+
+	if (!is_whole(bytes, size, directory, &r, &sum))
 		return STATUS_DAMAGED;
 	out->size = take_u64(&r);
 	take(&r, out->root.bytes, HASH_SIZE);
@@ -454,32 +464,31 @@ static int damaged(struct refusal *why, const char *path, const char *what)
 		      what, path);
 }
 
-/* Absent held state in a folder that has had some: looked for twice, for it may have been written between the two looks
- * (it is there before the lock is marked). */
-static int read_held(const char *path, uint8_t **bytes, size_t *size, bool *first, struct refusal *why)
+/* The file's bytes (free()); NULL with 0: there has been no held state.  Absent in a folder that has had some it is
+ * looked for twice, for it may have been written between the two looks (it is there before the lock is marked). */
+static int read_held(const char *path, uint8_t **bytes, size_t *size, struct refusal *why)
 {
 	int status = held_read_file(path, "held", HELD_FILE_MAX, bytes, size, why);
 
-	*first = false;
-	if (status != STATUS_NOT_FOUND)
-		return status;
-	*first = !was_used(path);
-	return *first ? 0 : held_read_file(path, "held", HELD_FILE_MAX, bytes, size, why);
+	if (status == STATUS_NOT_FOUND && !was_used(path))
+		return 0;
+	if (status == STATUS_NOT_FOUND)
+		status = held_read_file(path, "held", HELD_FILE_MAX, bytes, size, why);
+	if (status == STATUS_NOT_FOUND)
+		return damaged(why, path, "the held state is missing");
+	if (status == STATUS_TOO_LARGE)
+		return damaged(why, path, "the held state is damaged");
+	return status;
 }
 
 int held_load(const char *path, const struct hash *directory, struct held *out, struct refusal *why)
 {
 	uint8_t *bytes;
 	size_t size;
-	bool first;
-	int status = read_held(path, &bytes, &size, &first, why);
+	int status = read_held(path, &bytes, &size, why);
 
-	*out = (struct held){.empty = status == 0 && first};
-	if (status == STATUS_NOT_FOUND)
-		return damaged(why, path, "the held state is missing");
-	if (status == STATUS_TOO_LARGE)
-		return damaged(why, path, "the held state is damaged");
-	if (status != 0 || first)
+	*out = (struct held){.empty = status == 0 && bytes == NULL};
+	if (status != 0 || bytes == NULL)
 		return status;
 	status = decode(bytes, size, directory, out);
 	free(bytes);
@@ -490,14 +499,21 @@ int held_load(const char *path, const struct hash *directory, struct held *out, 
 	return 0;
 }
 
-/* The version of the file that is there now; zero if none. */
+/* The version of the file that is there now; zero if none.  Its sum says that it is whole: what it says is not looked
+ * at. */
 static int current_version(const char *path, const struct hash *directory, struct hash *version, struct refusal *why)
 {
-	struct held now;
-	int status = held_load(path, directory, &now, why);
+	struct reader r;
+	uint8_t *bytes;
+	size_t size;
+	int status = read_held(path, &bytes, &size, why);
 
-	*version = now.version;
-	held_finish(&now);
+	*version = hash_zero;
+	if (status != 0 || bytes == NULL)
+		return status;
+	if (!is_whole(bytes, size, directory, &r, version))
+		status = damaged(why, path, "the held state is damaged");
+	free(bytes);
 	return status;
 }
 

@@ -14,6 +14,7 @@
 
 enum {
 	HELD_HEADS_MAX = 64, /* earlier heads remembered */
+	HELD_TRUST_MAX = 8192,
 	HELD_KEYS_MAX = 1024
 };
 

@@ -6,7 +6,6 @@
 
 #include "clients/libpoc/copy.h"
 #include "clients/libpoc/session.h"
-#include "proto/rules/register.h"
 #include "proto/rules/signed.h"
 
 enum { PLACES_MAX = 1 + NOTICE_DESKS_MAX + NOTICE_ESCALATIONS_MAX, ROUND_PLACES = 7, ROUNDS_MAX = 5 };
@@ -74,14 +73,11 @@ static int fetch_places(struct poc *poc, enum client_mode mode, struct places *p
 	return refuse(&poc->why, STATUS_BUSY, "", "the directory's head moves faster than it can be read");
 }
 
-static int check_places(struct poc *poc, enum client_mode mode, const struct places *places)
+static int check_places(struct poc *poc, const struct places *places)
 {
-	const Poc__Register *reg = head_of(poc, mode)->reg->payload.register_;
-
 	for (size_t i = 0; i < places->n; i++) {
 		const struct name *name = &places->names[i];
-		const Poc__Entry *entry = register_find(reg, name->state);
-		if (entry != NULL && entry->suspended)
+		if (places->users[i].suspended)
 			return refuse(&poc->why, STATUS_SUSPENDED, "to", "%s is suspended", name->state);
 		if (places->users[i].envelope == NULL)
 			return refuse(&poc->why, STATUS_NOT_FOUND, "to", "%s has no users in the directory%s",
@@ -151,7 +147,7 @@ static int keys_of_desk(struct poc *poc, const struct places *places, const stru
 static int own_user(struct poc *poc, enum client_mode mode, struct envelope **users, const Poc__User **user)
 {
 	int status = poc->user_state[0] != '\0' && poc->key != NULL
-			 ? client_users(poc, mode, poc->user_place, users)
+			 ? client_users(poc, mode, poc->user_place, users, NULL)
 			 : refuse(&poc->why, STATUS_DENIED, "user", "the configuration names no user");
 
 	if (status != 0)
@@ -164,7 +160,7 @@ static int own_user(struct poc *poc, enum client_mode mode, struct envelope **us
 	return refuse(&poc->why, STATUS_DENIED, "user", "our key is not listed in U/%s", poc->user_place);
 }
 
-int client_users(struct poc *poc, enum client_mode mode, const char *place, struct envelope **out)
+int client_users(struct poc *poc, enum client_mode mode, const char *place, struct envelope **out, bool *suspended)
 {
 	struct name name;
 	struct client_envelope found;
@@ -177,6 +173,8 @@ int client_users(struct poc *poc, enum client_mode mode, const char *place, stru
 	if (status != 0)
 		return status;
 	*out = found.envelope;
+	if (suspended != NULL)
+		*suspended = found.suspended;
 	return found.envelope != NULL
 		   ? 0
 		   : refuse(&poc->why, STATUS_NOT_FOUND, "", "%s has no users in the directory", place);
@@ -293,7 +291,7 @@ static int gather(struct poc *poc, enum client_mode mode, const struct client_no
 	if (status == 0)
 		status = fetch_places(poc, mode, &s->places);
 	if (status == 0)
-		status = check_places(poc, mode, &s->places);
+		status = check_places(poc, &s->places);
 	if (status != 0)
 		return status;
 	int64_t now = (int64_t)(head_of(poc, mode)->leaf.time_ms / 1000);

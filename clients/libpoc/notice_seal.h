@@ -43,7 +43,8 @@ int client_own_handle(struct poc *poc, enum client_mode mode, char *out);
 /* Our own desks: those of the kinds that our entry serves.  out holds 3. */
 int client_own_desks(struct poc *poc, enum client_mode mode, struct client_desk *out, size_t *n);
 
-/* U of a place, verified; *out: envelope_destroy.  NOT_FOUND: there is none. */
-int client_users(struct poc *poc, enum client_mode mode, const char *place, struct envelope **out);
+/* U of a place, verified; *out: envelope_destroy.  NOT_FOUND: there is none.  *suspended (NULL allowed): its state is.
+ */
+int client_users(struct poc *poc, enum client_mode mode, const char *place, struct envelope **out, bool *suspended);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clients/libpoc/advance.h"
 #include "clients/libpoc/copy.h"
 #include "clients/libpoc/session.h"
 #include "clients/libpoc/verdict.h"
@@ -136,6 +137,7 @@ void poc_close(struct poc *poc)
 	verified_head_unref(poc->head);
 	verified_head_unref(poc->copy);
 	envelope_destroy(poc->own_users);
+	advance_drop(poc);
 	held_finish(&poc->held);
 	for (size_t i = 0; i < poc->n_keys; i++)
 		message_free(poc->keys[i].item);

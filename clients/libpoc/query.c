@@ -326,7 +326,8 @@ static int from_head(struct poc *poc, const struct verified_head *head, struct c
 	return envelope_parse(source->bytes, source->size, &out->envelope, &poc->why);
 }
 
-static int keys_from(struct poc *poc, const Poc__Proof *proof, const char *state, struct envelope **keys)
+static int keys_from(struct poc *poc, const Poc__Proof *proof, const char *state, struct envelope **keys,
+		     bool *suspended)
 {
 	struct name name;
 	struct verified_item proven;
@@ -334,12 +335,16 @@ static int keys_from(struct poc *poc, const Poc__Proof *proof, const char *state
 	bool replaced;
 
 	*keys = NULL;
+	*suspended = false;
 	if (!name_make(NAME_KEYS, state, NULL, &name))
 		return refuse(&poc->why, STATUS_USAGE, "", "\"%s\" is not a state", state);
 	int status = session_item(poc, proof, name.text, &item, &proven);
 	if (status != 0 || proven.absent)
 		return status;
-	return session_keys(poc, poc->head, &proven, item, &chain, keys, &replaced);
+	status = session_keys(poc, poc->head, &proven, item, &chain, keys, &replaced);
+	if (status == 0)
+		*suspended = verify_suspended(poc->head, state, replaced);
+	return status;
 }
 
 static int envelope_from(struct poc *poc, const Poc__Proof *proof, struct client_envelope *out)
@@ -356,10 +361,10 @@ static int envelope_from(struct poc *poc, const Poc__Proof *proof, struct client
 	if (status != 0 || proven.absent)
 		return status;
 	if (out->name.kind == NAME_KEYS)
-		return keys_from(poc, proof, out->name.state, &out->envelope);
+		return keys_from(poc, proof, out->name.state, &out->envelope, &out->suspended);
 	if (item->n_envelopes == 0)
 		return 0;
-	status = keys_from(poc, proof, name_authority(&out->name), &keys);
+	status = keys_from(poc, proof, name_authority(&out->name), &keys, &out->suspended);
 	if (status == 0 && keys == NULL)
 		status = refuse(&poc->why, STATUS_UNVERIFIED, out->name.text, "%s without keys of its state",
 				out->name.text);
@@ -442,6 +447,7 @@ static int envelopes_offline(struct poc *poc, struct client_envelope *out, size_
 		if (status == STATUS_ORPHANS) /* lapsed: nothing to show */
 			status = 0;
 		out[i].absent = proven.absent;
+		out[i].suspended = proven.suspended;
 		out[i].value = proven.value;
 	}
 	return status;

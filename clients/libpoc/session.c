@@ -12,30 +12,6 @@
 
 enum { ROUNDS_MAX = 10, QUESTIONS_MAX = 8, SERVERS_MAX = 8, KEYS_CACHE_MAX = 1024 * 1024 };
 
-/* ---- The head */
-
-int session_move(struct poc *poc)
-{
-	for (int i = 0; i < ROUNDS_MAX; i++) {
-		Poc__GetHead get;
-		Poc__Request request = POC__REQUEST__INIT;
-		Poc__Response *answer;
-
-		advance_request(poc, &get);
-		request.body_case = POC__REQUEST__BODY_GET_HEAD;
-		request.get_head = &get;
-		int status = connection_call(poc, &request, &answer);
-		if (status == 0 && answer->body_case != POC__RESPONSE__BODY_HEAD)
-			status = refuse(&poc->why, STATUS_MALFORMED, "", "the server answers something else");
-		if (status == 0)
-			status = advance_head(poc, answer->head);
-		message_free(answer);
-		if (status != STATUS_CONFLICT)
-			return status;
-	}
-	return refuse(&poc->why, STATUS_BUSY, "state.dir", "other processes keep moving the held state");
-}
-
 /* ---- Rounds */
 
 static int send_question(struct poc *poc, const struct question *q, uint64_t named, uint32_t *id)
@@ -102,6 +78,73 @@ void session_free_answers(struct question *questions, size_t n)
 		questions[i].proof = NULL;
 	}
 }
+
+/* ---- The head */
+
+static int ask_head(struct poc *poc)
+{
+	Poc__GetHead get;
+	Poc__Request request = POC__REQUEST__INIT;
+	Poc__Response *answer;
+
+	advance_request(poc, &get);
+	request.body_case = POC__REQUEST__BODY_GET_HEAD;
+	request.get_head = &get;
+	int status = connection_call(poc, &request, &answer);
+	if (status == 0 && answer->body_case != POC__RESPONSE__BODY_HEAD)
+		status = refuse(&poc->why, STATUS_MALFORMED, "", "the server answers something else");
+	if (status == 0)
+		status = advance_head(poc, answer->head);
+	message_free(answer);
+	return status;
+}
+
+/* T in pages, from what is held to the newest, for an answer with all of it is too large. */
+static int fetch_trust(struct poc *poc)
+{
+	const char *names[] = {"T"};
+	size_t before;
+	int status = 0;
+
+	advance_drop(poc);
+	do {
+		struct question q = {.names = names, .n_names = 1, .from_seq = poc->held.n_trust + poc->n_ahead + 1};
+		Poc__Proof *page;
+		uint32_t id;
+		before = poc->n_ahead;
+		connection_begin(poc); /* each page has the whole time limit */
+		status = send_question(poc, &q, 0, &id);
+		if (status == 0)
+			status = receive_proof(poc, id, &page);
+		if (status != 0)
+			break;
+		const Poc__Item *item = proof_item(page, "T");
+		status = item != NULL ? advance_trust(poc, item)
+				      : refuse(&poc->why, STATUS_UNVERIFIED, "T", "the answer lacks T");
+		message_free(page);
+	} while (status == 0 && poc->n_ahead > before);
+	return status;
+}
+
+int session_move(struct poc *poc)
+{
+	int status = STATUS_CONFLICT;
+
+	for (int i = 0; i < ROUNDS_MAX && status == STATUS_CONFLICT; i++) {
+		status = ask_head(poc);
+		if (status == STATUS_TOO_LARGE) {
+			status = fetch_trust(poc);
+			if (status == 0)
+				status = ask_head(poc);
+			advance_drop(poc);
+		}
+	}
+	return status != STATUS_CONFLICT
+		   ? status
+		   : refuse(&poc->why, STATUS_BUSY, "state.dir", "other processes keep moving the held state");
+}
+
+/* ---- Flights of questions */
 
 /* One flight of questions; *moved: the server's head is not ours. */
 static int ask_once(struct poc *poc, struct question *questions, size_t n, bool *moved)

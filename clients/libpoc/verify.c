@@ -75,38 +75,86 @@ int verify_envelope(const struct verified_head *head, const struct name *name, c
 	return status;
 }
 
-int verify_keys(const struct verified_head *head, const struct name *name, const struct hash *value,
-		const ProtobufCBinaryData *chain, size_t n, struct envelope **out, bool *replaced, struct refusal *why)
+/* A chain of K under a head. */
+struct chain {
+	const struct verified_head *head;
+	size_t n;
+	struct envelope **keys;
+};
+
+static void chain_finish(struct chain *chain)
 {
-	const struct envelope *trust = verified_head_trust(head);
-	const Poc__Replacement *replacement = trust_replacement(trust->payload.trust, name->state);
-	struct envelope *prev = NULL, *next;
-	bool seen = false;
+	for (size_t i = 0; i < chain->n; i++)
+		envelope_destroy(chain->keys[i]);
+	free(chain->keys);
+}
+
+/* Whatever it returns, *chain is the caller's (chain_finish). */
+static int parse_chain(const struct name *name, const ProtobufCBinaryData *bytes, size_t n, struct chain *chain,
+		       struct refusal *why)
+{
 	int status = 0;
 
-	*out = NULL;
+	chain->keys = calloc(n + 1, sizeof(struct envelope *));
+	if (chain->keys == NULL)
+		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 	for (size_t i = 0; i < n && status == 0; i++) {
-		status = parse_of(head, name, &chain[i], &next, why);
-		if (status != 0)
-			break;
-		status = unverified(
-		    why, keys_accepts(trust, head->reg, prev, next, (int64_t)(head->leaf.time_ms / 1000), why));
-		seen = seen || (replacement != NULL &&
-				memcmp(replacement->keys.data, next->payload_hash.bytes, HASH_SIZE) == 0);
-		envelope_destroy(prev);
-		prev = next;
+		status = parse_of(chain->head, name, &bytes[i], &chain->keys[i], why);
+		if (status == 0)
+			chain->n++;
 	}
-	if (status == 0 && (prev == NULL || hash_compare(&prev->value, value) != 0))
+	return status;
+}
+
+/* Each version by the rules.  Of those that the same keys sign the last one's signatures tell: by its prev it is signed
+ * on top of those before it. */
+static int check_chain(const struct chain *chain, struct refusal *why)
+{
+	const struct verified_head *head = chain->head;
+	const struct envelope *trust = verified_head_trust(head);
+	const int64_t now = (int64_t)(head->leaf.time_ms / 1000);
+	int status = 0;
+
+	for (size_t i = 0; i < chain->n && status == 0; i++) {
+		const struct envelope *prev = i > 0 ? chain->keys[i - 1] : NULL, *next = chain->keys[i];
+		bool later =
+		    prev != NULL && i + 1 < chain->n && keys_same_signers(trust, prev, next, chain->keys[i + 1]);
+		status = later ? keys_continues(trust, head->reg, prev, next, now, why)
+			       : keys_accepts(trust, head->reg, prev, next, now, why);
+	}
+	return unverified(why, status);
+}
+
+static bool came_by_replacement(const struct chain *chain, const struct name *name)
+{
+	const Poc__Replacement *replacement =
+	    trust_replacement(verified_head_trust(chain->head)->payload.trust, name->state);
+	bool seen = false;
+
+	for (size_t i = 0; i < chain->n && replacement != NULL && !seen; i++)
+		seen = memcmp(replacement->keys.data, chain->keys[i]->payload_hash.bytes, HASH_SIZE) == 0;
+	return seen;
+}
+
+int verify_keys(const struct verified_head *head, const struct name *name, const struct hash *value,
+		const ProtobufCBinaryData *bytes, size_t n, struct envelope **out, bool *replaced, struct refusal *why)
+{
+	struct chain chain = {.head = head};
+	int status = parse_chain(name, bytes, n, &chain, why);
+
+	*out = NULL;
+	if (status == 0)
+		status = check_chain(&chain, why);
+	if (status == 0 && (chain.n == 0 || hash_compare(&chain.keys[chain.n - 1]->value, value) != 0))
 		status = refuse(why, STATUS_UNVERIFIED, name->text, "the chain of %s does not end at the current one",
 				name->text);
-	if (status != 0) {
-		envelope_destroy(prev);
-		return status;
+	if (status == 0) {
+		if (replaced != NULL)
+			*replaced = came_by_replacement(&chain, name);
+		*out = chain.keys[--chain.n];
 	}
-	if (replaced != NULL)
-		*replaced = seen;
-	*out = prev;
-	return 0;
+	chain_finish(&chain);
+	return status;
 }
 
 /* Signed by no key of K: a forgery, unless K has let it lapse. */
@@ -283,6 +331,15 @@ static int keep_sections(const Poc__Item *item, struct verified_record *out, str
 	return 0;
 }
 
+bool verify_suspended(const struct verified_head *head, const char *state, bool replaced)
+{
+	const Poc__Entry *entry = register_find(head->reg->payload.register_, state);
+
+	return entry != NULL &&
+	       (entry->suspended ||
+		(trust_replacement(verified_head_trust(head)->payload.trust, state) != NULL && !replaced));
+}
+
 /* The state in S and T: known, suspended, replaced. */
 static int check_state(const struct verified_head *head, const struct record_facts *facts, struct verified_record *out,
 		       struct refusal *why)
@@ -300,7 +357,7 @@ static int check_state(const struct verified_head *head, const struct record_fac
 	out->authority = facts->keys != NULL ? keys_authority(facts->keys->payload.keys) : (struct hash){{0}};
 	out->enrolled = entry != NULL;
 	out->replaced = replacement != NULL && facts->keys_replaced;
-	out->suspended = entry != NULL && (entry->suspended || (replacement != NULL && !facts->keys_replaced));
+	out->suspended = verify_suspended(head, state, facts->keys_replaced);
 	return 0;
 }
 
@@ -480,6 +537,7 @@ int verify_saved_envelope(struct verified_head *head, const struct name *name, s
 		status = refuse(why, STATUS_UNVERIFIED, name->text, "%s without keys of its state", name->text);
 	if (status != 0)
 		return status;
+	proven->suspended = verify_suspended(head, name->state, replaced);
 	if (name->kind == NAME_KEYS)
 		return envelope_parse(keys->bytes, keys->size, out, why);
 	return verify_users(head, keys, name, &proven->value, &item->envelopes[0], out, why);

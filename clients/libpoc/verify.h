@@ -15,6 +15,7 @@
 struct verified_item {
 	struct name name;
 	bool absent;
+	bool suspended; /* of a K or U that verify_saved_envelope found: the state is (verify_suspended) */
 	struct hash value;
 };
 
@@ -27,6 +28,10 @@ int verify_item(const struct verified_head *head, const Poc__Item *item, bool co
  * *out, the last one; *replaced (NULL allowed): the chain holds the K by which the council replaced the state's. */
 int verify_keys(const struct verified_head *head, const struct name *name, const struct hash *value,
 		const ProtobufCBinaryData *chain, size_t n, struct envelope **out, bool *replaced, struct refusal *why);
+
+/* Whether the state is suspended: in S, or by a replacement of its authority that T lists and that has not taken place
+ * (replaced: verify_keys' of its K). */
+bool verify_suspended(const struct verified_head *head, const char *state, bool replaced);
 
 /* Parses an envelope and checks value, directory id and name. */
 int verify_envelope(const struct verified_head *head, const struct name *name, const struct hash *value,

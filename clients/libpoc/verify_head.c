@@ -50,13 +50,27 @@ static int add_trust(const struct verify_pins *pins, struct verified_head *head,
 	else if (prev == NULL && hash_compare(&next->payload_hash, &pins->directory) != 0)
 		status = refuse(why, STATUS_UNVERIFIED, "trust", "this is another directory's trust root");
 	else if (!known) /* a known one was checked when it was new */
-		status = trust_accepts(prev, next, why);
+		status = trust_continues(prev, next, why);
 	if (status != 0) {
 		envelope_destroy(next);
 		return unverified(why, status);
 	}
 	head->trust[head->n_trust++] = next;
 	return 0;
+}
+
+/* Who has signed those that are new.  Of those that the same keys sign the last one tells: by its prev it is signed on
+ * top of those before it. */
+static int check_trust_signers(const struct verified_head *head, size_t n_known, struct refusal *why)
+{
+	int status = 0;
+
+	for (size_t i = n_known; i < head->n_trust && status == 0; i++) {
+		const struct envelope *prev = i > 0 ? head->trust[i - 1] : NULL, *next = head->trust[i];
+		if (prev == NULL || i + 1 == head->n_trust || !trust_same_signers(prev, next))
+			status = unverified(why, trust_accepts(prev, next, why));
+	}
+	return status;
 }
 
 static int walk_trust(const struct verify_pins *pins, struct envelope *const *known, size_t n_known,
@@ -79,7 +93,7 @@ static int walk_trust(const struct verify_pins *pins, struct envelope *const *kn
 	}
 	if (status == 0 && head->n_trust == 0)
 		status = refuse(why, STATUS_UNVERIFIED, "trust", "the proof has no trust root");
-	return status;
+	return status == 0 ? check_trust_signers(head, n_known, why) : status;
 }
 
 /* ---- Step 2: the note */

@@ -454,5 +454,7 @@ int pocadm_cmd_init(struct cli *cli)
 	cli_line(tr("start it: pocd -c %s/pocd.conf"), cli->argv[0]);
 	cli_line(tr("give to states: %s/directory.info; take offline: %s/keys/root*.key, keys/authority.key"),
 		 cli->argv[0], cli->argv[0]);
+	cli_line(
+	    tr("no auditors yet: as soon as states run some, list them (pocadm trust draft --auditor-add, --quorum)"));
 	return 0;
 }

@@ -86,7 +86,9 @@ static int add_auditor(struct drafting *d, size_t i, const char *value)
 		return cli_fail(d->cli, STATUS_USAGE, tr("--auditor-add takes NAME,STATE,FILE"));
 	*state++ = '\0';
 	*file++ = '\0';
-	int status = key_read_public(d->cli, file, &d->auditor_keys[i]);
+	int status = key_named(d->cli, file);
+	if (status == 0)
+		status = key_read_public(d->cli, file, &d->auditor_keys[i]);
 	if (status != 0)
 		return status;
 	Poc__Auditor *a = &d->fresh_auditors[i];
@@ -435,7 +437,9 @@ static int publish_offline(struct cli *cli, struct ceremony *c)
 	status = ceremony_check(c, (int64_t)time(NULL), &why);
 	if (status != 0)
 		return cli_refused(cli, &why);
-	status = key_open(cli, cli_value(cli, "log-key"), &key);
+	status = key_named(cli, cli_value(cli, "log-key"));
+	if (status == 0)
+		status = key_open(cli, cli_value(cli, "log-key"), &key);
 	if (status != 0)
 		return status;
 	for (size_t i = 0; i < c->n; i++)

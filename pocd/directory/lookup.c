@@ -375,13 +375,14 @@ int directory_lookup(struct directory *directory, const struct principal *who, c
 
 /* ---- Envelopes by name */
 
-/* Versions first to last of a name, oldest first, as many as go into so many bytes (at least one). */
+/* Versions first to last of a name, oldest first, as many as go into so many bytes (at least one).  Of more than an
+ * answer can hold not all are read: asking_end refuses it. */
 static int put_versions(struct asking *asking, const char *name, uint64_t first, uint64_t last, size_t most)
 {
 	size_t start = asking->encoder.size;
 	int status = need_view(asking);
 
-	for (uint64_t seq = first; status == 0 && seq <= last; seq++) {
+	for (uint64_t seq = first; status == 0 && seq <= last && asking->encoder.size <= ANSWER_MAX; seq++) {
 		struct hash value;
 		const uint8_t *bytes;
 		size_t size;
@@ -496,12 +497,13 @@ int directory_envelopes(struct directory *directory, const struct principal *who
 
 /* ---- Head */
 
-/* T envelopes after that of held_seq, up to that of last_seq. */
+/* T envelopes after that of held_seq, up to that of last_seq; as put_versions, no more than an answer can hold. */
 static int put_trust(struct asking *asking, unsigned field, uint64_t held_seq, uint64_t last_seq)
 {
 	int status = 0;
 
-	for (uint64_t seq = held_seq + 1; status == 0 && held_seq < last_seq && seq <= last_seq; seq++) {
+	for (uint64_t seq = held_seq + 1;
+	     status == 0 && held_seq < last_seq && seq <= last_seq && asking->encoder.size <= ANSWER_MAX; seq++) {
 		struct hash value;
 		const uint8_t *bytes;
 		size_t size;

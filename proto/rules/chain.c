@@ -91,6 +91,24 @@ int trust_accepts(const struct envelope *prev, const struct envelope *next, stru
 	return 0;
 }
 
+static bool same_keys(Poc__Key *const *a, size_t n_a, Poc__Key *const *b, size_t n_b)
+{
+	bool same = n_a == n_b;
+
+	for (size_t i = 0; i < n_a && same; i++)
+		same =
+		    a[i]->spki.len == b[i]->spki.len && memcmp(a[i]->spki.data, b[i]->spki.data, a[i]->spki.len) == 0;
+	return same;
+}
+
+bool trust_same_signers(const struct envelope *prev, const struct envelope *next)
+{
+	const Poc__Trust *a = prev->payload.trust, *b = next->payload.trust;
+
+	return a->root_threshold == b->root_threshold && trust_algorithms(a) == trust_algorithms(b) &&
+	       same_keys(a->root_keys, a->n_root_keys, b->root_keys, b->n_root_keys);
+}
+
 struct hash trust_directory_id(const struct envelope *first)
 {
 	return first->payload_hash;
@@ -142,34 +160,52 @@ static bool authority_signed(const struct envelope *trust, const struct envelope
 	return good;
 }
 
-int keys_accepts(const struct envelope *trust, const struct envelope *reg, const struct envelope *prev,
-		 const struct envelope *next, int64_t state_time, struct refusal *why)
+static const Poc__Replacement *replacement_by(const struct envelope *trust, const struct envelope *next)
+{
+	return trust_replaces(trust->payload.trust, next->name.state, next->payload_hash.bytes);
+}
+
+int keys_continues(const struct envelope *trust, const struct envelope *reg, const struct envelope *prev,
+		   const struct envelope *next, int64_t state_time, struct refusal *why)
 {
 	const Poc__Entry *entry = register_find(reg->payload.register_, next->name.state);
-	const Poc__Replacement *replaced =
-	    trust_replaces(trust->payload.trust, next->name.state, next->payload_hash.bytes);
+	const Poc__Replacement *replaced = replacement_by(trust, next);
 	int status = follows(trust, prev, next, why);
 
 	if (status != 0)
 		return status;
 	if (entry == NULL)
 		return refuse(why, STATUS_UNVERIFIED, "head.name", "%s is not in the register", next->name.state);
+	if (prev == NULL && memcmp(entry->anchor.data, next->payload_hash.bytes, HASH_SIZE) != 0)
+		return refuse(why, STATUS_UNVERIFIED, "head.name", "K(1) is not the one that the register anchors");
+	if (prev != NULL && replaced != NULL && state_time < replaced->not_before)
+		return refuse(why, STATUS_UNVERIFIED, "head.name", "the council's replacement does not count yet");
+	return 0;
+}
+
+int keys_accepts(const struct envelope *trust, const struct envelope *reg, const struct envelope *prev,
+		 const struct envelope *next, int64_t state_time, struct refusal *why)
+{
+	int status = keys_continues(trust, reg, prev, next, state_time, why);
+
+	if (status != 0)
+		return status;
 	if (!authority_signed(trust, next, next))
 		return refuse(why, STATUS_UNVERIFIED, "signatures",
 			      "too few signatures by the authority keys that K lists");
-	if (prev == NULL) {
-		if (memcmp(entry->anchor.data, next->payload_hash.bytes, HASH_SIZE) != 0)
-			return refuse(why, STATUS_UNVERIFIED, "head.name",
-				      "K(1) is not the one that the register anchors");
-		return 0;
-	}
-	if (replaced != NULL)
-		return state_time >= replaced->not_before ? 0
-							  : refuse(why, STATUS_UNVERIFIED, "head.name",
-								   "the council's replacement does not count yet");
-	if (!authority_signed(trust, prev, next))
+	if (prev != NULL && replacement_by(trust, next) == NULL && !authority_signed(trust, prev, next))
 		return refuse(why, STATUS_UNVERIFIED, "signatures", "too few signatures by the authority keys before");
 	return 0;
+}
+
+bool keys_same_signers(const struct envelope *trust, const struct envelope *prev, const struct envelope *next,
+		       const struct envelope *after)
+{
+	const Poc__Keys *a = prev->payload.keys, *b = next->payload.keys;
+
+	return a->authority_threshold == b->authority_threshold && replacement_by(trust, next) == NULL &&
+	       replacement_by(trust, after) == NULL &&
+	       same_keys(a->authority, a->n_authority, b->authority, b->n_authority);
 }
 
 bool keys_coordinator_signed(const struct envelope *trust, const struct envelope *keys, const struct envelope *envelope)

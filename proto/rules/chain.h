@@ -17,6 +17,11 @@ int trust_accepts(const struct envelope *prev, const struct envelope *next, stru
 /* The same but for the signatures: what a ceremony looks at before anybody signs. */
 int trust_continues(const struct envelope *prev, const struct envelope *next, struct refusal *why);
 
+/* Whether whoever may sign the version after next, a T, has by its prev signed next too: prev and next, which follows
+ * it, ask for the same root keys by the same rules.  A reader of a chain that looks at the later version's signatures
+ * need not look at next's. */
+bool trust_same_signers(const struct envelope *prev, const struct envelope *next);
+
 /* Whether each replacement that next adds to prev, or changes, still lies the delay ahead at a time: what its signers
  * said at `issued` may be long ago.  0 or INVALID. */
 int trust_delays(const struct envelope *prev, const struct envelope *next, int64_t now, struct refusal *why);
@@ -35,6 +40,15 @@ int register_accepts(const struct envelope *trust, const struct envelope *prev, 
  * state_time: seconds, the time of the STATE leaf that it will be judged by. */
 int keys_accepts(const struct envelope *trust, const struct envelope *reg, const struct envelope *prev,
 		 const struct envelope *next, int64_t state_time, struct refusal *why);
+
+/* The same but for the signatures. */
+int keys_continues(const struct envelope *trust, const struct envelope *reg, const struct envelope *prev,
+		   const struct envelope *next, int64_t state_time, struct refusal *why);
+
+/* As trust_same_signers, of a K and `after`, the version that follows it: false also where one of the two is a
+ * replacement, which stands by its own signatures alone. */
+bool keys_same_signers(const struct envelope *trust, const struct envelope *prev, const struct envelope *next,
+		       const struct envelope *after);
 
 /* Whether a coordinator key of keys signed the envelope. */
 bool keys_coordinator_signed(const struct envelope *trust, const struct envelope *keys,

@@ -1,5 +1,6 @@
 #include "proto/rules/envelope.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,7 +220,9 @@ static bool key_signed(const struct envelope *envelope, const struct public_key 
 	return false;
 }
 
-unsigned envelope_count(const struct envelope *envelope, const struct key_list *list, unsigned allowed)
+/* Counts no further than enough. */
+static unsigned count_up_to(const struct envelope *envelope, const struct key_list *list, unsigned allowed,
+			    unsigned enough)
 {
 	size_t size;
 	unsigned count = 0;
@@ -229,7 +232,7 @@ unsigned envelope_count(const struct envelope *envelope, const struct key_list *
 	if (pae == NULL)
 		return 0;
 	/* keys of a list are distinct, so each counts at most once */
-	for (size_t i = 0; i < list->n; i++) {
+	for (size_t i = 0; i < list->n && count < enough; i++) {
 		const struct public_key *key = &list->keys[i];
 		if (key->algorithm != KEY_UNKNOWN && (allowed == 0 || (allowed >> key->algorithm & 1) != 0) &&
 		    key_signed(envelope, key, pae, size))
@@ -239,9 +242,14 @@ unsigned envelope_count(const struct envelope *envelope, const struct key_list *
 	return count;
 }
 
+unsigned envelope_count(const struct envelope *envelope, const struct key_list *list, unsigned allowed)
+{
+	return count_up_to(envelope, list, allowed, UINT_MAX);
+}
+
 bool envelope_signed_by(const struct envelope *envelope, const struct key_list *list, unsigned allowed)
 {
-	return list->threshold > 0 && envelope_count(envelope, list, allowed) >= list->threshold;
+	return list->threshold > 0 && count_up_to(envelope, list, allowed, list->threshold) >= list->threshold;
 }
 
 /* ---- Making envelopes */

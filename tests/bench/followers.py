@@ -8,6 +8,8 @@ import statistics
 import sys
 import time
 
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 import wire  # noqa: E402  pylint: disable=wrong-import-position
@@ -42,12 +44,13 @@ def proven_ms(client, documents, n):
     return statistics.median(times)
 
 
-def walk_seconds(versions=1000, times=5):
-    """How long a client that holds nothing takes for a lookup where T and K of the state have had so many versions."""
+def walk_seconds(versions=1000, times=5, fresh=None):
+    """How long a client that holds nothing takes for a lookup where T and K of the state have had so many versions; fresh:
+    as make_versions has it."""
     taken = []
     with World() as world:
-        make_versions(world, "K/XB", versions)
-        make_versions(world, "T", versions)
+        make_versions(world, "K/XB", versions, fresh)
+        make_versions(world, "T", versions, fresh)
         for i in range(times):
             cold = world.variant("xa-reader", f"cold{i}", {})
             begun = time.monotonic()
@@ -56,6 +59,15 @@ def walk_seconds(versions=1000, times=5):
         if world.poc("xa-reader", "-o", "json", "status").json["checkpoint"]["trust"] <= versions:
             raise ValueError("there are too few versions")
     return statistics.median(taken)
+
+
+def change_ms(fresh, versions=250):
+    """Of a version of T and one of K together, each with another key."""
+    return walk_seconds(versions, 3, fresh) * 1000 / versions
+
+
+def p384():
+    return ec.generate_private_key(ec.SECP384R1())
 
 
 def measure(changes=40, states=("XA", "XB", "AD", "AE", "XA"), quorum=4):
@@ -84,3 +96,6 @@ def measure(changes=40, states=("XA", "XB", "AD", "AE", "XA"), quorum=4):
 if __name__ == "__main__":
     for name, figure in measure().items():
         print(f"{name:14} {figure:.1f}")
+    print(f"walk           {walk_seconds():.2f} s")
+    for name, make in {"P-384": p384, "Ed25519": ed25519.Ed25519PrivateKey.generate}.items():
+        print(f"change, {name:7}{change_ms(make):.1f} ms")

@@ -92,12 +92,18 @@ class Backup(unittest.TestCase):
             world.start()
             result = world.poc(late, "--online", "lookup", "XB", expect=7)
             self.assertIn("the server is behind", result.err)
+            self.assertIn("poc(1), GOING BACK", result.err)
             self.assertIn("fresh", world.poc(early, "lookup", "XB").out)
             restored = world.variant("xa-reader", "new", {})
             for state, seq in stored.items():
                 versions = world.poc(restored, "-o", "json", "history", state).json["versions"]
                 self.assertGreaterEqual(versions[-1]["seq"], seq)
             world.poc("ae-coordinator", "-y", "confirm")
+            for _ in range(60):  # until the log has grown past what was seen: it is another one then
+                if world.poc(late, "--online", "lookup", "XB", expect=None).status != 7:
+                    break
+                world.poc("ae-coordinator", "-y", "confirm")
+            self.going_back(late)
             world.stop()
             # a daemon that stands still can be copied too; and the copy of a copy is as good
             again = world.pocadm("-o", "json", "backup", "--data", folder, self.path("again")).json
@@ -105,6 +111,18 @@ class Backup(unittest.TestCase):
         world.forget_signed()
         world.start()
         world.poc(late, "lookup", "XB")
+
+    def going_back(self, late):
+        """What poc(1) says to whoever believes that the directory goes on from a backup."""
+        world = self.world
+        held = os.path.join(world.path("users"), world.setting(late, "state", "dir"))
+        self.assertIn("poc(1), GOING BACK", world.poc(late, "--online", "lookup", "XB", expect=6).err)
+        world.poc(late, "--offline", "lookup", "XB")
+        os.rename(held, held + ".before")
+        world.poc(late, "status")
+        world.poc(late, "lookup", "XB")
+        shutil.rmtree(held)
+        os.rename(held + ".before", held)
 
     def test_damage(self):
         """Whatever is wrong with the file is told, and leaves nothing behind."""

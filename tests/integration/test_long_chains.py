@@ -1,7 +1,7 @@
 """A directory that has lived long: hundreds of versions of T and of a state's K."""
 import unittest
 
-from follower import make_versions
+from follower import current_trust, forge, make_versions, publish_trust, wait_for
 from harness import World, main
 
 
@@ -18,6 +18,26 @@ class LongChains(unittest.TestCase):
                 self.assertEqual(world.poc(user, "-o", "json", "status").json["checkpoint"]["trust"], 211)
             world.poc("xa-reader", "-t", "120", "sync")
             world.poc("xa-reader", "--offline", "lookup", "XB")
+
+    def test_more_than_an_answer_holds(self):
+        """T comes in pages then, to whoever holds nothing and to whoever was away."""
+        with World() as world:
+            root = forge.Signer.load(world.path("keys", "root.key"))
+            before = world.variant("xa-reader", "before", {})
+            world.poc(before, "lookup", "XB")
+            publish_trust(world, [], 0, root_keys=[{"spki": each.spki} for each in (root, *(forge.Signer.fresh() for _ in range(15)))])
+            wait_for(lambda: forge.payload_of(current_trust(world))["head"]["seq"] == 2, "T(2) was never published")
+            make_versions(world, "T", 400)
+            world.poc("xb-reader", "lookup", "XB")
+            make_versions(world, "T", 500)
+            for user in "xb-reader", before, world.variant("xa-reader", "cold", {}):
+                for _ in range(2):
+                    world.poc(user, "lookup", "XB")
+                self.assertEqual(world.poc(user, "-o", "json", "status").json["checkpoint"]["trust"], 902)
+            saved = world.path("xb.poc")
+            world.poc("cold", "lookup", "XB", "--save", saved)
+            world.poc(before, "--offline", "verify", saved)
+            world.poc("cold", "--offline", "lookup", "XB")
 
 
 if __name__ == "__main__":

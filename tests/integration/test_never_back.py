@@ -54,7 +54,7 @@ class NeverBack(unittest.TestCase):
     def refused_server(self, reader, status, words):
         result = WORLD.poc(reader, "status", expect=status)
         self.assertIn(f"server      REFUSED: {words}\n", result.out)
-        self.assertRegex(result.err, r"^poc: .*[tT]ell the directory's staff.*--offline answers from the verified copy\n$")
+        self.assertRegex(result.err, r"^poc: .*[tT]ell the directory's staff.*--offline answers from the verified copy\.  If the staff says.*\n$")
 
     def behind(self, reader, without, held):
         result = WORLD.poc(reader, "lookup", "XB", expect=7)

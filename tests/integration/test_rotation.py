@@ -393,6 +393,7 @@ class LostLogKey(unittest.TestCase):
             publish = ("-y", "trust", "publish", trust, "--data", data, "--log-key", new)
             world.poc("xa-reader", "lookup", "XB")
             run(POC, "key", "new", new, env=world.env)
+            world.pocadm("-y", "trust", "draft", trust, "--auditor-add", f"auditor.xa,XA,{world.path('none.pub')}", expect=5)
             world.pocadm("-y", "trust", "draft", trust, "--log-add", new, "--log-drop", world.path("keys/log.key"))
             self.assertIn("signatures are missing", world.pocadm(*publish, expect=6).err)
             world.pocadm("-y", "trust", "sign", trust, "--key", root)
@@ -405,6 +406,7 @@ class LostLogKey(unittest.TestCase):
             other = world.path("log-3.key")
             run(POC, "key", "new", other, env=world.env)
             self.assertIn("log key", world.pocadm(*publish[:-1], other, expect=1).err)  # not one that this T lists
+            world.pocadm(*publish[:-1], world.path("none.key"), expect=5)
             world.pocadm(*publish)
             world.pocadm("check", data)
             world.start()
@@ -455,6 +457,12 @@ class Replacement(unittest.TestCase):
             world.pocadm("-y", "trust", "publish", trust, "--keys", keys)
             # visible at once: suspended; neither the thief nor the new K gets ahead
             self.assertIn("SUSPENDED", world.poc("xa-reader", "lookup", "XB", expect=7).out)
+            # nor is anything encrypted to it, whatever a server would say: nothing is sent by a dry run
+            world.poc("xa-operator", "sync")
+            for where in "--online", "--offline":
+                done = world.poc("xa-operator", where, "-n", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t",
+                                 expect=7)
+                self.assertIn("XB is suspended", done.err)
             admin = world.conf("directory-admin")
             self.assertIn("replaces the authority", world.poc_file(admin, "-y", "state", "submit", thief, expect=None).err)
             self.assertIn("counts from", world.poc_file(admin, "-y", "state", "submit", keys, "--key", signing, expect=4).err)

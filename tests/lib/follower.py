@@ -147,8 +147,9 @@ def publish_trust(world, followers, quorum, **fields):
     return envelope
 
 
-def make_versions(world, name, n):
-    """Publishes n more versions of T or of a state's K, which say what the current one says."""
+def make_versions(world, name, n, fresh=None):
+    """Publishes n more versions of T or of a state's K, which say what the current one says; with fresh, which makes private
+    keys, each has a new key in the place of the root's or the authority's."""
     directory = bytes.fromhex(world.setting("xa-reader", "directory", "id"))
     with world.client("directory-admin", timeout=120) as client:
         if name == "T":
@@ -158,11 +159,15 @@ def make_versions(world, name, n):
             item = next(value for number, value in wire.decode(answer.body) if number == 4)
             envelope = [value for number, value in wire.decode(item) if number == 3][-1]
             key = world.path("states", f"{name[2:]}-authority.key")
-        signer = forge.Signer.load(key)
+        signers, fields = [forge.Signer.load(key)], {}
         for begin in range(0, n, 50):
             group = b""
             for _ in range(begin, min(begin + 50, n)):
-                envelope = forge.change(envelope, signer, head=forge.next_head(envelope, directory), issued=int(time.time()))
+                if fresh:
+                    signers = [signers[-1], forge.Signer(fresh())]
+                    fields = {"root_keys" if name == "T" else "authority": [{"spki": signers[-1].spki}]}
+                envelope = forge.change(envelope, *signers, head=forge.next_head(envelope, directory), issued=int(time.time()),
+                                        **fields)
                 group += wire.element(1, wire.field(1, envelope))
             answer = client.call(wire.SUBMIT, group + wire.field(2, 1))
             if answer.kind != wire.SUBMIT_ANSWER:
