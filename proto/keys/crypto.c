@@ -171,8 +171,6 @@ static bool loads(const struct public_key *key)
 	bool good = ctx != NULL && (key->algorithm == KEY_ED25519 || EVP_PKEY_public_check_quick(ctx) == 1);
 
 	EVP_PKEY_CTX_free(ctx);
-	if (good)
-		checked_key_note(&key->id, key->spki, key->spki_size, pkey);
 	EVP_PKEY_free(pkey);
 	return good;
 }
