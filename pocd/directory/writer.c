@@ -817,8 +817,9 @@ struct scheduling {
 /* Answers come first: where cores are short, a commit or a publication lets the event loops go before it, yet keeps a
  * tenth of a core against any load of lookups (the idle policy would starve it).  A loop that is busy with posts does
  * not sleep, so it does not take the core back by waking up: it waits for the end of the writer's slice, which is as
- * short as the kernel allows (from 6.12 on; those before have another way, and ignore it).  On Linux all this is a
- * thread's own. */
+ * short as the kernel allows (from 6.12 on; those before have another way, and ignore it).  And a writer that has slept
+ * over a sync may run for many slices: so it yields between the pieces of its work, which with a slice that short costs
+ * it little.  On Linux all this is a thread's own. */
 static void give_way(void)
 {
 	enum { NICE = 10, SLICE_NS = 100 * 1000 };

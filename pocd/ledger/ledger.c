@@ -659,7 +659,7 @@ void ledger_drop_staged(struct ledger *ledger)
 	ledger_signers_clear(&ledger->staged_signers);
 	store_batch_destroy(ledger->batch);
 	ledger->batch = NULL;
-	ledger->staged_tlog = ledger->tlog;
+	tlog_copy(&ledger->staged_tlog, &ledger->tlog);
 }
 
 int ledger_stage(struct ledger *ledger, struct ledger_put *puts, size_t n, struct refusal *why)
@@ -730,7 +730,7 @@ int ledger_commit(struct ledger *ledger, struct refusal *why)
 		ledger_drop_staged(ledger);
 		return refuse(why, status, "", "cannot store: %s", ledger_store_reason(status));
 	}
-	ledger->tlog = ledger->staged_tlog;
+	tlog_copy(&ledger->tlog, &ledger->staged_tlog);
 	for (size_t i = 0; i < ledger->staged.n && status == 0; i++)
 		status = keep_committed(ledger, &ledger->staged.items[i]);
 	if (status == 0)

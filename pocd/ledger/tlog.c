@@ -1,5 +1,6 @@
 #include "pocd/ledger/tlog.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "pocd/store/schema.h"
@@ -74,6 +75,20 @@ int tlog_load(struct tlog *tlog, struct store_view *view, uint64_t size)
 			status = tlog_read(&reader, bit, (size >> bit) - 1, &tlog->frontier[bit]);
 	}
 	return status;
+}
+
+static bool never_used(const struct tlog_tile *tile)
+{
+	return tile->index == 0 && tile->n == 0;
+}
+
+void tlog_copy(struct tlog *to, const struct tlog *from)
+{
+	size_t levels = TILE_LEVELS;
+
+	while (levels > 0 && never_used(&to->tiles[levels - 1]) && never_used(&from->tiles[levels - 1]))
+		levels--;
+	memcpy(to, from, offsetof(struct tlog, tiles) + levels * sizeof to->tiles[0]);
 }
 
 static int put_tile(struct tlog_tile *tile, unsigned level, struct store_batch *batch)

@@ -17,7 +17,7 @@ struct tlog_tile {
 	struct hash hashes[TILE_WIDTH];
 };
 
-/* Plain data: a copy is a restore point. */
+/* Plain data: a copy is a restore point (tlog_copy). */
 struct tlog {
 	uint64_t size;
 	struct hash
@@ -27,6 +27,10 @@ struct tlog {
 
 /* Reads the edge of a log of size leaves.  0, STATUS_DAMAGED. */
 int tlog_load(struct tlog *tlog, struct store_view *view, uint64_t size);
+
+/* Makes one the same as another; both have been loaded, or zeroed.  Less work than an assignment: upper levels are
+ * empty in all but the largest logs. */
+void tlog_copy(struct tlog *to, const struct tlog *from);
 
 /* Appends a leaf's hash; tiles that fill are put into batch.  0 or STATUS_NO_MEMORY. */
 int tlog_append(struct tlog *tlog, const struct hash *leaf_hash, struct store_batch *batch);
