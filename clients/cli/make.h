@@ -18,8 +18,8 @@ int make_group_add(struct make_group *group, const struct name *name, uint8_t *e
 		   struct draft_sections *sections);
 
 /* Asks the question, sends the group, waits until it is proven, prints what became of it ("stored", "proven"); on
- * QUEUED says so.  A dry run ends before the question, and says what would be published; an empty group has nothing to do.  more: further members of the
- * JSON document, NULL: none. */
+ * QUEUED says so.  A dry run ends before the question, and says what would be published; an empty group has nothing to
+ * do.  more: further members of the JSON document, NULL: none. */
 int make_finish(struct cli *cli, struct poc *poc, const struct make_group *group, const char *question, json_t *more);
 
 /* The current record of a place with its sections; *exists false when it was never registered.  Errors are printed. */

@@ -1,15 +1,311 @@
-/* Which states' keys were compared with the states themselves. */
+/* Keys: making them, showing their fingerprints, and which states' keys were compared with the states themselves. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "clients/cli/key.h"
 #include "clients/cli/link.h"
+#include "clients/cli/person.h"
 #include "clients/cli/place.h"
+#include "clients/cli/reading.h"
 #include "clients/cli/show.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/known.h"
 #include "clients/poc/commands.h"
-#include "proto/keys/crypto.h"
+#include "clients/poc/own_users.h"
+#include "proto/keys/keystore_open.h"
 #include "proto/rules/keys.h"
+
+/* ---- new */
+
+static int make_key_file(struct cli *cli, enum key_algorithm algorithm, struct public_key *out)
+{
+	struct keystore_key *key;
+	int status = key_make(cli, algorithm, cli->argv[0], true, &key);
+
+	if (status != 0)
+		return status;
+	*out = *keystore_public(key);
+	keystore_close(key);
+	return 0;
+}
+
+/* What --holder, --kind and --not-after say of a reading key. */
+static int read_holder(struct cli *cli, Poc__Holder *holder, struct person *kinds)
+{
+	if (!holder_parse(cli_value(cli, "holder"), holder) || *holder == POC__HOLDER__HOLDER_USER)
+		return cli_fail(cli, STATUS_USAGE,
+				tr("--holder is desk, archive or editor; a user's own comes with poc setup"));
+	for (size_t i = 0; cli_nth(cli, "kind", i) != NULL; i++) {
+		if (!person_add_kind(kinds, cli_nth(cli, "kind", i)))
+			return cli_fail(cli, STATUS_USAGE, tr("unknown kind \"%s\""), cli_nth(cli, "kind", i));
+	}
+	if (kinds->n_kinds == 0)
+		return cli_fail(cli, STATUS_USAGE, tr("whose notices? --kind technical, diplomatic, coordinator"));
+	int status = own_users_not_after(cli, &kinds->not_after);
+	if (status != 0)
+		return status;
+	if (cli->conf.coordinator.n == 0)
+		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
+	return 0;
+}
+
+/* An editor signs the record of its unit. */
+static bool append_editor(Poc__Users *users, const struct public_key *key)
+{
+	Poc__Key **list = realloc(users->editors, (users->n_editors + 1) * sizeof *list);
+	Poc__Key *entry = malloc(sizeof *entry);
+	uint8_t *spki = malloc(key->spki_size);
+
+	if (list != NULL)
+		users->editors = list;
+	if (list == NULL || entry == NULL || spki == NULL) {
+		free(entry);
+		free(spki);
+		return false;
+	}
+	poc__key__init(entry);
+	memcpy(spki, key->spki, key->spki_size);
+	entry->spki = (ProtobufCBinaryData){key->spki_size, spki};
+	users->editors[users->n_editors++] = entry;
+	return true;
+}
+
+/* own_users_change gives the file's name, which is the key's. */
+static int add_reading_key(struct own_users *c, const char *path)
+{
+	struct cli *cli = c->cli;
+	struct person kinds = {0};
+	struct public_key key;
+	char fingerprint[40];
+	Poc__Holder holder;
+	int status = read_holder(cli, &holder, &kinds);
+
+	if (status == 0)
+		status = make_key_file(cli, KEY_P384, &key);
+	if (status != 0)
+		return status;
+	if (!reading_add(c->users.users, &key, holder, "", kinds.kinds, kinds.n_kinds, kinds.not_after))
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	c->changes++;
+	public_key_fingerprint(&key.id, fingerprint);
+	if (!cli->json)
+		cli_line(tr("%s  %s, to be named in [notices] reading_key of those who read with it"), fingerprint,
+			 path);
+	return 0;
+}
+
+static bool is_editor(const struct cli *cli)
+{
+	return cli_has(cli, "holder") && strcmp(cli_value(cli, "holder"), "editor") == 0;
+}
+
+/* What --type says; a reading key is P-384, and nothing else. */
+static int read_type(struct cli *cli, enum key_algorithm *out)
+{
+	const bool reads = cli_has(cli, "holder") && !is_editor(cli);
+	const char *type = cli_has(cli, "type") ? cli_value(cli, "type") : reads ? "p384" : "ed25519";
+
+	*out = strcmp(type, "ed25519") == 0 ? KEY_ED25519
+	       : strcmp(type, "p256") == 0  ? KEY_P256
+	       : strcmp(type, "p384") == 0  ? KEY_P384
+					    : KEY_UNKNOWN;
+	if (*out == KEY_UNKNOWN)
+		return cli_fail(cli, STATUS_USAGE, tr("--type is ed25519, p256 or p384"));
+	if (!cli_has(cli, "holder") && cli_has(cli, "unit"))
+		return cli_fail(cli, STATUS_USAGE,
+				tr("--unit is of a key that U lists: --holder desk, archive or editor"));
+	if (is_editor(cli) && cli->conf.unit[0] == '\0' && !cli_has(cli, "unit"))
+		return cli_fail(cli, STATUS_USAGE, tr("an editor is a unit's: --unit NAME"));
+	if (!reads && (cli_has(cli, "kind") || cli_has(cli, "not-after")))
+		return cli_fail(cli, STATUS_USAGE,
+				tr("--kind and --not-after are of a reading key: --holder desk or archive"));
+	if (reads && *out != KEY_P384)
+		return cli_fail(cli, STATUS_USAGE, tr("a reading key is a P-384 key: --type %s goes without --holder"),
+				type);
+	return 0;
+}
+
+static int add_editor_key(struct own_users *c, const char *path)
+{
+	struct cli *cli = c->cli;
+	struct public_key key;
+	char fingerprint[40];
+	enum key_algorithm algorithm;
+	int status = read_type(cli, &algorithm);
+
+	if (status == 0)
+		status = make_key_file(cli, algorithm, &key);
+	if (status != 0)
+		return status;
+	if (!append_editor(c->users.users, &key))
+		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	c->changes++;
+	public_key_fingerprint(&key.id, fingerprint);
+	if (!cli->json)
+		cli_line(tr("%s  %s, to be named in [editor] key of those who publish the record of %s"), fingerprint,
+			 path, c->place);
+	return 0;
+}
+
+/* A key that the users of the own place are to list. */
+static int new_listed(struct cli *cli)
+{
+	char place[OWN_PLACE];
+	int status = own_users_place(cli, place);
+
+	if (status == 0 && cli->conf.coordinator.n == 0)
+		status = cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [%s] key"), "coordinator");
+	if (status == 0 && cli->dry_run)
+		return cli_would(cli, tr("%s would be made, and published in the users of %s, its holder %s"),
+				 cli->argv[0], place, cli_value(cli, "holder"));
+	return status == 0 ? own_users_change(cli, place, true, is_editor(cli) ? add_editor_key : add_reading_key,
+					      tr("Sign and publish?"))
+			   : status;
+}
+
+int poc_cmd_key_new(struct cli *cli)
+{
+	enum key_algorithm algorithm;
+	struct public_key key;
+	char fingerprint[40];
+	int status = read_type(cli, &algorithm);
+
+	if (status != 0)
+		return status;
+	if (cli_has(cli, "holder"))
+		return new_listed(cli);
+	if (cli->dry_run)
+		return cli_would(cli, tr("%s would be made"), cli->argv[0]);
+	status = make_key_file(cli, algorithm, &key);
+	if (status != 0)
+		return status;
+	public_key_fingerprint(&key.id, fingerprint);
+	if (cli->json)
+		cli_document(cli, "poc.key-new/1",
+			     json_pack("{s:s,s:s}", "file", cli->argv[0], "fingerprint", fingerprint));
+	else
+		printf("%s\n", fingerprint);
+	return 0;
+}
+
+/* ---- show */
+
+static void show_key(struct cli *cli, json_t *list, const char *what, const ProtobufCBinaryData *spki)
+{
+	struct hash id = hash_of(spki->data, spki->len);
+	char fingerprint[40];
+
+	public_key_fingerprint(&id, fingerprint);
+	json_array_append_new(list, json_pack("{s:s,s:s}", "key", what, "fingerprint", fingerprint));
+	if (!cli->json)
+		printf("%-12s %s\n", what, fingerprint);
+}
+
+static int show_file(struct cli *cli, const char *path)
+{
+	struct public_key key;
+	int status = key_read_public(cli, path, &key);
+
+	if (status != 0)
+		return status;
+	json_t *list = json_array();
+	ProtobufCBinaryData spki = {key.spki_size, key.spki};
+	show_key(cli, list, key_algorithm_name(key.algorithm), &spki);
+	if (cli->json)
+		cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
+	json_decref(list);
+	return 0;
+}
+
+/* The own keys, as far as the configuration names them. */
+static int show_own(struct cli *cli)
+{
+	const struct conf *conf = &cli->conf;
+	const struct {
+		const char *what;
+		const struct settings_paths *paths;
+	} lists[] = {{"reading", &conf->reading}, {"coordinator", &conf->coordinator}, {"authority", &conf->authority}};
+	json_t *list = json_array();
+	struct public_key key;
+	int status = key_read_public(cli, conf->key, &key);
+
+	if (status == 0)
+		show_key(cli, list, "user", &(ProtobufCBinaryData){key.spki_size, key.spki});
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+		for (size_t j = 0; j < lists[i].paths->n && status == 0; j++) {
+			status = key_read_public(cli, lists[i].paths->paths[j], &key);
+			if (status == 0)
+				show_key(cli, list, lists[i].what, &(ProtobufCBinaryData){key.spki_size, key.spki});
+		}
+	}
+	if (status == 0 && cli->json)
+		cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
+	json_decref(list);
+	return status;
+}
+
+static int show_state(struct cli *cli, const char *state)
+{
+	struct poc *poc = NULL;
+	struct client_envelope keys = {0};
+	struct name name;
+	json_t *list = json_array();
+	int status = name_make(NAME_KEYS, state, NULL, &name)
+			 ? link_open(cli, true, &poc)
+			 : cli_fail(cli, STATUS_USAGE, tr("\"%s\" is not a state"), state);
+	const char *names[] = {name.text};
+
+	if (status == 0)
+		status = link_connect_reader(cli, poc);
+	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &keys)) != 0)
+		link_fail(cli, poc, status);
+	if (status == 0 && keys.envelope == NULL)
+		status = cli_fail(cli, STATUS_NOT_FOUND, tr("%s is not in the directory; proven"), state);
+	if (status == 0) {
+		const Poc__Keys *k = keys.envelope->payload.keys;
+		if (!cli->json)
+			printf(tr("%s, version %llu: %u of %zu authority keys sign\n"), state,
+			       (unsigned long long)keys.envelope->seq, k->authority_threshold, k->n_authority);
+		for (size_t i = 0; i < k->n_authority; i++)
+			show_key(cli, list, "authority", &k->authority[i]->spki);
+		for (size_t i = 0; i < k->n_coordinators; i++)
+			show_key(cli, list, "coordinator", &k->coordinators[i]->spki);
+		struct poc_verdict verdict = {0};
+		struct hash authority = keys_authority(k);
+		known_judge(client_state_dir(poc), state, &authority, &verdict);
+		if (!cli->json)
+			show_keys(&verdict);
+		json_t *document = json_pack("{s:s,s:O,s:o}", "state", state, "keys", list, "authority_keys",
+					     show_keys_json(&verdict));
+		status = link_tell_clock(cli, poc, 0, document);
+		if (cli->json)
+			cli_document(cli, "poc.key-show/1", json_incref(document));
+		json_decref(document);
+	}
+	json_decref(list);
+	client_envelopes_finish(&keys, 1);
+	link_close(cli, poc);
+	return status;
+}
+
+int poc_cmd_key_show(struct cli *cli)
+{
+	struct name name;
+
+	if (cli->argc == 0)
+		return cli->conf.key[0] != '\0' ? show_own(cli)
+						: cli_fail(cli, STATUS_USAGE, tr("which key? STATE or FILE"));
+	if (strcmp(cli->argv[0], STATE_DIRECTORY) == 0)
+		return show_state(cli, STATE_DIRECTORY);
+	if (keystore_is_token(cli->argv[0]) || access(cli->argv[0], F_OK) == 0)
+		return show_file(cli, cli->argv[0]);
+	int status = place_read(cli, cli->argv[0], &name);
+	return status != 0 ? status : show_state(cli, name.state);
+}
+
+/* ---- verified */
 
 /* K/STATE as it is now.  0, or a status, printed. */
 static int fetch_keys(struct cli *cli, struct poc *poc, const char *state, struct client_envelope *out)

@@ -359,7 +359,7 @@ int poc_cmd_notice_reply(struct cli *cli)
 	n.content = compose.content;
 	if (status == 0)
 		status = send_one(&duty, &n, &json);
-	const bool received = of != NULL && desk_own_party(desk, of) != NULL;
+	const bool received = status == 0 && desk_own_party(desk, of) != NULL;
 	if (status == 0 && cli->dry_run && received && !cli->json)
 		cli_line(tr("would be said: %s, of the notice, for %s %s"), step_name(POC__STEP__STEP_ANSWERED),
 			 desk->id.place, poc_kind_name(desk->id.kind));

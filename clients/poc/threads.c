@@ -64,7 +64,7 @@ static void add_member(struct thread *t, const struct member *m, bool again, int
 		t->taken_at = n->taken_at;
 		t->taken_by = n->taken_by;
 	}
-	if (t->first == NULL || (is_note(t->first) && !is_note(n))) {
+	if (is_note(t->first) && !is_note(n)) {
 		t->first = n;
 		t->desk = m->desk;
 	}
@@ -87,8 +87,8 @@ static bool same_notice(const struct member *a, const struct member *b)
 static struct thread take_thread(const struct member *list, size_t n, size_t *at, int64_t now, threads_wanted wanted,
 				 const void *ctx)
 {
-	struct thread t = {.taken_by = ""};
 	const struct member *begin = &list[*at];
+	struct thread t = {.desk = begin->desk, .first = begin->notice, .taken_by = ""};
 
 	for (; *at < n &&
 	       memcmp(list[*at].notice->notice->thread.bytes, begin->notice->notice->thread.bytes, NOTICE_ID_SIZE) == 0;

@@ -1,4 +1,4 @@
-/* Joining, users, keys. */
+/* Joining, and the users of one's own place. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,17 +8,14 @@
 #include <unistd.h>
 
 #include "clients/cli/key.h"
-#include "clients/cli/make.h"
 #include "clients/cli/person.h"
 #include "clients/cli/place.h"
 #include "clients/cli/reading.h"
-#include "clients/cli/show.h"
 #include "clients/cli/strings.h"
-#include "clients/libpoc/known.h"
 #include "clients/poc/commands.h"
+#include "clients/poc/own_users.h"
 #include "proto/keys/keystore_file.h"
 #include "proto/keys/keystore_open.h"
-#include "proto/rules/keys.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
 
@@ -230,56 +227,6 @@ int poc_cmd_setup(struct cli *cli)
 
 /* ---- user invite */
 
-static bool read_date(const char *text, int64_t *out)
-{
-	struct tm tm = {0};
-
-	if (!date_valid(text) || strptime(text, "%Y-%m-%d", &tm) == NULL)
-		return false;
-	*out = (int64_t)timegm(&tm);
-	return true;
-}
-
-/* --not-after, if it is given: a day that is still to come. */
-static int read_not_after(struct cli *cli, int64_t *out)
-{
-	const char *date = cli_value(cli, "not-after");
-
-	if (date == NULL)
-		return 0;
-	if (!read_date(date, out))
-		return cli_fail(cli, STATUS_USAGE, tr("--not-after takes a date, YYYY-MM-DD"));
-	if (*out <= (int64_t)time(NULL))
-		return cli_fail(cli, STATUS_USAGE, tr("--not-after %s: that day has begun already (UTC)"), date);
-	return 0;
-}
-
-/* --unit, else the unit that the configuration is of; empty: the state itself. */
-static int read_unit(struct cli *cli, char out[48])
-{
-	const char *unit = cli_has(cli, "unit") ? cli_value(cli, "unit") : cli->conf.unit;
-
-	snprintf(out, 48, "%s", unit);
-	if (!cli_has(cli, "unit"))
-		return 0;
-	if (!handle_valid(unit))
-		return cli_fail(cli, STATUS_USAGE, tr("\"%s\" is not a unit's name: [a-z0-9-], 1 to 40 characters"),
-				unit);
-	if (!state_code_valid(cli->conf.state))
-		return cli_fail(cli, STATUS_USAGE, tr("%s has no units"), cli->conf.state);
-	return 0;
-}
-
-/* The place of one's own whose users are meant: "FR", or "FR/bretagne". */
-static int read_own_place(struct cli *cli, char out[72])
-{
-	char unit[48];
-	int status = read_unit(cli, unit);
-
-	snprintf(out, 72, "%s%s%s", cli->conf.state, unit[0] != '\0' ? "/" : "", unit);
-	return status;
-}
-
 /* What the flags say of the user. */
 static int read_invitation(struct cli *cli, struct person *person)
 {
@@ -303,8 +250,8 @@ static int read_invitation(struct cli *cli, struct person *person)
 		person_add_kind(person, "technical"); /* else there would be no notice to act on */
 	if (person->n_roles == 0)
 		return cli_fail(cli, STATUS_USAGE, tr("which role? --role reader, operator, coordinator ..."));
-	int status = read_unit(cli, person->unit);
-	return status == 0 ? read_not_after(cli, &person->not_after) : status;
+	int status = own_users_unit(cli, person->unit);
+	return status == 0 ? own_users_not_after(cli, &person->not_after) : status;
 }
 
 int poc_cmd_user_invite(struct cli *cli)
@@ -491,15 +438,6 @@ static bool fill_reading_key(Poc__Users *users, const struct person *person)
 						   kinds, n, person->not_after);
 }
 
-/* A change of the users of a state, or of a unit, that is being put together. */
-struct changing {
-	struct cli *cli;
-	struct poc *poc;
-	char place[72]; /* whose users: "FR", or "FR/bretagne" */
-	struct make_users users;
-	size_t changes; /* 0: nothing is to be published */
-};
-
 static bool same_message(const void *a, const void *b)
 {
 	uint8_t *packed_a = NULL, *packed_b = NULL;
@@ -533,19 +471,19 @@ static int read_request(struct cli *cli, const char *path, struct person *person
 }
 
 /* U as it is; of a unit that has none an empty one. */
-static const Poc__Users *users_before(const struct changing *c)
+static const Poc__Users *users_before(const struct own_users *c)
 {
 	static const Poc__Users none = POC__USERS__INIT;
 
 	return c->users.current.envelope != NULL ? c->users.current.envelope->payload.users : &none;
 }
 
-static int add_request(struct changing *c, const char *path)
+static int add_request(struct own_users *c, const char *path)
 {
 	struct cli *cli = c->cli;
 	Poc__Users *users = c->users.users;
 	struct person person;
-	char place[72];
+	char place[OWN_PLACE];
 	int status = read_request(cli, path, &person);
 
 	if (status != 0)
@@ -576,7 +514,7 @@ static int add_request(struct changing *c, const char *path)
 }
 
 /* Whoever drops the own entry cannot undo it: an explicit flag says that no slip of the hand did it. */
-static int check_oneself(const struct changing *c, const char *handle)
+static int check_oneself(const struct own_users *c, const char *handle)
 {
 	struct cli *cli = c->cli;
 
@@ -619,7 +557,7 @@ static bool remove_key(Poc__Users *users, const char *fingerprint)
 	return false;
 }
 
-static int remove_handle(struct changing *c, const char *handle)
+static int remove_handle(struct own_users *c, const char *handle)
 {
 	Poc__Users *users = c->users.users;
 	int status = check_oneself(c, handle);
@@ -643,81 +581,10 @@ static int remove_handle(struct changing *c, const char *handle)
 	return status != 0 ? status : cli_fail(c->cli, STATUS_NOT_FOUND, tr("%s has no user %s"), c->place, handle);
 }
 
-static bool has_coordinator(const Poc__Users *users, int64_t now)
-{
-	for (size_t i = 0; i < users->n_users; i++) {
-		const Poc__User *user = users->users[i];
-		if (user_has_role(user, POC__ROLE__ROLE_COORDINATOR) && !user_expired(user, now))
-			return true;
-	}
-	return false;
-}
-
-typedef int (*users_change)(struct changing *c, const char *argument);
-
-/* One change for each argument.  Without a coordinator nobody of the state could publish or let anybody in, so the last
- * one stays, whether it would be dropped or added anew with lesser roles.  A unit's users are the state's matter. */
-static int apply_changes(struct changing *c, users_change change)
-{
-	struct cli *cli = c->cli;
-	int64_t now = client_now(c->poc);
-	bool had = c->users.name.unit[0] == '\0' && has_coordinator(c->users.users, now);
-	int status = 0;
-
-	for (int i = 0; i < cli->argc && status == 0; i++)
-		status = change(c, cli->argv[i]);
-	if (status == 0 && had && !has_coordinator(c->users.users, now))
-		status = cli_fail(cli, STATUS_DENIED,
-				  tr("%s would be left without a coordinator: add another one first"), c->place);
-	return status;
-}
-
-/* Whoever gives a unit its first users should know that nobody can find it, or write to it, without a record. */
-static void tell_no_record(struct changing *c)
-{
-	struct client_record record = {0};
-	struct name name;
-
-	if (!place_parse(c->place, &name))
-		return;
-	client_lookup(c->poc, CLIENT_ONLINE, &name, NULL, 0, &record);
-	if (record.verified.absent)
-		cli_note(c->cli, tr("%s has no record yet: until poc publish it is not found, and not written to"),
-			 c->place);
-	client_record_finish(&record);
-}
-
-static int change_users(struct cli *cli, const char *place, users_change change, const char *question)
-{
-	struct link_keys keys = {0};
-	struct changing c = {.cli = cli};
-	struct make_group group = {0};
-	int status = link_keys_open(cli, &cli->conf.coordinator, "coordinator", &keys);
-
-	snprintf(c.place, sizeof c.place, "%s", place);
-	if (status == 0)
-		status = link_open(cli, true, &c.poc);
-	if (status == 0)
-		status = make_users_open(cli, c.poc, place, change != remove_handle, &c.users);
-	if (status == 0 && c.users.current.envelope == NULL)
-		tell_no_record(&c);
-	if (status == 0)
-		status = apply_changes(&c, change);
-	if (status == 0 && c.changes > 0)
-		status = make_users_sign(cli, c.poc, &c.users, &keys, &group);
-	if (status == 0)
-		status = make_finish(cli, c.poc, &group, question, NULL);
-	make_group_finish(&group);
-	make_users_close(&c.users);
-	link_keys_close(&keys);
-	link_close(cli, c.poc);
-	return status;
-}
-
 int poc_cmd_user_add(struct cli *cli)
 {
 	struct person first;
-	char place[72];
+	char place[OWN_PLACE];
 
 	/* without the key to publish with, nothing is read */
 	int status = cli->conf.coordinator.n > 0
@@ -726,16 +593,16 @@ int poc_cmd_user_add(struct cli *cli)
 	if (status != 0)
 		return status;
 	person_place(&first, place);
-	return change_users(cli, place, add_request,
-			    tr("Do the check codes match what was read out? Sign and publish?"));
+	return own_users_change(cli, place, true, add_request,
+				tr("Do the check codes match what was read out? Sign and publish?"));
 }
 
 int poc_cmd_user_remove(struct cli *cli)
 {
-	char place[72];
-	int status = read_own_place(cli, place);
+	char place[OWN_PLACE];
+	int status = own_users_place(cli, place);
 
-	return status == 0 ? change_users(cli, place, remove_handle, tr("Sign and publish?")) : status;
+	return status == 0 ? own_users_change(cli, place, false, remove_handle, tr("Sign and publish?")) : status;
 }
 
 static json_t *kinds_json(const Poc__PocKind *kinds, size_t n)
@@ -832,11 +699,11 @@ int poc_cmd_user_list(struct cli *cli)
 	struct poc *poc = NULL;
 	struct make_users users = {0};
 	struct name name;
-	char place[72];
+	char place[OWN_PLACE];
 	int status = 0;
 
 	if (cli->argc == 0)
-		status = read_own_place(cli, place);
+		status = own_users_place(cli, place);
 	else if (cli_has(cli, "unit"))
 		status = cli_fail(cli, STATUS_USAGE,
 				  tr("--unit is of the own state: of another it is PLACE, e.g. FR/bretagne"));
@@ -866,290 +733,4 @@ int poc_cmd_user_list(struct cli *cli)
 	make_users_close(&users);
 	link_close(cli, poc);
 	return status;
-}
-
-/* ---- keys */
-
-static int make_key_file(struct cli *cli, enum key_algorithm algorithm, struct public_key *out)
-{
-	struct keystore_key *key;
-	int status = key_make(cli, algorithm, cli->argv[0], true, &key);
-
-	if (status != 0)
-		return status;
-	*out = *keystore_public(key);
-	keystore_close(key);
-	return 0;
-}
-
-/* What --holder, --kind and --not-after say of a reading key. */
-static int read_holder(struct cli *cli, Poc__Holder *holder, struct person *kinds)
-{
-	if (!holder_parse(cli_value(cli, "holder"), holder) || *holder == POC__HOLDER__HOLDER_USER)
-		return cli_fail(cli, STATUS_USAGE,
-				tr("--holder is desk, archive or editor; a user's own comes with poc setup"));
-	for (size_t i = 0; cli_nth(cli, "kind", i) != NULL; i++) {
-		if (!person_add_kind(kinds, cli_nth(cli, "kind", i)))
-			return cli_fail(cli, STATUS_USAGE, tr("unknown kind \"%s\""), cli_nth(cli, "kind", i));
-	}
-	if (kinds->n_kinds == 0)
-		return cli_fail(cli, STATUS_USAGE, tr("whose notices? --kind technical, diplomatic, coordinator"));
-	int status = read_not_after(cli, &kinds->not_after);
-	if (status != 0)
-		return status;
-	if (cli->conf.coordinator.n == 0)
-		return cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [coordinator] key"));
-	return 0;
-}
-
-/* An editor signs the record of its unit. */
-static bool append_editor(Poc__Users *users, const struct public_key *key)
-{
-	Poc__Key **list = realloc(users->editors, (users->n_editors + 1) * sizeof *list);
-	Poc__Key *entry = malloc(sizeof *entry);
-	uint8_t *spki = malloc(key->spki_size);
-
-	if (list != NULL)
-		users->editors = list;
-	if (list == NULL || entry == NULL || spki == NULL) {
-		free(entry);
-		free(spki);
-		return false;
-	}
-	poc__key__init(entry);
-	memcpy(spki, key->spki, key->spki_size);
-	entry->spki = (ProtobufCBinaryData){key->spki_size, spki};
-	users->editors[users->n_editors++] = entry;
-	return true;
-}
-
-/* change_users gives the file's name, which is the key's. */
-static int add_reading_key(struct changing *c, const char *path)
-{
-	struct cli *cli = c->cli;
-	struct person kinds = {0};
-	struct public_key key;
-	char fingerprint[40];
-	Poc__Holder holder;
-	int status = read_holder(cli, &holder, &kinds);
-
-	if (status == 0)
-		status = make_key_file(cli, KEY_P384, &key);
-	if (status != 0)
-		return status;
-	if (!reading_add(c->users.users, &key, holder, "", kinds.kinds, kinds.n_kinds, kinds.not_after))
-		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
-	c->changes++;
-	public_key_fingerprint(&key.id, fingerprint);
-	if (!cli->json)
-		cli_line(tr("%s  %s, to be named in [notices] reading_key of those who read with it"), fingerprint,
-			 path);
-	return 0;
-}
-
-static bool is_editor(const struct cli *cli)
-{
-	return cli_has(cli, "holder") && strcmp(cli_value(cli, "holder"), "editor") == 0;
-}
-
-/* What --type says; a reading key is P-384, and nothing else. */
-static int read_type(struct cli *cli, enum key_algorithm *out)
-{
-	const bool reads = cli_has(cli, "holder") && !is_editor(cli);
-	const char *type = cli_has(cli, "type") ? cli_value(cli, "type") : reads ? "p384" : "ed25519";
-
-	*out = strcmp(type, "ed25519") == 0 ? KEY_ED25519
-	       : strcmp(type, "p256") == 0  ? KEY_P256
-	       : strcmp(type, "p384") == 0  ? KEY_P384
-					    : KEY_UNKNOWN;
-	if (*out == KEY_UNKNOWN)
-		return cli_fail(cli, STATUS_USAGE, tr("--type is ed25519, p256 or p384"));
-	if (!cli_has(cli, "holder") && cli_has(cli, "unit"))
-		return cli_fail(cli, STATUS_USAGE,
-				tr("--unit is of a key that U lists: --holder desk, archive or editor"));
-	if (is_editor(cli) && cli->conf.unit[0] == '\0' && !cli_has(cli, "unit"))
-		return cli_fail(cli, STATUS_USAGE, tr("an editor is a unit's: --unit NAME"));
-	if (!reads && (cli_has(cli, "kind") || cli_has(cli, "not-after")))
-		return cli_fail(cli, STATUS_USAGE,
-				tr("--kind and --not-after are of a reading key: --holder desk or archive"));
-	if (reads && *out != KEY_P384)
-		return cli_fail(cli, STATUS_USAGE, tr("a reading key is a P-384 key: --type %s goes without --holder"),
-				type);
-	return 0;
-}
-
-static int add_editor_key(struct changing *c, const char *path)
-{
-	struct cli *cli = c->cli;
-	struct public_key key;
-	char fingerprint[40];
-	enum key_algorithm algorithm;
-	int status = read_type(cli, &algorithm);
-
-	if (status == 0)
-		status = make_key_file(cli, algorithm, &key);
-	if (status != 0)
-		return status;
-	if (!append_editor(c->users.users, &key))
-		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
-	c->changes++;
-	public_key_fingerprint(&key.id, fingerprint);
-	if (!cli->json)
-		cli_line(tr("%s  %s, to be named in [editor] key of those who publish the record of %s"), fingerprint,
-			 path, c->place);
-	return 0;
-}
-
-/* A key that the users of the own place are to list. */
-static int new_listed(struct cli *cli)
-{
-	char place[72];
-	int status = read_own_place(cli, place);
-
-	if (status == 0 && cli->conf.coordinator.n == 0)
-		status = cli_fail(cli, STATUS_DENIED, tr("the configuration holds no [%s] key"), "coordinator");
-	if (status == 0 && cli->dry_run)
-		return cli_would(cli, tr("%s would be made, and published in the users of %s, its holder %s"),
-				 cli->argv[0], place, cli_value(cli, "holder"));
-	return status == 0 ? change_users(cli, place, is_editor(cli) ? add_editor_key : add_reading_key,
-					  tr("Sign and publish?"))
-			   : status;
-}
-
-int poc_cmd_key_new(struct cli *cli)
-{
-	enum key_algorithm algorithm;
-	struct public_key key;
-	char fingerprint[40];
-	int status = read_type(cli, &algorithm);
-
-	if (status != 0)
-		return status;
-	if (cli_has(cli, "holder"))
-		return new_listed(cli);
-	if (cli->dry_run)
-		return cli_would(cli, tr("%s would be made"), cli->argv[0]);
-	status = make_key_file(cli, algorithm, &key);
-	if (status != 0)
-		return status;
-	public_key_fingerprint(&key.id, fingerprint);
-	if (cli->json)
-		cli_document(cli, "poc.key-new/1",
-			     json_pack("{s:s,s:s}", "file", cli->argv[0], "fingerprint", fingerprint));
-	else
-		printf("%s\n", fingerprint);
-	return 0;
-}
-
-static void show_key(struct cli *cli, json_t *list, const char *what, const ProtobufCBinaryData *spki)
-{
-	struct hash id = hash_of(spki->data, spki->len);
-	char fingerprint[40];
-
-	public_key_fingerprint(&id, fingerprint);
-	json_array_append_new(list, json_pack("{s:s,s:s}", "key", what, "fingerprint", fingerprint));
-	if (!cli->json)
-		printf("%-12s %s\n", what, fingerprint);
-}
-
-static int show_file(struct cli *cli, const char *path)
-{
-	struct public_key key;
-	int status = key_read_public(cli, path, &key);
-
-	if (status != 0)
-		return status;
-	json_t *list = json_array();
-	ProtobufCBinaryData spki = {key.spki_size, key.spki};
-	show_key(cli, list, key_algorithm_name(key.algorithm), &spki);
-	if (cli->json)
-		cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
-	json_decref(list);
-	return 0;
-}
-
-/* The own keys, as far as the configuration names them. */
-static int show_own(struct cli *cli)
-{
-	const struct conf *conf = &cli->conf;
-	const struct {
-		const char *what;
-		const struct settings_paths *paths;
-	} lists[] = {{"reading", &conf->reading}, {"coordinator", &conf->coordinator}, {"authority", &conf->authority}};
-	json_t *list = json_array();
-	struct public_key key;
-	int status = key_read_public(cli, conf->key, &key);
-
-	if (status == 0)
-		show_key(cli, list, "user", &(ProtobufCBinaryData){key.spki_size, key.spki});
-	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-		for (size_t j = 0; j < lists[i].paths->n && status == 0; j++) {
-			status = key_read_public(cli, lists[i].paths->paths[j], &key);
-			if (status == 0)
-				show_key(cli, list, lists[i].what, &(ProtobufCBinaryData){key.spki_size, key.spki});
-		}
-	}
-	if (status == 0 && cli->json)
-		cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
-	json_decref(list);
-	return status;
-}
-
-static int show_state(struct cli *cli, const char *state)
-{
-	struct poc *poc = NULL;
-	struct client_envelope keys = {0};
-	struct name name;
-	json_t *list = json_array();
-	int status = name_make(NAME_KEYS, state, NULL, &name)
-			 ? link_open(cli, true, &poc)
-			 : cli_fail(cli, STATUS_USAGE, tr("\"%s\" is not a state"), state);
-	const char *names[] = {name.text};
-
-	if (status == 0)
-		status = link_connect_reader(cli, poc);
-	if (status == 0 && (status = client_envelopes(poc, CLIENT_ONLINE, names, 1, &keys)) != 0)
-		link_fail(cli, poc, status);
-	if (status == 0 && keys.envelope == NULL)
-		status = cli_fail(cli, STATUS_NOT_FOUND, tr("%s is not in the directory; proven"), state);
-	if (status == 0) {
-		const Poc__Keys *k = keys.envelope->payload.keys;
-		if (!cli->json)
-			printf(tr("%s, version %llu: %u of %zu authority keys sign\n"), state,
-			       (unsigned long long)keys.envelope->seq, k->authority_threshold, k->n_authority);
-		for (size_t i = 0; i < k->n_authority; i++)
-			show_key(cli, list, "authority", &k->authority[i]->spki);
-		for (size_t i = 0; i < k->n_coordinators; i++)
-			show_key(cli, list, "coordinator", &k->coordinators[i]->spki);
-		struct poc_verdict verdict = {0};
-		struct hash authority = keys_authority(k);
-		known_judge(client_state_dir(poc), state, &authority, &verdict);
-		if (!cli->json)
-			show_keys(&verdict);
-		json_t *document = json_pack("{s:s,s:O,s:o}", "state", state, "keys", list, "authority_keys",
-					     show_keys_json(&verdict));
-		status = link_tell_clock(cli, poc, 0, document);
-		if (cli->json)
-			cli_document(cli, "poc.key-show/1", json_incref(document));
-		json_decref(document);
-	}
-	json_decref(list);
-	client_envelopes_finish(&keys, 1);
-	link_close(cli, poc);
-	return status;
-}
-
-int poc_cmd_key_show(struct cli *cli)
-{
-	struct name name;
-
-	if (cli->argc == 0)
-		return cli->conf.key[0] != '\0' ? show_own(cli)
-						: cli_fail(cli, STATUS_USAGE, tr("which key? STATE or FILE"));
-	if (strcmp(cli->argv[0], STATE_DIRECTORY) == 0)
-		return show_state(cli, STATE_DIRECTORY);
-	if (keystore_is_token(cli->argv[0]) || access(cli->argv[0], F_OK) == 0)
-		return show_file(cli, cli->argv[0]);
-	int status = place_read(cli, cli->argv[0], &name);
-	return status != 0 ? status : show_state(cli, name.state);
 }

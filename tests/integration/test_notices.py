@@ -328,7 +328,7 @@ class Notices(unittest.TestCase):
                          (1, 0, None, True, False, "XA", ["XB"]))
         self.assertIsNotNone(two["reply_by"])
         self.assertGreater(one["activity"], two["activity"])
-        self.assertEqual(list(threads("xb-operator", "--mine")), [old])
+        self.assertEqual([each for each in threads("xb-operator", "--mine") if each in (old, new)], [old])
         self.assertIsNone(threads("xb-operator", "--headers")[old]["subject"])
         out = world.poc("xb-operator", "notice", "list", "--threads").out
         self.assertRegex(out, rf'(?m)^{old[:9]} +2 \S+Z +open +operator +- +XA tech +routine +"thread one"$')
