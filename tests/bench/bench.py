@@ -531,7 +531,8 @@ class Bench:
         """A million, or as many as the time that is left allows: each is signed by the bench and verified by the mirror.
         seconds: what the world of 100,000 records took, by which machines are told apart."""
         left = self.end - time.monotonic() - 110  # for the lookups and the followers
-        return max(200000, min(1000000, int(left / (seconds * 12.8e-6)) // 100000 * 100000))
+        fit = int(left / (seconds * 12.8e-6)) // 100000 * 100000
+        return max(100000, min(1000000, fit - 100000))  # the last versions come on top
 
     def followers(self, table):
         """Auditors beside none, and long chains."""
