@@ -12,7 +12,10 @@
 #include "proto/wire/frame.h"
 #include "proto/wire/prescan.h"
 
-enum { VERSIONS_KEPT = 512 };
+enum {
+	VERSIONS_KEPT = 512,
+	CHAIN_MAX = 800 * 1024 /* of an answer of 1,000 KiB: there is room for what the council names */
+};
 
 struct changer {
 	struct ledger *ledger;
@@ -552,6 +555,52 @@ static int check_auditors(struct judging *j, const Poc__Trust *old, const Poc__T
 }
 
 /* Whoever reads a document goes by when it was said. */
+/* How many bytes all versions of a K in the ledger have. */
+static int chain_size(struct judging *j, const char *name, size_t *total)
+{
+	struct store_view *view;
+	struct hash value;
+	const uint8_t *bytes;
+	size_t size;
+	int status = store_view_begin(j->changer->store, &view);
+
+	if (status != 0)
+		return status;
+	for (uint64_t seq = 1; (status = ledger_read_version(view, name, seq, &value, NULL)) == 0; seq++) {
+		status = ledger_read_envelope(view, &value, &bytes, &size, NULL, NULL);
+		if (status != 0)
+			break;
+		*total += size;
+	}
+	store_view_end(view);
+	return status == STATUS_NOT_FOUND ? 0 : status;
+}
+
+/* All versions of a K go into one answer, and into everybody's copy: one state's must not become too many.  What is
+ * left then is the council's. */
+static int check_chain(struct judging *j, const struct candidate *c, const struct envelope *trust)
+{
+	const struct envelope *next = envelope_of(c);
+	size_t total = c->in->envelope_size;
+
+	if (trust_replaces(trust->payload.trust, next->name.state, next->payload_hash.bytes) != NULL)
+		return 0;
+	for (size_t i = 0; i < j->done; i++) {
+		const struct candidate *before = &j->group->items[i];
+		if (!before->repeated && strcmp(envelope_of(before)->name.text, next->name.text) == 0)
+			total += before->in->envelope_size;
+	}
+	int status = chain_size(j, next->name.text, &total);
+	if (status != 0)
+		return refuse(j->why, status, "", "the versions of %s cannot be read: %s", next->name.text,
+			      status_text(status));
+	return total <= CHAIN_MAX ? 0
+				  : refuse(j->why, STATUS_TOO_LARGE, "",
+					   "the versions of %s would come to more than %d KiB: only one that the council "
+					   "names in T may follow",
+					   next->name.text, CHAIN_MAX / 1024);
+}
+
 static int check_document(struct judging *j, const struct candidate *c)
 {
 	return envelope_of(c)->payload.document->issued > j->now + SIGNER_CLOCK_LEEWAY
@@ -584,6 +633,8 @@ static int judge_item(struct judging *j, struct candidate *c)
 				   : check_auditors(j, facts.trust != NULL ? facts.trust->payload.trust : NULL,
 						    next->payload.trust);
 	}
+	if (status == 0 && next->name.kind == NAME_KEYS && facts.prev != NULL)
+		return check_chain(j, c, facts.trust);
 	if (status == 0 && next->name.kind == NAME_DOCUMENT)
 		return check_document(j, c);
 	if (status != 0 || next->name.kind != NAME_RECORD)

@@ -19,6 +19,15 @@ class LongChains(unittest.TestCase):
             world.poc("xa-reader", "-t", "120", "sync")
             world.poc("xa-reader", "--offline", "lookup", "XB")
 
+    def test_as_long_as_may_be(self):
+        """One state's K cannot become longer than an answer holds, by which others' copies would end."""
+        with World() as world:
+            with self.assertRaisesRegex(AssertionError, "the versions of K/XB would come to more than 800 KiB"):
+                make_versions(world, "K/XB", 4000)
+            world.poc("xa-reader", "-t", "120", "lookup", "XB")
+            world.poc("xa-reader", "-t", "120", "sync")
+            world.poc("xa-reader", "--offline", "lookup", "XB")
+
     def test_more_than_an_answer_holds(self):
         """T comes in pages then, to whoever holds nothing and to whoever was away."""
         with World() as world:
