@@ -594,11 +594,12 @@ static int check_chain(struct judging *j, const struct candidate *c, const struc
 	if (status != 0)
 		return refuse(j->why, status, "", "the versions of %s cannot be read: %s", next->name.text,
 			      status_text(status));
-	return total <= CHAIN_MAX ? 0
-				  : refuse(j->why, STATUS_TOO_LARGE, "",
-					   "the versions of %s would come to more than %d KiB: only one that the council "
-					   "names in T may follow",
-					   next->name.text, CHAIN_MAX / 1024);
+	return total <= CHAIN_MAX
+		   ? 0
+		   : refuse(j->why, STATUS_TOO_LARGE, "",
+			    "the versions of %s would come to more than %d KiB: only one that the council "
+			    "names in T may follow",
+			    next->name.text, CHAIN_MAX / 1024);
 }
 
 static int check_document(struct judging *j, const struct candidate *c)
