@@ -9,7 +9,7 @@ import threading
 import unittest
 
 import wire
-from harness import POC, POCADM, ROOT, World, ini_get, main, run, shifted
+from harness import POC, POCADM, ROOT, SLOW, World, ini_get, main, run, shifted
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "reference"))
 import canonical
@@ -68,14 +68,14 @@ class Load:
 
     def _look_up(self, user, place):
         while not self.end.is_set():
-            result = WORLD.poc(user, "-t", "20", "lookup", place, expect=None)
+            result = WORLD.poc(user, "-t", str(20 * SLOW), "lookup", place, expect=None)
             if result.status != 0:
                 self.faults.append(str(result))
             self.done[user] = self.done.get(user, 0) + 1
 
     def _send(self):
         while not self.end.is_set():
-            result = WORLD.poc(self.sender, "-t", "20", "-o", "json", "notice", "send", "--to", self.to, "--subject", "load",
+            result = WORLD.poc(self.sender, "-t", str(20 * SLOW), "-o", "json", "notice", "send", "--to", self.to, "--subject", "load",
                                "--text", f"number {len(self.sent)}", expect=None)
             if result.status != 0:
                 self.faults.append(str(result))
