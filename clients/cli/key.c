@@ -50,3 +50,20 @@ int key_read_public(struct cli *cli, const char *path, struct public_key *out)
 	keystore_close(key);
 	return 0;
 }
+
+bool key_counts(const Poc__Key *key, unsigned allowed)
+{
+	struct public_key parsed;
+
+	return public_key_parse(key->spki.data, key->spki.len, &parsed, NULL) == 0 && parsed.algorithm != KEY_UNKNOWN &&
+	       (allowed >> parsed.algorithm & 1) != 0;
+}
+
+size_t key_counting(Poc__Key *const *keys, size_t n, unsigned allowed)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += key_counts(keys[i], allowed);
+	return count;
+}

@@ -9,6 +9,7 @@
 #include "clients/cli/person.h"
 #include "clients/cli/place.h"
 #include "clients/cli/reading.h"
+#include "clients/cli/replacing.h"
 #include "clients/cli/show.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/known.h"
@@ -16,6 +17,7 @@
 #include "clients/poc/own_users.h"
 #include "proto/keys/keystore_open.h"
 #include "proto/rules/keys.h"
+#include "proto/rules/trust.h"
 
 /* ---- new */
 
@@ -192,15 +194,31 @@ int poc_cmd_key_new(struct cli *cli)
 
 /* ---- show */
 
-static void show_key(struct cli *cli, json_t *list, const char *what, const ProtobufCBinaryData *spki)
+static void show_key(struct cli *cli, json_t *list, const char *what, const ProtobufCBinaryData *spki, bool counts)
 {
 	struct hash id = hash_of(spki->data, spki->len);
 	char fingerprint[40];
 
 	public_key_fingerprint(&id, fingerprint);
-	json_array_append_new(list, json_pack("{s:s,s:s}", "key", what, "fingerprint", fingerprint));
+	json_array_append_new(
+	    list, json_pack("{s:s,s:s,s:b}", "key", what, "fingerprint", fingerprint, "counts", (int)counts));
 	if (!cli->json)
-		printf("%-12s %s\n", what, fingerprint);
+		cli_line("%-12s %s%s", what, fingerprint,
+			 counts ? "" : tr("  of an algorithm that does not count: it signs nothing"));
+}
+
+/* Keys as K lists them. */
+static void show_keys_of(struct cli *cli, json_t *list, const char *what, Poc__Key *const *keys, size_t n,
+			 unsigned allowed)
+{
+	for (size_t i = 0; i < n; i++)
+		show_key(cli, list, what, &keys[i]->spki, key_counts(keys[i], allowed));
+}
+
+/* By the T of the session's head. */
+static unsigned algorithms(const struct poc *poc)
+{
+	return trust_algorithms(verified_head_trust(client_head(poc))->payload.trust);
 }
 
 static int show_file(struct cli *cli, const char *path)
@@ -212,7 +230,8 @@ static int show_file(struct cli *cli, const char *path)
 		return status;
 	json_t *list = json_array();
 	ProtobufCBinaryData spki = {key.spki_size, key.spki};
-	show_key(cli, list, key_algorithm_name(key.algorithm), &spki);
+	const char *algorithm = key_algorithm_name(key.algorithm);
+	show_key(cli, list, algorithm != NULL ? algorithm : tr("unknown algorithm"), &spki, algorithm != NULL);
 	if (cli->json)
 		cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
 	json_decref(list);
@@ -232,12 +251,13 @@ static int show_own(struct cli *cli)
 	int status = key_read_public(cli, conf->key, &key);
 
 	if (status == 0)
-		show_key(cli, list, "user", &(ProtobufCBinaryData){key.spki_size, key.spki});
+		show_key(cli, list, "user", &(ProtobufCBinaryData){key.spki_size, key.spki}, true);
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
 		for (size_t j = 0; j < lists[i].paths->n && status == 0; j++) {
 			status = key_read_public(cli, lists[i].paths->paths[j], &key);
 			if (status == 0)
-				show_key(cli, list, lists[i].what, &(ProtobufCBinaryData){key.spki_size, key.spki});
+				show_key(cli, list, lists[i].what, &(ProtobufCBinaryData){key.spki_size, key.spki},
+					 true);
 		}
 	}
 	if (status == 0 && cli->json)
@@ -267,11 +287,10 @@ static int show_state(struct cli *cli, const char *state)
 		const Poc__Keys *k = keys.envelope->payload.keys;
 		if (!cli->json)
 			printf(tr("%s, version %llu: %u of %zu authority keys sign\n"), state,
-			       (unsigned long long)keys.envelope->seq, k->authority_threshold, k->n_authority);
-		for (size_t i = 0; i < k->n_authority; i++)
-			show_key(cli, list, "authority", &k->authority[i]->spki);
-		for (size_t i = 0; i < k->n_coordinators; i++)
-			show_key(cli, list, "coordinator", &k->coordinators[i]->spki);
+			       (unsigned long long)keys.envelope->seq, k->authority_threshold,
+			       key_counting(k->authority, k->n_authority, algorithms(poc)));
+		show_keys_of(cli, list, "authority", k->authority, k->n_authority, algorithms(poc));
+		show_keys_of(cli, list, "coordinator", k->coordinators, k->n_coordinators, algorithms(poc));
 		struct poc_verdict verdict = {0};
 		struct hash authority = keys_authority(k);
 		known_judge(client_state_dir(poc), state, &authority, &verdict);
@@ -279,6 +298,7 @@ static int show_state(struct cli *cli, const char *state)
 			show_keys(&verdict);
 		json_t *document = json_pack("{s:s,s:O,s:o}", "state", state, "keys", list, "authority_keys",
 					     show_keys_json(&verdict));
+		replacing_tell(cli, poc, state, keys.suspended, document);
 		status = link_tell_clock(cli, poc, 0, document);
 		if (cli->json)
 			cli_document(cli, "poc.key-show/1", json_incref(document));
@@ -322,7 +342,7 @@ static int fetch_keys(struct cli *cli, struct poc *poc, const char *state, struc
 				     : cli_fail(cli, STATUS_NOT_FOUND, tr("%s is not in the directory; proven"), state);
 }
 
-static json_t *fingerprints(const Poc__Keys *keys, bool print)
+static json_t *fingerprints(const Poc__Keys *keys, unsigned allowed, bool print)
 {
 	json_t *list = json_array();
 	char fingerprint[40];
@@ -332,7 +352,9 @@ static json_t *fingerprints(const Poc__Keys *keys, bool print)
 		public_key_fingerprint(&id, fingerprint);
 		json_array_append_new(list, json_string(fingerprint));
 		if (print)
-			cli_line("  %s", fingerprint);
+			cli_line("  %s%s", fingerprint,
+				 key_counts(keys->authority[i], allowed) ? ""
+									 : tr("  of an algorithm that does not count"));
 	}
 	return list;
 }
@@ -356,11 +378,13 @@ static json_t *show_question(struct cli *cli, struct poc *poc, const struct clie
 
 	if (!cli->json)
 		cli_line(tr("%s, version %llu: %u of %zu authority keys sign:"), k->name.state,
-			 (unsigned long long)k->envelope->seq, keys->authority_threshold, keys->n_authority);
-	json_t *list = fingerprints(keys, !cli->json);
+			 (unsigned long long)k->envelope->seq, keys->authority_threshold,
+			 key_counting(keys->authority, keys->n_authority, algorithms(poc)));
+	json_t *list = fingerprints(keys, algorithms(poc), !cli->json);
 	known_judge(client_state_dir(poc), k->name.state, &authority, &verdict);
 	if (!cli->json)
 		show_keys(&verdict);
+	replacing_tell(cli, poc, k->name.state, k->suspended, NULL);
 	return list;
 }
 
@@ -394,10 +418,10 @@ int poc_cmd_key_verified(struct cli *cli)
 		status = remember(cli, poc, &k);
 	if (status == 0 && k.envelope != NULL && cli->json)
 		cli_document(cli, "poc.key-verified/1",
-			     json_pack("{s:s,s:I,s:O,s:o,s:b}", "state", k.name.state, "seq",
-				       (json_int_t)k.envelope->seq, "fingerprints", list, "verified_at",
-				       cli->dry_run ? json_null() : cli_time_json(client_now(poc)), "dry_run",
-				       (int)cli->dry_run));
+			     json_pack("{s:s,s:b,s:I,s:O,s:o,s:b}", "state", k.name.state, "suspended",
+				       (int)k.suspended, "seq", (json_int_t)k.envelope->seq, "fingerprints", list,
+				       "verified_at", cli->dry_run ? json_null() : cli_time_json(client_now(poc)),
+				       "dry_run", (int)cli->dry_run));
 	else if (status == 0 && !cli->dry_run)
 		cli_note(cli, tr("remembered: lookup and notice send will say so when these keys change"));
 	json_decref(list);
