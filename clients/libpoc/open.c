@@ -295,7 +295,7 @@ static void held_facts(const struct poc *poc, struct poc_facts *out)
 	out->size = poc->held.size;
 	out->time_ms = poc->held.time_ms;
 	out->stale = now - poc->held.time_ms / 1000 > (poc->max_age != 0 ? poc->max_age : (int64_t)t->max_age);
-	out->quorum = t->quorum;
+	out->quorum = t->quorum > poc->pins.quorum ? t->quorum : poc->pins.quorum;
 	out->auditors = (unsigned)t->n_auditors;
 	out->trust_seq = trust->seq;
 	out->trust_expires = t->expires;
