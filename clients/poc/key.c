@@ -203,7 +203,7 @@ static void show_key(struct cli *cli, json_t *list, const char *what, const Prot
 	json_array_append_new(
 	    list, json_pack("{s:s,s:s,s:b}", "key", what, "fingerprint", fingerprint, "counts", (int)counts));
 	if (!cli->json)
-		cli_line("%-12s %s%s", what, fingerprint,
+		cli_line("%-15s %s%s", what, fingerprint,
 			 counts ? "" : tr("  of an algorithm that does not count: it signs nothing"));
 }
 
@@ -238,31 +238,112 @@ static int show_file(struct cli *cli, const char *path)
 	return 0;
 }
 
-/* The own keys, as far as the configuration names them. */
+/* What the directory says of the own place: K of the state, U of the place; NULL: not to be had. */
+struct own_lists {
+	struct poc *poc;
+	struct client_envelope found[2];
+	const Poc__Keys *keys;
+	const Poc__Users *users;
+};
+
+static void close_own_lists(struct cli *cli, struct own_lists *own)
+{
+	client_envelopes_finish(own->found, 2);
+	link_close(cli, own->poc);
+}
+
+/* From a server, else from the copy; what neither has is missing.  0, or a status, printed, where nothing can be asked
+ * for at all. */
+static int open_own_lists(struct cli *cli, struct own_lists *own)
+{
+	struct name keys, users;
+	const char *names[] = {keys.text, users.text};
+
+	if (cli->conf.id[0] == '\0' || !name_make(NAME_KEYS, cli->conf.state, NULL, &keys) ||
+	    !name_make(NAME_USERS, cli->conf.state, cli->conf.unit[0] != '\0' ? cli->conf.unit : NULL, &users))
+		return 0;
+	int status = link_open(cli, false, &own->poc);
+	if (status != 0)
+		return status;
+	client_only_reads(own->poc);
+	client_any_clock(own->poc);
+	if (cli->offline || client_envelopes(own->poc, CLIENT_ONLINE, names, 2, own->found) != 0)
+		client_envelopes(own->poc, CLIENT_OFFLINE, names, 2, own->found);
+	if (own->found[0].envelope != NULL)
+		own->keys = own->found[0].envelope->payload.keys;
+	if (own->found[1].envelope != NULL)
+		own->users = own->found[1].envelope->payload.users;
+	return 0;
+}
+
+/* "desk technical" of a reading key that U lists as such; else "reading". */
+static void reading_label(const Poc__Users *users, const struct public_key *key, char out[80])
+{
+	snprintf(out, 80, "reading");
+	for (size_t i = 0; users != NULL && i < users->n_reading_keys; i++) {
+		const Poc__ReadingKey *entry = users->reading_keys[i];
+		if (entry->spki.len != key->spki_size || memcmp(entry->spki.data, key->spki, key->spki_size) != 0 ||
+		    entry->holder == POC__HOLDER__HOLDER_USER)
+			continue;
+		size_t used = (size_t)snprintf(out, 80, "%s", holder_name(entry->holder));
+		for (size_t k = 0; k < entry->n_kinds && used < 60; k++)
+			used += (size_t)snprintf(out + used, 80 - used, "%c%s", k == 0 ? ' ' : '+',
+						 poc_kind_name(entry->kinds[k]));
+	}
+}
+
+static int show_files(struct cli *cli, json_t *list, const char *what, const struct settings_paths *paths,
+		      const Poc__Users *users)
+{
+	struct public_key key;
+	char label[80];
+	int status = 0;
+
+	for (size_t i = 0; i < paths->n && status == 0; i++) {
+		status = key_read_public(cli, paths->paths[i], &key);
+		if (status != 0)
+			break;
+		if (users != NULL)
+			reading_label(users, &key, label);
+		show_key(cli, list, users != NULL ? label : what, &(ProtobufCBinaryData){key.spki_size, key.spki},
+			 true);
+	}
+	return status;
+}
+
+/* The own keys, as far as the configuration names them, and the own state's authority as the directory lists it. */
 static int show_own(struct cli *cli)
 {
 	const struct conf *conf = &cli->conf;
-	const struct {
-		const char *what;
-		const struct settings_paths *paths;
-	} lists[] = {{"reading", &conf->reading}, {"coordinator", &conf->coordinator}, {"authority", &conf->authority}};
+	struct own_lists own = {0};
 	json_t *list = json_array();
 	struct public_key key;
 	int status = key_read_public(cli, conf->key, &key);
 
 	if (status == 0)
+		status = open_own_lists(cli, &own);
+	if (status == 0)
 		show_key(cli, list, "user", &(ProtobufCBinaryData){key.spki_size, key.spki}, true);
-	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-		for (size_t j = 0; j < lists[i].paths->n && status == 0; j++) {
-			status = key_read_public(cli, lists[i].paths->paths[j], &key);
-			if (status == 0)
-				show_key(cli, list, lists[i].what, &(ProtobufCBinaryData){key.spki_size, key.spki},
-					 true);
-		}
+	if (status == 0)
+		status = show_files(cli, list, "reading", &conf->reading, own.users);
+	if (status == 0)
+		status = show_files(cli, list, "coordinator", &conf->coordinator, NULL);
+	if (status == 0 && own.keys != NULL) {
+		const struct verified_head *head = client_head(own.poc);
+		const unsigned allowed = head != NULL ? algorithms(own.poc) : ~0U; /* of the copy: by the kind alone */
+		show_keys_of(cli, list, "authority", own.keys->authority, own.keys->n_authority, allowed);
+	} else if (status == 0) {
+		status = show_files(cli, list, "authority", &conf->authority, NULL);
+		if (status == 0 && conf->id[0] != '\0')
+			cli_note(cli,
+				 tr("which authority keys %s has is not known here: no server answers, and "
+				    "there is no local copy"),
+				 conf->state);
 	}
 	if (status == 0 && cli->json)
 		cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
 	json_decref(list);
+	close_own_lists(cli, &own);
 	return status;
 }
 

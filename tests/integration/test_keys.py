@@ -178,6 +178,18 @@ class Counterparts(unittest.TestCase):
         self.assertEqual([each["key"] for each in keys][:1], ["user"])
         self.assertIn("coordinator", [each["key"] for each in keys])
         self.assertEqual(len({each["fingerprint"] for each in keys}), len(keys))
+        told = [each["fingerprint"] for each in WORLD.poc("xb-reader", "-o", "json", "key", "show", "XA").json["keys"]
+                if each["key"] == "authority"]
+        self.assertEqual([each["fingerprint"] for each in keys if each["key"] == "authority"], told)
+        WORLD.poc("xa-coordinator", "-y", "key", "new", WORLD.path("users", "shown.key"), "--holder", "desk", "--kind", "diplomatic")
+        away = WORLD.variant("xa-coordinator", "xa-shown", {("notices", "reading_key"): "shown.key"})
+        self.assertRegex(WORLD.poc(away, "key", "show").out, r"(?m)^desk diplomatic +\w{4}-")
+        WORLD.variant(away, "xa-away", {("directory", "server"): "127.0.0.1:1", ("state", "dir"): "xa-shown.state"})
+        self.assertEqual([line.split()[0] for line in WORLD.poc("xa-away", "key", "show").out.splitlines()][-1], "authority")
+        WORLD.variant(away, "xa-nothing", {("directory", "server"): "127.0.0.1:1"})
+        nothing = WORLD.poc("xa-nothing", "key", "show")
+        self.assertNotIn("authority", nothing.out)
+        self.assertIn("which authority keys XA has is not known here", nothing.err)
 
     def test_units_have_none(self):
         WORLD.poc("xa-operator", "-y", "key", "verified", "XB/north", expect=2)
@@ -324,6 +336,31 @@ class RotateReading(unittest.TestCase):
         self.assertEqual(WORLD.poc("xa-operator", "-o", "json", "key", "rotate", "reading").json["step"], "ended")
         self.assertNotIn("next_reading_key", read(WORLD.conf("xa-operator")))
         self.assertIn("to the old key", WORLD.poc("xa-operator", "notice", "show", old["id"]).out)
+
+    def test_both_by_one_request(self):
+        """The second rotation that waits for a coordinator does not take the first one's new key out of the request."""
+        for words in (["user", "reading"], ["reading", "user"]):
+            first, second = (WORLD.poc("ad-operator", "-o", "json", "key", "rotate", each).json for each in words)
+            self.assertEqual(first["request"], second["request"])
+            self.assertNotEqual(first["check_code"], second["check_code"])
+            self.assertIn(second["check_code"], WORLD.poc("ad-coordinator", "-y", "user", "add", second["request"]).out)
+            made = dict(zip(words, (first["fingerprint"], second["fingerprint"])))
+            users, reading = listed("AD")
+            self.assertEqual(users["operator"], made["user"])
+            self.assertEqual([each["fingerprint"] for each in reading if each["handle"] == "operator"], [made["reading"]])
+            for each in words:
+                self.assertEqual(WORLD.poc("ad-operator", "-o", "json", "key", "rotate", each).json["step"], "ended")
+
+    def test_which_desk(self):
+        conf = ini_get(WORLD.conf("ae-coordinator"), "notices", "reading_key")
+        for kind in ("technical", "diplomatic"):
+            WORLD.poc("ae-coordinator", "-y", "key", "new", WORLD.path("users", f"ae-{kind}.key"), "--holder", "desk", "--kind", kind)
+        WORLD.variant("ae-coordinator", "ae-desks", {("notices", "reading_key"): f"{conf}, ae-technical.key, ae-diplomatic.key"})
+        before = read(WORLD.conf("ae-desks"))
+        self.assertIn("which desk's? ", WORLD.poc("ae-desks", "-y", "key", "rotate", "desk", expect=2).err)
+        self.assertEqual(read(WORLD.conf("ae-desks")), before)
+        WORLD.poc("ae-desks", "-y", "key", "rotate", "desk", "-k", "diplomatic")
+        self.assertNotEqual(read(WORLD.conf("ae-desks")), before)
 
     def test_own_by_a_coordinator(self):
         before = [each["fingerprint"] for each in listed("XA")[1] if each["handle"] == "coordinator"]
