@@ -222,6 +222,7 @@ class Forks(unittest.TestCase):
             a.wait_log("follow.refused")
             stats = world.pocadm("-o", "json", "stats").json["counters"]
             self.assertEqual(stats["auditors_passed_size"], size)
+            self.assertRegex(world.pocadm("stats").out, rf"\nlog +FORK: .* of size {size} of this directory")
             before = stats["directory_publications"]
             world.poc("xb-coordinator", "-y", "--timeout", "2", "confirm", expect=None)
             stats = world.pocadm("-o", "json", "stats").json["counters"]

@@ -567,6 +567,9 @@ class AlgorithmsThatDoNotCount(unittest.TestCase):
         self.assertIn("--authority-add " + self.file + ": a key of an algorithm that never counts",
                       WORLD.poc("ad-coordinator", "-y", "state", "draft", draft, "--authority-add", self.file, expect=1).err)
         WORLD.poc("ad-coordinator", "-y", "state", "draft", draft, "--coordinator-add", self.file, expect=1)
+        for path in ("/etc/passwd", WORLD.path("pocd.conf")):
+            refused = WORLD.poc("ad-coordinator", "-y", "state", "draft", draft, "--authority-add", path, expect=1).err
+            self.assertIn(path + ": no key that is known here: neither a public nor a private one in PEM form", refused)
         self.assertFalse(os.path.exists(draft))
         self.assertRegex(WORLD.poc("xa-reader", "key", "show", self.file).out, r"^unknown algorithm (\w{4}-){7}\w{4}  of an algorithm that does")
 
