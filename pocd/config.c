@@ -1,9 +1,11 @@
 #include "pocd/config.h"
 
+#include <libgen.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "pocd/base/address.h"
 #include "pocd/net/tls.h"
@@ -240,11 +242,30 @@ static int check_follow_key(const struct config *config, struct refusal *why)
 	return status;
 }
 
+/* A follower makes its own at its first start, where it may. */
+static int check_folder(const struct config *config, struct refusal *why)
+{
+	char above[SETTINGS_PATH_MAX];
+	struct stat st;
+
+	if (stat(config->path, &st) == 0)
+		return S_ISDIR(st.st_mode)
+			   ? 0
+			   : refuse(why, STATUS_NOT_FOUND, "store", "%s: this is no folder", config->path);
+	if (config->follow_server[0] == '\0')
+		return refuse(why, STATUS_NOT_FOUND, "store", "%s: there is no such folder; pocadm init makes one",
+			      config->path);
+	snprintf(above, sizeof above, "%s", config->path);
+	if (access(dirname(above), W_OK | X_OK) != 0)
+		return refuse(why, STATUS_NOT_FOUND, "store", "%s: there is no such folder, and it cannot be made",
+			      config->path);
+	return 0;
+}
+
 int config_check(const struct config *config, struct refusal *why)
 {
 	struct passphrase passphrase = {.file = config->passphrase_file, .fd = -1, .ask = true};
 	struct keystore_key *key;
-	struct stat st;
 	int status = passphrase_open(&passphrase, config->key, &key, why);
 
 	passphrase_finish(&passphrase);
@@ -261,8 +282,5 @@ int config_check(const struct config *config, struct refusal *why)
 		status = check_follow_key(config, why);
 	if (status != 0)
 		return status;
-	if (stat(config->path, &st) != 0 || !S_ISDIR(st.st_mode))
-		return refuse(why, STATUS_NOT_FOUND, "store", "%s: there is no such folder; pocadm init makes one",
-			      config->path);
-	return 0;
+	return check_folder(config, why);
 }

@@ -11,6 +11,7 @@
 #include "clients/cli/strings.h"
 #include "pocd/base/ini.h"
 #include "proto/keys/keystore_pkcs11.h"
+#include "proto/rules/trust.h"
 
 enum { DROP_LEAST = 4, FINGERPRINT_DIGITS = 32 };
 
@@ -214,14 +215,17 @@ static void algorithms_text(const Poc__Trust *trust, char out[400])
 static void trust_changes(json_t *list, const Poc__Trust *old, const Poc__Trust *new)
 {
 	char value[400], before[400];
+	const unsigned allowed_old = trust_algorithms(old), allowed_new = trust_algorithms(new);
 
 	note_keys(list, tr("root key"), old->root_keys, old->n_root_keys, new->root_keys, new->n_root_keys);
-	note_threshold(list, tr("root keys that must sign"), old->root_threshold, old->n_root_keys, new->root_threshold,
-		       new->n_root_keys);
+	note_threshold(list, tr("root keys that must sign"), old->root_threshold,
+		       key_counting(old->root_keys, old->n_root_keys, allowed_old), new->root_threshold,
+		       key_counting(new->root_keys, new->n_root_keys, allowed_new));
 	note_keys(list, tr("enrolment key"), old->enrolment_keys, old->n_enrolment_keys, new->enrolment_keys,
 		  new->n_enrolment_keys);
-	note_threshold(list, tr("enrolment keys that must sign"), old->enrolment_threshold, old->n_enrolment_keys,
-		       new->enrolment_threshold, new->n_enrolment_keys);
+	note_threshold(list, tr("enrolment keys that must sign"), old->enrolment_threshold,
+		       key_counting(old->enrolment_keys, old->n_enrolment_keys, allowed_old), new->enrolment_threshold,
+		       key_counting(new->enrolment_keys, new->n_enrolment_keys, allowed_new));
 	note_keys(list, tr("log key"), old->log_keys, old->n_log_keys, new->log_keys, new->n_log_keys);
 	note_auditors(list, "in", new, old);
 	note_auditors(list, "out", old, new);
@@ -242,11 +246,13 @@ static void trust_changes(json_t *list, const Poc__Trust *old, const Poc__Trust 
 	note_set(list, tr("expires"), value, time_text(old->expires));
 }
 
-static void keys_changes(json_t *list, const Poc__Keys *old, const Poc__Keys *new)
+/* allowed: the algorithms that count. */
+static void keys_changes(json_t *list, const Poc__Keys *old, const Poc__Keys *new, unsigned allowed)
 {
 	note_keys(list, tr("authority key"), old->authority, old->n_authority, new->authority, new->n_authority);
-	note_threshold(list, tr("authority keys that must sign"), old->authority_threshold, old->n_authority,
-		       new->authority_threshold, new->n_authority);
+	note_threshold(list, tr("authority keys that must sign"), old->authority_threshold,
+		       key_counting(old->authority, old->n_authority, allowed), new->authority_threshold,
+		       key_counting(new->authority, new->n_authority, allowed));
 	note_keys(list, tr("coordinator key"), old->coordinators, old->n_coordinators, new->coordinators,
 		  new->n_coordinators);
 	if (new->emergency)
@@ -254,14 +260,14 @@ static void keys_changes(json_t *list, const Poc__Keys *old, const Poc__Keys *ne
 		     tr("users and records that only a dropped key signed are void until they are signed anew"), NULL);
 }
 
-static json_t *changes_json(const struct ceremony_proposal *p)
+static json_t *changes_json(const struct ceremony_proposal *p, const Poc__Trust *trust)
 {
 	json_t *list = json_array();
 
 	if (p->envelope->name.kind == NAME_TRUST)
 		trust_changes(list, p->prev->payload.trust, p->envelope->payload.trust);
 	else if (p->envelope->name.kind == NAME_KEYS)
-		keys_changes(list, p->prev->payload.keys, p->envelope->payload.keys);
+		keys_changes(list, p->prev->payload.keys, p->envelope->payload.keys, trust_algorithms(trust));
 	return list;
 }
 
@@ -311,10 +317,11 @@ json_t *ceremony_json(const struct ceremony *ceremony)
 		for (size_t g = 0; g < p->n_groups; g++)
 			json_array_append_new(groups, group_json(&p->groups[g]));
 		public_key_fingerprint(&p->envelope->payload_hash, code);
-		json_array_append_new(proposals,
-				      json_pack("{s:s,s:I,s:o,s:s,s:o,s:o}", "name", p->envelope->name.text, "seq",
-						(json_int_t)p->envelope->seq, "issued", issued_json(p->envelope),
-						"code", code, "changes", changes_json(p), "signatures", groups));
+		json_array_append_new(
+		    proposals, json_pack("{s:s,s:I,s:o,s:s,s:o,s:o}", "name", p->envelope->name.text, "seq",
+					 (json_int_t)p->envelope->seq, "issued", issued_json(p->envelope), "code", code,
+					 "changes", changes_json(p, verified_head_trust(ceremony->head)->payload.trust),
+					 "signatures", groups));
 	}
 	hash_to_hex(&directory, id);
 	return json_pack("{s:s,s:s,s:I,s:o,s:o,s:i}", "directory", id, "origin",
@@ -486,6 +493,10 @@ static int add_key(struct cli *cli, struct ceremony_list *list, const char *flag
 		status = key_read_public(cli, path, &list->fresh[at]);
 	if (status != 0)
 		return status;
+	if (list->fresh[at].algorithm == KEY_UNKNOWN)
+		return cli_fail(cli, STATUS_INVALID,
+				tr("--%s %.*s: a key of an algorithm that never counts: ed25519, P-256 or P-384"), flag,
+				keystore_pkcs11_shown(path), path);
 	poc__key__init(&list->own[at]);
 	list->own[at].spki = (ProtobufCBinaryData){list->fresh[at].spki_size, list->fresh[at].spki};
 	if (has_key(list->keys, list->n, &list->own[at]))

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clients/cli/strings.h"
 #include "proto/keys/keystore_file.h"
 #include "proto/keys/keystore_open.h"
 
@@ -41,12 +42,36 @@ int key_read_public(struct cli *cli, const char *path, struct public_key *out)
 {
 	struct keystore_key *key;
 
-	if (keystore_file_public(path, out) == 0)
+	int status = keystore_file_public(path, out);
+	if (status == 0)
 		return 0;
-	int status = key_open(cli, path, &key);
+	if (status == STATUS_NOT_FOUND)
+		return cli_fail(
+		    cli, STATUS_INVALID,
+		    tr("%s: no key that is known here: neither a public nor a private one in PEM form, nor a "
+		       "certificate"),
+		    path);
+	status = key_open(cli, path, &key);
 	if (status != 0)
 		return status;
 	*out = *keystore_public(key);
 	keystore_close(key);
 	return 0;
+}
+
+bool key_counts(const Poc__Key *key, unsigned allowed)
+{
+	struct public_key parsed;
+
+	return public_key_parse(key->spki.data, key->spki.len, &parsed, NULL) == 0 && parsed.algorithm != KEY_UNKNOWN &&
+	       (allowed >> parsed.algorithm & 1) != 0;
+}
+
+size_t key_counting(Poc__Key *const *keys, size_t n, unsigned allowed)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += key_counts(keys[i], allowed);
+	return count;
 }

@@ -4,6 +4,7 @@
 
 #include "clients/cli/command.h"
 #include "proto/keys/keystore.h"
+#include "proto/rules/payload.pb-c.h"
 
 /* Opens a key.  Its passphrase is that of --passphrase-fd, else of the configuration's passphrase_file; where that is
  * missing or another, the terminal is asked.  0 and *out (keystore_close), or a status, printed. */
@@ -21,5 +22,10 @@ int key_make(struct cli *cli, enum key_algorithm algorithm, const char *path, bo
 /* The public half of a private key, which is opened as above, or of a public key or certificate, which needs no
  * passphrase.  0 or a status, printed. */
 int key_read_public(struct cli *cli, const char *path, struct public_key *out);
+
+/* Whether signatures of a listed key count: it is of an algorithm among those allowed (trust_algorithms); and how many
+ * of a list do. */
+bool key_counts(const Poc__Key *key, unsigned allowed);
+size_t key_counting(Poc__Key *const *keys, size_t n, unsigned allowed);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clients/cli/key.h"
 #include "clients/cli/place.h"
 #include "clients/cli/strings.h"
 #include "proto/rules/notice.h"
@@ -105,6 +106,53 @@ static void tell_results(struct cli *cli, const struct client_submitted *done, j
 			 done->proven ? tr("proven") : tr("not yet proven"));
 }
 
+static bool is_listed(const Poc__Keys *keys, const struct public_key *key)
+{
+	for (size_t i = 0; i < keys->n_coordinators; i++) {
+		const ProtobufCBinaryData *spki = &keys->coordinators[i]->spki;
+		if (spki->len == key->spki_size && memcmp(spki->data, key->spki, spki->len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the configuration names coordinator keys, and the K that judges a name lists none of them. */
+static bool names_dropped(struct cli *cli, struct poc *poc, const struct name *name, char fingerprint[40])
+{
+	const struct settings_paths *paths = &cli->conf.coordinator;
+	struct client_envelope found = {0};
+	struct name k;
+	const char *names[] = {k.text};
+
+	if (paths->n == 0 || !name_make(NAME_KEYS, name_authority(name), NULL, &k) ||
+	    client_envelopes(poc, CLIENT_ONLINE, names, 1, &found) != 0)
+		return false;
+	bool dropped = found.envelope != NULL;
+	for (size_t i = 0; i < paths->n && dropped; i++) {
+		struct public_key key;
+		dropped =
+		    key_read_public(cli, paths->paths[i], &key) == 0 && !is_listed(found.envelope->payload.keys, &key);
+		if (dropped && i == 0)
+			public_key_fingerprint(&key.id, fingerprint);
+	}
+	client_envelopes_finish(&found, 1);
+	return dropped;
+}
+
+/* A signature that the directory refuses: whose, where the configuration tells.  Returns the status to end with. */
+static int fail_unsigned(struct cli *cli, struct poc *poc, const struct name *name)
+{
+	const struct refusal why = *client_why(poc);
+	char fingerprint[40];
+
+	if (!names_dropped(cli, poc, name, fingerprint))
+		return cli_refused(cli, &why);
+	return cli_fail(cli, STATUS_DENIED,
+			tr("%s: the [coordinator] key of the configuration, %s, is not one of K/%s (any more): another "
+			   "is to be named there (poc key show %s)"),
+			name->text, fingerprint, name_authority(name), name_authority(name));
+}
+
 static void fail_refused(struct cli *cli, const struct poc *poc, const struct make_group *group,
 			 const struct client_submitted *done, int status)
 {
@@ -146,6 +194,8 @@ static int submit(struct cli *cli, struct poc *poc, const struct make_group *gro
 			 group->owned[done.write].name.text, (unsigned long long)done.current_seq);
 	else if (status == STATUS_QUEUED)
 		cli_fail(cli, status, "%s", client_why(poc)->message);
+	else if (status == STATUS_UNVERIFIED && done.n == 0 && done.write < group->n)
+		status = fail_unsigned(cli, poc, &group->owned[done.write].name);
 	else if (status != 0)
 		fail_refused(cli, poc, group, &done, status);
 	client_submitted_finish(&done);

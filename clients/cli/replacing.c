@@ -1,5 +1,6 @@
 #include "clients/cli/replacing.h"
 
+#include "clients/cli/strings.h"
 #include "proto/rules/register.h"
 #include "proto/rules/trust.h"
 
@@ -35,4 +36,29 @@ size_t replacing_count(struct poc *poc, enum client_mode mode)
 	}
 	client_envelopes_finish(found, 2);
 	return count;
+}
+
+bool replacing_state(struct poc *poc, enum client_mode mode, const char *state)
+{
+	static const char *const names[] = {"T"};
+	struct client_envelope found = {0};
+	const bool is = client_envelopes(poc, mode, names, 1, &found) == 0 && found.envelope != NULL &&
+			replacing_from(poc, mode, found.envelope->payload.trust, state) != 0;
+
+	client_envelopes_finish(&found, 1);
+	return is;
+}
+
+void replacing_tell(struct cli *cli, const struct poc *poc, const char *state, bool suspended, json_t *document)
+{
+	const Poc__Entry *entry = client_entry(poc, state);
+	const bool flagged = entry != NULL && entry->suspended;
+
+	if (document != NULL) {
+		json_object_set_new(document, "suspended", json_boolean(suspended));
+		json_object_set_new(document, "suspended_for", flagged ? json_string(entry->reason) : json_null());
+	}
+	if (suspended && !cli->json)
+		cli_line(tr("%s is SUSPENDED: %s"), state,
+			 flagged ? entry->reason : tr("the council is replacing its authority"));
 }

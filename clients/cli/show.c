@@ -549,7 +549,7 @@ static const char *freshness_word(const struct poc_verdict *v)
 	return freshness_name((enum freshness)v->freshness);
 }
 
-static const char *status_word(const struct poc_verdict *v)
+const char *show_standing(const struct poc_verdict *v)
 {
 	return v->status == POC_WITHDRAWN ? "withdrawn" : v->status == POC_SUSPENDED ? "suspended" : "valid";
 }
@@ -577,6 +577,19 @@ void show_keys(const struct poc_verdict *v)
 			"show says why"));
 }
 
+const char *show_suspended_for(const struct poc_verdict *v)
+{
+	return v->suspended_for[0] != '\0' ? v->suspended_for : tr("the council is replacing its authority");
+}
+
+static void print_suspended(const struct poc_verdict *v)
+{
+	char *reason = escape_text(show_suspended_for(v), 0);
+
+	printf(tr("; the state is SUSPENDED: %s"), reason != NULL ? reason : "");
+	free(reason);
+}
+
 void show_verdict(const struct poc_verdict *v)
 {
 	const int64_t now = v->judged;
@@ -586,7 +599,7 @@ void show_verdict(const struct poc_verdict *v)
 	printf("%s%s%s", paint("\033[1m"), tr("verified: "), paint("\033[0m"));
 	printf(tr("signed by the %s"), v->signed_by);
 	if (v->status == POC_SUSPENDED)
-		printf("; %s", tr("the state is SUSPENDED"));
+		print_suspended(v);
 	if (v->replaced)
 		printf("; %s", tr("the state's authority was replaced by the council"));
 	if (v->status == POC_WITHDRAWN)
@@ -626,15 +639,16 @@ json_t *show_keys_json(const struct poc_verdict *v)
 
 json_t *show_verdict_json(const struct poc_verdict *v)
 {
-	return json_pack("{s:s,s:s,s:s,s:b,s:o,s:o,s:b,s:b,s:i,s:o,s:I,s:I,s:o,s:{s:s,s:I,s:o,s:i,s:b}}", "status",
-			 status_word(v), "freshness", freshness_word(v), "signed_by", v->signed_by, "replaced",
-			 (int)v->replaced, "confirmed_at", cli_time_json(v->confirmed), "answered_at",
-			 cli_time_json(v->answered), "answered_automatically", (int)v->answered_automatically,
-			 "offline", (int)v->offline, "withheld", (int)v->withheld, "judged_at",
-			 cli_time_json(v->judged), "clock_behind", (json_int_t)v->clock_behind, "clock_ahead",
-			 (json_int_t)v->clock_ahead, "authority_keys", show_keys_json(v), "checkpoint", "origin",
-			 v->origin, "size", (json_int_t)v->size, "time", cli_time_json(v->time_ms / 1000), "cosigners",
-			 (int)v->cosigners, "stale", (int)v->checkpoint_stale);
+	return json_pack(
+	    "{s:s,s:o,s:s,s:s,s:b,s:o,s:o,s:b,s:b,s:i,s:o,s:I,s:I,s:o,s:{s:s,s:I,s:o,s:i,s:b}}", "status",
+	    show_standing(v), "suspended_for",
+	    v->suspended_for[0] != '\0' ? json_string(v->suspended_for) : json_null(), "freshness", freshness_word(v),
+	    "signed_by", v->signed_by, "replaced", (int)v->replaced, "confirmed_at", cli_time_json(v->confirmed),
+	    "answered_at", cli_time_json(v->answered), "answered_automatically", (int)v->answered_automatically,
+	    "offline", (int)v->offline, "withheld", (int)v->withheld, "judged_at", cli_time_json(v->judged),
+	    "clock_behind", (json_int_t)v->clock_behind, "clock_ahead", (json_int_t)v->clock_ahead, "authority_keys",
+	    show_keys_json(v), "checkpoint", "origin", v->origin, "size", (json_int_t)v->size, "time",
+	    cli_time_json(v->time_ms / 1000), "cosigners", (int)v->cosigners, "stale", (int)v->checkpoint_stale);
 }
 
 static void add_remark(json_t *list, const char *poc, const char *channel, const char *code, const char *message)

@@ -35,6 +35,12 @@ json_t *show_keys_json(const struct poc_verdict *verdict);
 /* Whether a POC is open: 1, 0, or -1 when it gives no hours. */
 int show_open_now(const struct draft_poc *poc, int64_t now);
 
+/* Of a suspended state: the published reason, or that the council is replacing its authority. */
+const char *show_suspended_for(const struct poc_verdict *verdict);
+
+/* "valid", "withdrawn" or "suspended", the same in every language. */
+const char *show_standing(const struct poc_verdict *verdict);
+
 /* The status that a verdict means: 0, WITHDRAWN, SUSPENDED, CLOCK, STALE. */
 int show_status(const struct poc_verdict *verdict);
 

@@ -91,8 +91,16 @@ static bool consistent(const struct held_head *old, const struct verified_head *
 	return merkle_verify_consistency(old->size, &old->root, head->checkpoint.size, &head->checkpoint.root, path, n);
 }
 
+/* By its size and time the directory's staff says whether it is the one of a backup. */
+static void note_refused(struct poc *poc, const struct verified_head *head)
+{
+	poc->refused_size = head->checkpoint.size;
+	poc->refused_time_ms = head->time_ms;
+}
+
 static int contradicts(struct poc *poc, const struct verified_head *head)
 {
+	note_refused(poc, head);
 	return refuse(
 	    &poc->why, STATUS_UNVERIFIED, "checkpoint",
 	    "the server's checkpoint of size %llu contradicts what was verified before (size %llu): the log "
@@ -105,6 +113,7 @@ static int contradicts(struct poc *poc, const struct verified_head *head)
 
 static int is_behind(struct poc *poc, const struct verified_head *head)
 {
+	note_refused(poc, head);
 	return refuse(
 	    &poc->why, STATUS_BEHIND, "checkpoint",
 	    "the server is behind: its checkpoint has size %llu, one of size %llu is known.  If that lasts, tell "

@@ -16,6 +16,10 @@ enum client_mode {
 /* The last refusal: code, field, message.  Never NULL. */
 const struct refusal *client_why(const struct poc *poc);
 
+/* A state's entry in the newest register known: of the session's head, else of what is held.  NULL: none.  Borrowed
+ * until the next call. */
+const Poc__Entry *client_entry(const struct poc *poc, const char *state);
+
 /* The head that answers are verified under, moved to the server's by poc_connect; NULL before.  Borrowed until the next
  * call. */
 const struct verified_head *client_head(const struct poc *poc);

@@ -35,6 +35,9 @@ struct poc {
 	char *folder;
 	struct held held;
 	struct verified_head *head; /* of this session; NULL before */
+	/* the server's, where it was refused as behind or as another log; size 0: none */
+	uint64_t refused_size;
+	int64_t refused_time_ms;
 	/* T after the one that is held, as it came in pages, not verified: the next head's proof goes on from there */
 	size_t n_ahead;
 	ProtobufCBinaryData *ahead; /* owned (advance_drop) */

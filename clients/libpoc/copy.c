@@ -59,6 +59,31 @@ int copy_judge(struct poc *poc, int status)
 	return status;
 }
 
+/* A copy that was good by what T asks is not damaged where the configuration asks for more since: true, and that
+ * is what poc->why says. */
+static bool lacks_auditors(struct poc *poc, const uint8_t *bytes, size_t size)
+{
+	struct verify_pins lenient = {.directory = poc->pins.directory};
+	struct verified_head *head = NULL;
+
+	if (verify_saved(&lenient, bytes, size, &head, NULL) != 0)
+		return false;
+	if (head->cosigners < poc->pins.quorum)
+		refuse(&poc->why, STATUS_UNVERIFIED, "directory.quorum",
+		       "the local copy's checkpoint, of size %llu, has the signatures of %u auditors, and the "
+		       "configuration asks for %u; poc sync makes it anew, once so many sign",
+		       (unsigned long long)head->checkpoint.size, head->cosigners, poc->pins.quorum);
+	else
+		refuse(&poc->why, STATUS_UNVERIFIED, "directory.own_auditor",
+		       "the local copy's checkpoint, of size %llu, was not signed by the auditor %.80s, which the "
+		       "configuration asks for; poc sync makes it anew, once that signs",
+		       (unsigned long long)head->checkpoint.size,
+		       poc->pins.own_auditor != NULL ? poc->pins.own_auditor : "");
+	snprintf(poc->copy_damage, sizeof poc->copy_damage, "%s", poc->why.message);
+	verified_head_unref(head);
+	return true;
+}
+
 int copy_load(struct poc *poc)
 {
 	uint8_t *bytes;
@@ -71,7 +96,10 @@ int copy_load(struct poc *poc)
 	if (status != 0)
 		return status;
 	status = verify_saved(&poc->pins, bytes, size, &poc->copy, &poc->why);
+	const bool lacking = status == STATUS_UNVERIFIED && lacks_auditors(poc, bytes, size);
 	free(bytes);
+	if (lacking)
+		return status;
 	if (status == 0 && !poc->copy->proof->complete) {
 		verified_head_unref(poc->copy);
 		poc->copy = NULL;

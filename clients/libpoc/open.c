@@ -295,21 +295,32 @@ static void held_facts(const struct poc *poc, struct poc_facts *out)
 	out->size = poc->held.size;
 	out->time_ms = poc->held.time_ms;
 	out->stale = now - poc->held.time_ms / 1000 > (poc->max_age != 0 ? poc->max_age : (int64_t)t->max_age);
-	out->quorum = t->quorum;
+	out->quorum = t->quorum > poc->pins.quorum ? t->quorum : poc->pins.quorum;
 	out->auditors = (unsigned)t->n_auditors;
 	out->trust_seq = trust->seq;
 	out->trust_expires = t->expires;
 	out->trust_expired = now >= t->expires;
 }
 
-static void register_facts(const struct envelope *reg, struct poc_facts *out)
+const Poc__Entry *client_entry(const struct poc *poc, const char *state)
 {
+	const struct envelope *reg = poc->head != NULL ? poc->head->reg : poc->held.empty ? NULL : poc->held.reg;
+
+	return reg != NULL ? register_find(reg->payload.register_, state) : NULL;
+}
+
+static void register_facts(const struct poc *poc, struct poc_facts *out)
+{
+	const struct envelope *reg = poc->head != NULL ? poc->head->reg : poc->held.reg;
 	const Poc__Register *r = reg->payload.register_;
+	const Poc__Entry *own = client_entry(poc, poc->user_state);
 
 	for (size_t i = 0; i < r->n_entries; i++) {
 		out->states += strcmp(r->entries[i]->state, STATE_DIRECTORY) != 0;
 		out->suspended += r->entries[i]->suspended;
 	}
+	if (own != NULL && own->suspended)
+		out->suspended_for = own->reason;
 }
 
 static void session_facts(const struct poc *poc, struct poc_facts *out)
@@ -333,6 +344,8 @@ int poc_facts(struct poc *poc, struct poc_facts *out)
 	    .server = "", .tls_version = "", .tls_group = "", .software = "", .handle = "", .copy_damage = ""};
 	poc->why = (struct refusal){0};
 	out->state = poc->user_state;
+	out->refused_size = poc->refused_size;
+	out->refused_time_ms = poc->refused_time_ms;
 	const char *slash = strchr(poc->user_place, '/');
 	out->unit = slash != NULL ? slash + 1 : "";
 	hash_to_hex(&poc->pins.directory, out->directory_id);
@@ -344,7 +357,7 @@ int poc_facts(struct poc *poc, struct poc_facts *out)
 	else if (!poc->held.empty)
 		held_facts(poc, out);
 	if (out->have_head) {
-		register_facts(poc->head != NULL ? poc->head->reg : poc->held.reg, out);
+		register_facts(poc, out);
 		out->age = (connection_now_ms(poc) - out->time_ms) / 1000;
 	}
 	if (copy_load(poc) == 0) {

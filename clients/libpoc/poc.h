@@ -48,6 +48,8 @@ enum poc_keys { POC_KEYS_NEVER, POC_KEYS_VERIFIED, POC_KEYS_CHANGED, POC_KEYS_UN
 /* What verification found, in facts. */
 struct poc_verdict {
 	enum poc_status status;
+	/* Of POC_SUSPENDED: the published reason; empty while the council replaces the state's authority. */
+	char suspended_for[804];
 	int freshness;         /* 0 fresh, 1 due, 2 stale */
 	bool offline;          /* from the local copy or a file */
 	bool checkpoint_stale; /* older than max age */
@@ -104,7 +106,9 @@ struct poc_facts {
 	const char *handle;      /* as the verified U says; empty: not listed */
 	unsigned roles;          /* bit set of 1 << Role of payload.proto */
 	int64_t not_after;       /* end of our entry in U, seconds; 0: none */
-	bool have_head;          /* the fields below are set: from the server, else from the held state */
+	/* Our state is suspended in the register: the published reason; NULL: it is not, or nothing is known. */
+	const char *suspended_for;
+	bool have_head; /* the fields below are set: from the server, else from the held state */
 	char origin[129];
 	char directory_id[65], root[65];
 	uint64_t size;
@@ -112,6 +116,9 @@ struct poc_facts {
 	int64_t age; /* seconds between now and time_ms */
 	bool stale;  /* older than max age */
 	bool late;   /* the server shows nothing newer than 15 minutes, though heads come more often */
+	/* The checkpoint that a server showed and that was refused, as behind or as of another log; 0: none was. */
+	uint64_t refused_size;
+	int64_t refused_time_ms;
 	unsigned cosigners, quorum, auditors; /* cosigners of the held state are not known: 0 */
 	uint64_t trust_seq;
 	int64_t trust_expires;

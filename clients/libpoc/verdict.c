@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/rules/record.h"
+#include "proto/rules/register.h"
 
 struct verdict_by verdict_saved(const struct verified_head *head, int64_t at, int64_t max_age)
 {
@@ -52,7 +53,9 @@ static int judge(const struct verified_record *record, const struct poc_verdict 
 	if (record->absent)
 		return refuse(why, STATUS_NOT_FOUND, "", "%s is not in the directory (proven)", place);
 	if (record->suspended)
-		return refuse(why, STATUS_SUSPENDED, "", "%s is suspended", record->name.state);
+		return refuse(why, STATUS_SUSPENDED, "", "%s is suspended: %s", record->name.state,
+			      verdict->suspended_for[0] != '\0' ? verdict->suspended_for
+								: "the council is replacing its authority");
 	if (record->withdrawn)
 		return refuse(why, STATUS_WITHDRAWN, "", "%s has withdrawn its record", place);
 	if (verdict->clock_behind > 0)
@@ -68,11 +71,22 @@ static int judge(const struct verified_record *record, const struct poc_verdict 
 	return 0;
 }
 
+/* Where S has the flag; else it is T that suspends, which gives no reason. */
+static void note_reason(const struct verified_head *head, const char *state, struct poc_verdict *out)
+{
+	const Poc__Entry *entry = register_find(head->reg->payload.register_, state);
+
+	if (entry != NULL && entry->suspended)
+		snprintf(out->suspended_for, sizeof out->suspended_for, "%s", entry->reason);
+}
+
 int verdict_record(const struct verified_head *head, const struct verified_record *record, const struct verdict_by *by,
 		   struct poc_verdict *out, struct refusal *why)
 {
 	verdict_head(head, by, out);
 	out->status = record->suspended ? POC_SUSPENDED : record->withdrawn ? POC_WITHDRAWN : POC_VALID;
+	if (record->suspended)
+		note_reason(head, record->name.state, out);
 	out->withheld = record->withheld;
 	out->enrolled = record->enrolled;
 	if (record->record != NULL) {

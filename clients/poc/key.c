@@ -9,6 +9,7 @@
 #include "clients/cli/person.h"
 #include "clients/cli/place.h"
 #include "clients/cli/reading.h"
+#include "clients/cli/replacing.h"
 #include "clients/cli/show.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/known.h"
@@ -16,6 +17,7 @@
 #include "clients/poc/own_users.h"
 #include "proto/keys/keystore_open.h"
 #include "proto/rules/keys.h"
+#include "proto/rules/trust.h"
 
 /* ---- new */
 
@@ -192,15 +194,31 @@ int poc_cmd_key_new(struct cli *cli)
 
 /* ---- show */
 
-static void show_key(struct cli *cli, json_t *list, const char *what, const ProtobufCBinaryData *spki)
+static void show_key(struct cli *cli, json_t *list, const char *what, const ProtobufCBinaryData *spki, bool counts)
 {
 	struct hash id = hash_of(spki->data, spki->len);
 	char fingerprint[40];
 
 	public_key_fingerprint(&id, fingerprint);
-	json_array_append_new(list, json_pack("{s:s,s:s}", "key", what, "fingerprint", fingerprint));
+	json_array_append_new(
+	    list, json_pack("{s:s,s:s,s:b}", "key", what, "fingerprint", fingerprint, "counts", (int)counts));
 	if (!cli->json)
-		printf("%-12s %s\n", what, fingerprint);
+		cli_line("%-15s %s%s", what, fingerprint,
+			 counts ? "" : tr("  of an algorithm that does not count: it signs nothing"));
+}
+
+/* Keys as K lists them. */
+static void show_keys_of(struct cli *cli, json_t *list, const char *what, Poc__Key *const *keys, size_t n,
+			 unsigned allowed)
+{
+	for (size_t i = 0; i < n; i++)
+		show_key(cli, list, what, &keys[i]->spki, key_counts(keys[i], allowed));
+}
+
+/* By the T of the session's head. */
+static unsigned algorithms(const struct poc *poc)
+{
+	return trust_algorithms(verified_head_trust(client_head(poc))->payload.trust);
 }
 
 static int show_file(struct cli *cli, const char *path)
@@ -212,37 +230,120 @@ static int show_file(struct cli *cli, const char *path)
 		return status;
 	json_t *list = json_array();
 	ProtobufCBinaryData spki = {key.spki_size, key.spki};
-	show_key(cli, list, key_algorithm_name(key.algorithm), &spki);
+	const char *algorithm = key_algorithm_name(key.algorithm);
+	show_key(cli, list, algorithm != NULL ? algorithm : tr("unknown algorithm"), &spki, algorithm != NULL);
 	if (cli->json)
 		cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
 	json_decref(list);
 	return 0;
 }
 
-/* The own keys, as far as the configuration names them. */
+/* What the directory says of the own place: K of the state, U of the place; NULL: not to be had. */
+struct own_lists {
+	struct poc *poc;
+	struct client_envelope found[2];
+	const Poc__Keys *keys;
+	const Poc__Users *users;
+};
+
+static void close_own_lists(struct cli *cli, struct own_lists *own)
+{
+	client_envelopes_finish(own->found, 2);
+	link_close(cli, own->poc);
+}
+
+/* From a server, else from the copy; what neither has is missing.  0, or a status, printed, where nothing can be asked
+ * for at all. */
+static int open_own_lists(struct cli *cli, struct own_lists *own)
+{
+	struct name keys, users;
+	const char *names[] = {keys.text, users.text};
+
+	if (cli->conf.id[0] == '\0' || !name_make(NAME_KEYS, cli->conf.state, NULL, &keys) ||
+	    !name_make(NAME_USERS, cli->conf.state, cli->conf.unit[0] != '\0' ? cli->conf.unit : NULL, &users))
+		return 0;
+	int status = link_open(cli, false, &own->poc);
+	if (status != 0)
+		return status;
+	client_only_reads(own->poc);
+	client_any_clock(own->poc);
+	if (cli->offline || client_envelopes(own->poc, CLIENT_ONLINE, names, 2, own->found) != 0)
+		client_envelopes(own->poc, CLIENT_OFFLINE, names, 2, own->found);
+	if (own->found[0].envelope != NULL)
+		own->keys = own->found[0].envelope->payload.keys;
+	if (own->found[1].envelope != NULL)
+		own->users = own->found[1].envelope->payload.users;
+	return 0;
+}
+
+/* "desk technical" of a reading key that U lists as such; else "reading". */
+static void reading_label(const Poc__Users *users, const struct public_key *key, char out[80])
+{
+	snprintf(out, 80, "reading");
+	for (size_t i = 0; users != NULL && i < users->n_reading_keys; i++) {
+		const Poc__ReadingKey *entry = users->reading_keys[i];
+		if (entry->spki.len != key->spki_size || memcmp(entry->spki.data, key->spki, key->spki_size) != 0 ||
+		    entry->holder == POC__HOLDER__HOLDER_USER)
+			continue;
+		size_t used = (size_t)snprintf(out, 80, "%s", holder_name(entry->holder));
+		for (size_t k = 0; k < entry->n_kinds && used < 60; k++)
+			used += (size_t)snprintf(out + used, 80 - used, "%c%s", k == 0 ? ' ' : '+',
+						 poc_kind_name(entry->kinds[k]));
+	}
+}
+
+static int show_files(struct cli *cli, json_t *list, const char *what, const struct settings_paths *paths,
+		      const Poc__Users *users)
+{
+	struct public_key key;
+	char label[80];
+	int status = 0;
+
+	for (size_t i = 0; i < paths->n && status == 0; i++) {
+		status = key_read_public(cli, paths->paths[i], &key);
+		if (status != 0)
+			break;
+		if (users != NULL)
+			reading_label(users, &key, label);
+		show_key(cli, list, users != NULL ? label : what, &(ProtobufCBinaryData){key.spki_size, key.spki},
+			 true);
+	}
+	return status;
+}
+
+/* The own keys, as far as the configuration names them, and the own state's authority as the directory lists it. */
 static int show_own(struct cli *cli)
 {
 	const struct conf *conf = &cli->conf;
-	const struct {
-		const char *what;
-		const struct settings_paths *paths;
-	} lists[] = {{"reading", &conf->reading}, {"coordinator", &conf->coordinator}, {"authority", &conf->authority}};
+	struct own_lists own = {0};
 	json_t *list = json_array();
 	struct public_key key;
 	int status = key_read_public(cli, conf->key, &key);
 
 	if (status == 0)
-		show_key(cli, list, "user", &(ProtobufCBinaryData){key.spki_size, key.spki});
-	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-		for (size_t j = 0; j < lists[i].paths->n && status == 0; j++) {
-			status = key_read_public(cli, lists[i].paths->paths[j], &key);
-			if (status == 0)
-				show_key(cli, list, lists[i].what, &(ProtobufCBinaryData){key.spki_size, key.spki});
-		}
+		status = open_own_lists(cli, &own);
+	if (status == 0)
+		show_key(cli, list, "user", &(ProtobufCBinaryData){key.spki_size, key.spki}, true);
+	if (status == 0)
+		status = show_files(cli, list, "reading", &conf->reading, own.users);
+	if (status == 0)
+		status = show_files(cli, list, "coordinator", &conf->coordinator, NULL);
+	if (status == 0 && own.keys != NULL) {
+		const struct verified_head *head = client_head(own.poc);
+		const unsigned allowed = head != NULL ? algorithms(own.poc) : ~0U; /* of the copy: by the kind alone */
+		show_keys_of(cli, list, "authority", own.keys->authority, own.keys->n_authority, allowed);
+	} else if (status == 0) {
+		status = show_files(cli, list, "authority", &conf->authority, NULL);
+		if (status == 0 && conf->id[0] != '\0')
+			cli_note(cli,
+				 tr("which authority keys %s has is not known here: no server answers, and "
+				    "there is no local copy"),
+				 conf->state);
 	}
 	if (status == 0 && cli->json)
 		cli_document(cli, "poc.key-show/1", json_pack("{s:O}", "keys", list));
 	json_decref(list);
+	close_own_lists(cli, &own);
 	return status;
 }
 
@@ -267,11 +368,10 @@ static int show_state(struct cli *cli, const char *state)
 		const Poc__Keys *k = keys.envelope->payload.keys;
 		if (!cli->json)
 			printf(tr("%s, version %llu: %u of %zu authority keys sign\n"), state,
-			       (unsigned long long)keys.envelope->seq, k->authority_threshold, k->n_authority);
-		for (size_t i = 0; i < k->n_authority; i++)
-			show_key(cli, list, "authority", &k->authority[i]->spki);
-		for (size_t i = 0; i < k->n_coordinators; i++)
-			show_key(cli, list, "coordinator", &k->coordinators[i]->spki);
+			       (unsigned long long)keys.envelope->seq, k->authority_threshold,
+			       key_counting(k->authority, k->n_authority, algorithms(poc)));
+		show_keys_of(cli, list, "authority", k->authority, k->n_authority, algorithms(poc));
+		show_keys_of(cli, list, "coordinator", k->coordinators, k->n_coordinators, algorithms(poc));
 		struct poc_verdict verdict = {0};
 		struct hash authority = keys_authority(k);
 		known_judge(client_state_dir(poc), state, &authority, &verdict);
@@ -279,6 +379,7 @@ static int show_state(struct cli *cli, const char *state)
 			show_keys(&verdict);
 		json_t *document = json_pack("{s:s,s:O,s:o}", "state", state, "keys", list, "authority_keys",
 					     show_keys_json(&verdict));
+		replacing_tell(cli, poc, state, keys.suspended, document);
 		status = link_tell_clock(cli, poc, 0, document);
 		if (cli->json)
 			cli_document(cli, "poc.key-show/1", json_incref(document));
@@ -322,7 +423,7 @@ static int fetch_keys(struct cli *cli, struct poc *poc, const char *state, struc
 				     : cli_fail(cli, STATUS_NOT_FOUND, tr("%s is not in the directory; proven"), state);
 }
 
-static json_t *fingerprints(const Poc__Keys *keys, bool print)
+static json_t *fingerprints(const Poc__Keys *keys, unsigned allowed, bool print)
 {
 	json_t *list = json_array();
 	char fingerprint[40];
@@ -332,7 +433,9 @@ static json_t *fingerprints(const Poc__Keys *keys, bool print)
 		public_key_fingerprint(&id, fingerprint);
 		json_array_append_new(list, json_string(fingerprint));
 		if (print)
-			cli_line("  %s", fingerprint);
+			cli_line("  %s%s", fingerprint,
+				 key_counts(keys->authority[i], allowed) ? ""
+									 : tr("  of an algorithm that does not count"));
 	}
 	return list;
 }
@@ -356,11 +459,13 @@ static json_t *show_question(struct cli *cli, struct poc *poc, const struct clie
 
 	if (!cli->json)
 		cli_line(tr("%s, version %llu: %u of %zu authority keys sign:"), k->name.state,
-			 (unsigned long long)k->envelope->seq, keys->authority_threshold, keys->n_authority);
-	json_t *list = fingerprints(keys, !cli->json);
+			 (unsigned long long)k->envelope->seq, keys->authority_threshold,
+			 key_counting(keys->authority, keys->n_authority, algorithms(poc)));
+	json_t *list = fingerprints(keys, algorithms(poc), !cli->json);
 	known_judge(client_state_dir(poc), k->name.state, &authority, &verdict);
 	if (!cli->json)
 		show_keys(&verdict);
+	replacing_tell(cli, poc, k->name.state, k->suspended, NULL);
 	return list;
 }
 
@@ -394,10 +499,10 @@ int poc_cmd_key_verified(struct cli *cli)
 		status = remember(cli, poc, &k);
 	if (status == 0 && k.envelope != NULL && cli->json)
 		cli_document(cli, "poc.key-verified/1",
-			     json_pack("{s:s,s:I,s:O,s:o,s:b}", "state", k.name.state, "seq",
-				       (json_int_t)k.envelope->seq, "fingerprints", list, "verified_at",
-				       cli->dry_run ? json_null() : cli_time_json(client_now(poc)), "dry_run",
-				       (int)cli->dry_run));
+			     json_pack("{s:s,s:b,s:I,s:O,s:o,s:b}", "state", k.name.state, "suspended",
+				       (int)k.suspended, "seq", (json_int_t)k.envelope->seq, "fingerprints", list,
+				       "verified_at", cli->dry_run ? json_null() : cli_time_json(client_now(poc)),
+				       "dry_run", (int)cli->dry_run));
 	else if (status == 0 && !cli->dry_run)
 		cli_note(cli, tr("remembered: lookup and notice send will say so when these keys change"));
 	json_decref(list);

@@ -119,6 +119,8 @@ static void tell_status(struct looking *looking, const struct name *name, int st
 	if (status == STATUS_BEHIND)
 		cli_note(looking->cli, tr("%s: verified, from the local copy: what came since is not known"),
 			 place_title(name));
+	else if (status == STATUS_SUSPENDED) /* its verdict gives the reason */
+		cli_note(looking->cli, "%s: %s", place_title(name), status_text(status));
 	else if (more && status == STATUS_CLOCK) /* its words say whose clock, or which time */
 		cli_note(looking->cli, "%s: %s", place_title(name), why->message);
 	else
@@ -237,9 +239,13 @@ static const char *absence_text(const struct name *name, bool enrolled)
 		   : tr("not in the directory");
 }
 
-static const char *suspended_text(const struct verified_record *record)
+/* A buffer until the next call. */
+static const char *suspended_text(const struct client_record *record)
 {
-	return record->suspended ? tr("; the state is SUSPENDED") : "";
+	static char text[900];
+
+	snprintf(text, sizeof text, tr("; the state is SUSPENDED: %s"), show_suspended_for(&record->verdict));
+	return record->verified.suspended ? text : "";
 }
 
 static int absent(struct looking *looking, const struct name *name, const struct client_record *record)
@@ -255,8 +261,8 @@ static int absent(struct looking *looking, const struct name *name, const struct
 			   : cli_fail(looking->cli, STATUS_NOT_FOUND,
 				      tr("%s: %s%s%s; its absence is proven by checkpoint %llu"), place_title(name),
 				      absence_text(name, record->verdict.enrolled),
-				      listed ? tr(", though its state lists it as a unit") : "",
-				      suspended_text(&record->verified), (unsigned long long)record->verdict.size);
+				      listed ? tr(", though its state lists it as a unit") : "", suspended_text(record),
+				      (unsigned long long)record->verdict.size);
 }
 
 static int look_up(struct looking *looking, const char *text)
@@ -368,7 +374,7 @@ static int verify_each(void *ctx, const struct client_record *record)
 									    : show_verdict_json(&record->verdict)));
 	} else if (v->absent) {
 		printf(tr("%s: %s%s; proven\n"), place_text(&v->name), absence_text(&v->name, v->enrolled),
-		       suspended_text(v));
+		       suspended_text(record));
 	} else {
 		printf("%s: %s\n", place_text(&v->name), record->verdict.signed_by);
 	}
@@ -429,7 +435,7 @@ static int verify_one(struct looking *looking, const uint8_t *bytes, size_t size
 		status = verified(looking, status, &record);
 	else if (status == STATUS_NOT_FOUND && record.verified.absent)
 		cli_fail(looking->cli, status, tr("%s: %s%s as of %s; proven"), place_title(&record.verified.name),
-			 absence_text(&record.verified.name, record.verdict.enrolled), suspended_text(&record.verified),
+			 absence_text(&record.verified.name, record.verdict.enrolled), suspended_text(&record),
 			 time_text(record.verdict.time_ms / 1000));
 	else if (status == STATUS_UNVERIFIED)
 		tell_unverified(looking, bytes, size);
@@ -562,6 +568,11 @@ int poc_cmd_history(struct cli *cli)
 				 absence_text(&name, is_enrolled(poc, &name)));
 		else if (status != 0)
 			link_fail(cli, poc, status);
+		const Poc__Entry *entry = client_entry(poc, name.state);
+		const bool suspended = entry != NULL && entry->suspended;
+		if (!cli->failed)
+			replacing_tell(cli, poc, name.state,
+				       suspended || replacing_state(poc, CLIENT_ONLINE, name.state), document);
 		status = link_tell_clock(cli, poc, status, document);
 		if (cli->json && !cli->failed)
 			cli_document(cli, "poc.history/1", json_incref(document));
@@ -688,11 +699,14 @@ static void print_status(const struct poc_facts *f, const struct refusal *why, i
 		cli_line(tr("server      %s (%s, %s, %s)"), f->server, f->software, f->tls_version, f->tls_group);
 	else
 		printf(tr("server      %s\n"), no_server_text(why));
+	if (!f->connected && f->refused_size != 0)
+		printf(tr("refused     checkpoint of size %llu, of %s\n"), (unsigned long long)f->refused_size,
+		       time_text(f->refused_time_ms / 1000));
 	if (f->handle[0] != '\0')
 		printf(tr("we are      %s%s%s/%s:"), f->state, f->unit[0] != '\0' ? "/" : "", f->unit, f->handle);
 	else
 		printf(tr("we are      a user of %s%s%s%s"), f->state, f->unit[0] != '\0' ? "/" : "", f->unit,
-		       f->connected ? tr(", not listed") : "");
+		       f->connected && f->suspended_for == NULL ? tr(", not listed") : "");
 	for (Poc__Role role = 1; role < 16; role++) {
 		if ((f->roles >> role & 1) != 0)
 			printf(" %s", role_name(role));
@@ -745,7 +759,7 @@ static json_t *find_due(struct cli *cli, struct poc *poc, bool connected)
 static json_t *status_json(const struct poc_facts *f)
 {
 	return json_pack(
-	    "{s:s,s:o,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "directory", f->directory_id, "server",
+	    "{s:s,s:o,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "directory", f->directory_id, "server",
 	    f->connected ? json_string(f->server) : json_null(), "tls_version", f->connected ? f->tls_version : "",
 	    "tls_group", f->connected ? f->tls_group : "", "state", f->state, "unit", f->unit, "handle", f->handle,
 	    "roles", roles_json(f->roles), "not_after", cli_time_json(f->not_after), "checkpoint",
@@ -759,7 +773,10 @@ static json_t *status_json(const struct poc_facts *f)
 	    f->have_copy ? json_pack("{s:I,s:o,s:o}", "size", (json_int_t)f->copy_size, "time",
 				     cli_time_json(f->copy_time_ms / 1000), "synced", cli_time_json(f->copy_synced))
 			 : json_null(),
-	    "copy_damage", f->copy_damage[0] != '\0' ? json_string(f->copy_damage) : json_null());
+	    "copy_damage", f->copy_damage[0] != '\0' ? json_string(f->copy_damage) : json_null(), "refused_checkpoint",
+	    !f->connected && f->refused_size != 0 ? json_pack("{s:I,s:o}", "size", (json_int_t)f->refused_size, "time",
+							      cli_time_json(f->refused_time_ms / 1000))
+						  : json_null());
 }
 
 int poc_cmd_status(struct cli *cli)
@@ -777,8 +794,9 @@ int poc_cmd_status(struct cli *cli)
 	int connected = cli->offline ? 0 : poc_connect(poc);
 	if (connected != 0)
 		why = *client_why(poc);
-	const size_t replacing =
-	    cli->json ? 0 : replacing_count(poc, connected == 0 && !cli->offline ? CLIENT_ONLINE : CLIENT_OFFLINE);
+	const enum client_mode mode = connected == 0 && !cli->offline ? CLIENT_ONLINE : CLIENT_OFFLINE;
+	const size_t replacing = cli->json ? 0 : replacing_count(poc, mode);
+	const bool own_replacing = cli->conf.state[0] != '\0' && replacing_state(poc, mode, cli->conf.state);
 	status = poc_facts(poc, &facts);
 	facts.suspended += replacing;
 	json_t *document = status == 0 ? status_json(&facts) : json_object();
@@ -787,8 +805,10 @@ int poc_cmd_status(struct cli *cli)
 		show_clock(&head);
 		print_status(&facts, &why, client_now(poc));
 	}
+	if (status == 0 && cli->conf.state[0] != '\0')
+		replacing_tell(cli, poc, cli->conf.state, facts.suspended_for != NULL || own_replacing, document);
 	if (status == 0) { /* last, for what facts point at lives until the next call */
-		json_object_set_new(document, "due", find_due(cli, poc, connected == 0 && !cli->offline));
+		json_object_set_new(document, "due", find_due(cli, poc, mode == CLIENT_ONLINE));
 		json_t *refused = json_array();
 		duty_refused(cli, poc, refused);
 		json_object_set_new(document, "refused", refused);

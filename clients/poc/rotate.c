@@ -189,6 +189,16 @@ static int fill_request(struct rotating *r, const struct public_key *user, const
 	return 0;
 }
 
+/* A key whose own rotation was begun and waits for a coordinator goes into the same request: there is one file for
+ * both. next: as the configuration names it; *key stays where it names none. */
+static int take_begun(struct rotating *r, const char *next, const struct public_key **key, struct public_key *begun)
+{
+	if (next[0] == '\0')
+		return 0;
+	*key = begun;
+	return key_read_public(r->cli, next, begun);
+}
+
 /* Writes the request, or finds it written by the run before. */
 static int write_request(struct rotating *r, const struct public_key *user, const struct public_key *reading)
 {
@@ -365,7 +375,11 @@ static int rotate_user(struct rotating *r)
 				 cli->conf.path);
 	}
 	if (!listed && cli->conf.coordinator.n == 0) {
-		status = write_request(r, &r->fresh, NULL);
+		const struct public_key *reading = NULL;
+		struct public_key begun_reading;
+		status = take_begun(r, cli->conf.next_reading, &reading, &begun_reading);
+		if (status == 0)
+			status = write_request(r, &r->fresh, reading);
 		if (status == 0 && !cli->json)
 			cli_note(cli,
 				 tr("both keys are good here until then; poc key rotate user, once more, ends it"));
@@ -442,6 +456,7 @@ static int find_old(struct rotating *r, Poc__Holder holder, Poc__ReadingKey **ou
 	const struct settings_paths *paths = &r->cli->conf.reading;
 	const char *kind = cli_value(r->cli, "kind");
 	const int64_t now = client_now(r->poc);
+	size_t endless = 0;
 
 	*out = NULL;
 	for (size_t i = 0; i < paths->n; i++) {
@@ -452,10 +467,20 @@ static int find_old(struct rotating *r, Poc__Holder holder, Poc__ReadingKey **ou
 		Poc__ReadingKey *entry = find_reading(r->users.users, &key);
 		/* one that has an end was replaced before, unless there is no other */
 		if (entry == NULL || entry->holder != holder || (entry->not_after != 0 && entry->not_after <= now) ||
-		    !serves(entry, kind) || (*out != NULL && ((*out)->not_after == 0 || entry->not_after != 0)))
+		    !serves(entry, kind))
+			continue;
+		endless += entry->not_after == 0;
+		if (*out != NULL && ((*out)->not_after == 0 || entry->not_after != 0))
 			continue;
 		*out = entry;
 		*place = i;
+	}
+	if (endless > 1 && holder == POC__HOLDER__HOLDER_DESK && kind == NULL) {
+		*out = NULL;
+		return cli_fail(r->cli, STATUS_USAGE,
+				tr("which desk's? %zu keys of desks are among the reading keys of this configuration: "
+				   "--kind technical, diplomatic or coordinator"),
+				endless);
 	}
 	return *out != NULL
 		   ? 0
@@ -631,7 +656,11 @@ static int rotate_reading(struct rotating *r, Poc__Holder holder)
 	if (status != 0 || cli->dry_run)
 		return status;
 	if (cli->conf.coordinator.n == 0) {
-		status = write_request(r, &r->user, &r->fresh);
+		const struct public_key *user = &r->user;
+		struct public_key begun_user;
+		status = take_begun(r, cli->conf.next_key, &user, &begun_user);
+		if (status == 0)
+			status = write_request(r, user, &r->fresh);
 		if (status == 0 && !cli->json)
 			cli_note(cli, tr("both keys read here; poc key rotate reading, once more, ends it"));
 		return status;

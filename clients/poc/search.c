@@ -164,17 +164,19 @@ static bool matches(const struct searching *s, const struct name *name, const st
 	return text && language && member && (!s->open_now || show_open_now(poc, s->now) == 1);
 }
 
-static void found(struct searching *s, const struct name *name, const struct draft_poc *poc)
+static void found(struct searching *s, const struct verified_record *v, const struct draft_poc *poc)
 {
+	const struct name *name = &v->name;
 	const Poc__Channel *channel = show_first_call(poc, s->now);
 	int open = show_open_now(poc, s->now);
 
-	json_array_append_new(s->found, json_pack("{s:s,s:s,s:s,s:s,s:o,s:o}", "place", place_text(name), "poc",
-						  poc->id, "kind", poc_kind_name(poc->kind), "name", show_poc_name(poc),
-						  "open_now", open < 0 ? json_null() : json_boolean(open), "channel",
-						  channel == NULL ? json_null()
-								  : json_pack("{s:s,s:s}", "type", channel->type,
-									      "value", channel->value)));
+	json_array_append_new(
+	    s->found,
+	    json_pack("{s:s,s:s,s:s,s:s,s:b,s:o,s:o}", "place", place_text(name), "poc", poc->id, "kind",
+		      poc_kind_name(poc->kind), "name", show_poc_name(poc), "suspended", (int)v->suspended, "open_now",
+		      open < 0 ? json_null() : json_boolean(open), "channel",
+		      channel == NULL ? json_null()
+				      : json_pack("{s:s,s:s}", "type", channel->type, "value", channel->value)));
 	if (!s->cli->json)
 		json_array_append_new(s->no_channel, json_string_nocheck(channel == NULL ? show_no_channel(poc) : ""));
 }
@@ -199,8 +201,9 @@ static void print_found(const struct searching *s)
 		const json_t *one = json_array_get(s->found, i), *open = json_object_get(one, "open_now");
 		const json_t *channel = json_object_get(one, "channel");
 		char *name = escape_column(text_of(one, "name"), 40);
-		cli_line("%-*s %-10s %s %-7s %s%s%s", (int)width, text_of(one, "place"), text_of(one, "kind"),
+		cli_line("%-*s %-10s %s %s%-7s %s%s%s", (int)width, text_of(one, "place"), text_of(one, "kind"),
 			 name != NULL ? name : text_of(one, "poc"),
+			 json_is_true(json_object_get(one, "suspended")) ? tr("SUSPENDED ") : "",
 			 json_is_null(open)   ? ""
 			 : json_is_true(open) ? tr("open")
 					      : tr("closed"),
@@ -220,12 +223,12 @@ static int search_record(void *ctx, const struct client_record *record)
 	s->now = record->verdict.judged;
 	s->stale = s->stale || record->verdict.checkpoint_stale;
 	s->clock = s->clock || record->verdict.clock_behind > 0;
-	if (v->record == NULL || v->withdrawn || v->suspended ||
+	if (v->record == NULL || v->withdrawn ||
 	    draft_from_record(v->record->payload.record, v->sections, v->n_sections, &draft, NULL) != 0)
 		return 0;
 	for (size_t i = 0; i < draft->n_pocs; i++) {
 		if (matches(s, &v->name, &draft->pocs[i]))
-			found(s, &v->name, &draft->pocs[i]);
+			found(s, v, &draft->pocs[i]);
 	}
 	draft_destroy(draft);
 	return 0;
@@ -286,7 +289,8 @@ static void csv_channel(FILE *out, const struct name *name, const struct draft_p
 	csv_field(out, c->id, false);
 	csv_field(out, c->type, false);
 	csv_field(out, c->value, false);
-	csv_field(out, time_text(verdict->confirmed), true);
+	csv_field(out, time_text(verdict->confirmed), false);
+	csv_field(out, show_standing(verdict), true);
 }
 
 static int export_record(void *ctx, const struct client_record *record)
@@ -329,7 +333,7 @@ static int export_bytes(struct searching *s, const char *format, char **bytes, s
 		s->csv = open_memstream(bytes, size);
 		if (s->csv == NULL)
 			return cli_fail(s->cli, STATUS_NO_MEMORY, tr("out of memory"));
-		fputs("place,poc,kind,name,section,tlp,channel,type,value,confirmed\n", s->csv);
+		fputs("place,poc,kind,name,section,tlp,channel,type,value,confirmed,status\n", s->csv);
 	}
 	status = client_walk(s->poc, export_record, s);
 	if (s->csv != NULL && fclose(s->csv) != 0 && status == 0)

@@ -71,6 +71,7 @@ struct listing {
 	struct cli *cli;
 	json_t *counters;
 	uint64_t auditors, needed, signed_, below, time_ms; /* of the quorum, as the counters say */
+	uint64_t passed; /* size of a checkpoint that a follower has and this log does not lead to; 0: none */
 };
 
 static void list_counter(void *ctx, const char *name, uint64_t value)
@@ -85,6 +86,7 @@ static void list_counter(void *ctx, const char *name, uint64_t value)
 	    {"quorum_signed", &listing->signed_},
 	    {"directory_below_quorum", &listing->below},
 	    {"directory_checkpoint_time_ms", &listing->time_ms},
+	    {"auditors_passed_size", &listing->passed},
 	};
 
 	for (size_t i = 0; i < sizeof noted / sizeof noted[0]; i++) {
@@ -101,6 +103,10 @@ static void tell_quorum(const struct listing *listing, int64_t now)
 {
 	const unsigned long long auditors = listing->auditors, needed = listing->needed, have = listing->signed_;
 
+	if (!listing->cli->json && listing->passed != 0)
+		cli_line(tr("%-32s FORK: an auditor or a mirror has a checkpoint of size %llu of this directory to "
+			    "which this log does not lead: nothing is signed (pocd(8), AFTER A RESTORE)"),
+			 tr("log"), (unsigned long long)listing->passed);
 	if (listing->cli->json || needed == 0)
 		return;
 	cli_line(tr("%-32s %llu of %llu auditors signed the newest checkpoint, %llu needed"), tr("quorum"), have,

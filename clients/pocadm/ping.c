@@ -61,6 +61,7 @@ static int ask_desk(struct starting *s, const char *state, Poc__PocKind kind)
 	    poc_kind_name(kind), state, until);
 	if (s->desk.cli->dry_run) {
 		tell(s, state, poc_kind_name(kind), "would be asked", NULL);
+		s->sent++;
 		return 0;
 	}
 	int status = ping_send(&s->desk, s->round, s->deadline, POC__CATEGORY__CATEGORY_COMMUNICATIONS_CHECK, state,
@@ -183,6 +184,28 @@ static int check_arguments(struct cli *cli)
 	return 0;
 }
 
+/* What came of it.  Where nobody could be asked at all, that is an error, beside the document. */
+static int tell_started(struct starting *s, const char *round)
+{
+	struct cli *cli = s->desk.cli;
+	const bool nobody = s->left_out > 0 && s->sent == 0 && s->asked_before == 0;
+
+	if (!cli->json && cli->dry_run)
+		cli_note(cli, tr("dry run: nothing was sent"));
+	else if (!cli->json)
+		cli_line(tr("%zu asked, %zu asked before, %zu cannot be asked"), s->sent, s->asked_before, s->left_out);
+	cli->collecting = true; /* the document holds the error */
+	const int status = nobody ? cli_fail(cli, STATUS_NOT_FOUND, tr("nobody was asked")) : 0;
+	if (!cli->json)
+		return status;
+	json_t *document = json_pack("{s:s,s:o,s:O,s:b}", "round", round, "deadline", cli_time_json(s->deadline),
+				     "results", s->list, "dry_run", (int)cli->dry_run);
+	if (nobody)
+		json_object_set_new(document, "error", cli_error_json(cli));
+	cli_document(cli, "poc.ping-start/1", document);
+	return status;
+}
+
 int pocadm_cmd_ping_start(struct cli *cli)
 {
 	struct starting s = {.list = json_array()};
@@ -206,16 +229,8 @@ int pocadm_cmd_ping_start(struct cli *cli)
 		}
 		if (status != 0)
 			cli_note(cli, tr("interrupted; go on with: pocadm ping start --round %s ..."), round);
-		else if (cli->json)
-			cli_document(cli, "poc.ping-start/1",
-				     json_pack("{s:s,s:o,s:O,s:b}", "round", round, "deadline",
-					       cli_time_json(s.deadline), "results", s.list, "dry_run",
-					       (int)cli->dry_run));
-		else if (cli->dry_run)
-			cli_note(cli, tr("dry run: nothing was sent"));
 		else
-			cli_line(tr("%zu asked, %zu asked before, %zu cannot be asked"), s.sent, s.asked_before,
-				 s.left_out);
+			status = tell_started(&s, round);
 	}
 	json_decref(s.list);
 	ping_desk_close(&s.desk);

@@ -76,6 +76,18 @@ int keystore_file_open(const char *path, const char *passphrase, struct keystore
 		      passphrase == NULL ? "needs a passphrase" : "wrong passphrase");
 }
 
+/* Whether a PEM file says that it holds a private key, of whatever kind. */
+static bool is_private(FILE *file)
+{
+	char line[256];
+	bool found = false;
+
+	while (!found && fgets(line, sizeof line, file) != NULL)
+		found = strncmp(line, PEM_BEGIN, sizeof PEM_BEGIN - 1) == 0 && strstr(line, "PRIVATE KEY-----") != NULL;
+	explicit_bzero(line, sizeof line);
+	return found;
+}
+
 int keystore_file_public(const char *path, struct public_key *out)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -95,6 +107,9 @@ int keystore_file_public(const char *path, struct public_key *out)
 	EVP_PKEY *pkey = cert != NULL ? X509_get_pubkey(cert) : PEM_read_PUBKEY(file, NULL, no_prompt, NULL);
 	int size = pkey != NULL ? i2d_PUBKEY(pkey, &spki) : 0;
 	int status = size > 0 ? public_key_parse(spki, (size_t)size, out, NULL) : STATUS_INVALID;
+	rewind(file);
+	if (status != 0 && !is_private(file))
+		status = STATUS_NOT_FOUND;
 	ERR_clear_error();
 	OPENSSL_free(spki);
 	EVP_PKEY_free(pkey);

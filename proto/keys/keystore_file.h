@@ -7,7 +7,8 @@
 /* As keystore_open, for a path. */
 int keystore_file_open(const char *path, const char *passphrase, struct keystore_key **out, struct refusal *why);
 
-/* The public key in a PEM file, a certificate or a bare one: nothing secret is read.  0, or a status: there is none. */
+/* The public key in a PEM file, a certificate or a bare one: nothing secret is kept.  0, or a
+ * status: there is none; NOT_FOUND: nor is there a private key. */
 int keystore_file_public(const char *path, struct public_key *out);
 
 /* A key that lives in memory only (tests, throw-away worlds).  NULL when it cannot be made. */

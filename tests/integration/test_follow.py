@@ -156,6 +156,12 @@ class OtherAuditors(unittest.TestCase):
         (auditor,) = start_auditors(self, world, ["XA"], 1)
         wait_for(lambda: checkpoint(world)["cosigners"] == 1, "never cosigned")
         mirror = Follower(world, "XB", "mirror")
+        check = (POCD, "-c", mirror.path("pocd.conf"), "--check-config")
+        self.assertFalse(os.path.exists(mirror.path("data")))
+        run(*check)  # its folder is made at its first start, where it can be
+        ini_set(mirror.path("pocd.conf"), {("store", "path"): "missing/data"})
+        self.assertIn("there is no such folder, and it cannot be made", run(*check, expect=5).err)
+        ini_set(mirror.path("pocd.conf"), {("store", "path"): "data"})
         mirror.start()
         self.addCleanup(mirror.stop)
         there = mirror.settings("xb-reader")
@@ -216,6 +222,7 @@ class Forks(unittest.TestCase):
             a.wait_log("follow.refused")
             stats = world.pocadm("-o", "json", "stats").json["counters"]
             self.assertEqual(stats["auditors_passed_size"], size)
+            self.assertRegex(world.pocadm("stats").out, rf"\nlog +FORK: .* of size {size} of this directory")
             before = stats["directory_publications"]
             world.poc("xb-coordinator", "-y", "--timeout", "2", "confirm", expect=None)
             stats = world.pocadm("-o", "json", "stats").json["counters"]

@@ -1,12 +1,16 @@
 """Keys of people, states and servers: which were compared with their owners, who is suspended, and how they are rotated while
 everybody goes on."""
 import contextlib
+import csv
+import io
 import os
 import re
 import shutil
 import sys
 import threading
 import unittest
+
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 import wire
 from harness import POC, POCADM, ROOT, SLOW, World, ini_get, main, run, shifted
@@ -174,6 +178,18 @@ class Counterparts(unittest.TestCase):
         self.assertEqual([each["key"] for each in keys][:1], ["user"])
         self.assertIn("coordinator", [each["key"] for each in keys])
         self.assertEqual(len({each["fingerprint"] for each in keys}), len(keys))
+        told = [each["fingerprint"] for each in WORLD.poc("xb-reader", "-o", "json", "key", "show", "XA").json["keys"]
+                if each["key"] == "authority"]
+        self.assertEqual([each["fingerprint"] for each in keys if each["key"] == "authority"], told)
+        WORLD.poc("xa-coordinator", "-y", "key", "new", WORLD.path("users", "shown.key"), "--holder", "desk", "--kind", "diplomatic")
+        away = WORLD.variant("xa-coordinator", "xa-shown", {("notices", "reading_key"): "shown.key"})
+        self.assertRegex(WORLD.poc(away, "key", "show").out, r"(?m)^desk diplomatic +\w{4}-")
+        WORLD.variant(away, "xa-away", {("directory", "server"): "127.0.0.1:1", ("state", "dir"): "xa-shown.state"})
+        self.assertEqual([line.split()[0] for line in WORLD.poc("xa-away", "key", "show").out.splitlines()][-1], "authority")
+        WORLD.variant(away, "xa-nothing", {("directory", "server"): "127.0.0.1:1"})
+        nothing = WORLD.poc("xa-nothing", "key", "show")
+        self.assertNotIn("authority", nothing.out)
+        self.assertIn("which authority keys XA has is not known here", nothing.err)
 
     def test_units_have_none(self):
         WORLD.poc("xa-operator", "-y", "key", "verified", "XB/north", expect=2)
@@ -321,6 +337,31 @@ class RotateReading(unittest.TestCase):
         self.assertNotIn("next_reading_key", read(WORLD.conf("xa-operator")))
         self.assertIn("to the old key", WORLD.poc("xa-operator", "notice", "show", old["id"]).out)
 
+    def test_both_by_one_request(self):
+        """The second rotation that waits for a coordinator does not take the first one's new key out of the request."""
+        for words in (["user", "reading"], ["reading", "user"]):
+            first, second = (WORLD.poc("ad-operator", "-o", "json", "key", "rotate", each).json for each in words)
+            self.assertEqual(first["request"], second["request"])
+            self.assertNotEqual(first["check_code"], second["check_code"])
+            self.assertIn(second["check_code"], WORLD.poc("ad-coordinator", "-y", "user", "add", second["request"]).out)
+            made = dict(zip(words, (first["fingerprint"], second["fingerprint"])))
+            users, reading = listed("AD")
+            self.assertEqual(users["operator"], made["user"])
+            self.assertEqual([each["fingerprint"] for each in reading if each["handle"] == "operator"], [made["reading"]])
+            for each in words:
+                self.assertEqual(WORLD.poc("ad-operator", "-o", "json", "key", "rotate", each).json["step"], "ended")
+
+    def test_which_desk(self):
+        conf = ini_get(WORLD.conf("ae-coordinator"), "notices", "reading_key")
+        for kind in ("technical", "diplomatic"):
+            WORLD.poc("ae-coordinator", "-y", "key", "new", WORLD.path("users", f"ae-{kind}.key"), "--holder", "desk", "--kind", kind)
+        WORLD.variant("ae-coordinator", "ae-desks", {("notices", "reading_key"): f"{conf}, ae-technical.key, ae-diplomatic.key"})
+        before = read(WORLD.conf("ae-desks"))
+        self.assertIn("which desk's? ", WORLD.poc("ae-desks", "-y", "key", "rotate", "desk", expect=2).err)
+        self.assertEqual(read(WORLD.conf("ae-desks")), before)
+        WORLD.poc("ae-desks", "-y", "key", "rotate", "desk", "-k", "diplomatic")
+        self.assertNotEqual(read(WORLD.conf("ae-desks")), before)
+
     def test_own_by_a_coordinator(self):
         before = [each["fingerprint"] for each in listed("XA")[1] if each["handle"] == "coordinator"]
         WORLD.poc("xa-coordinator", "key", "rotate", "reading", expect=2)  # asks
@@ -431,6 +472,34 @@ class RotateServer(unittest.TestCase):
 
 
 class Suspension(unittest.TestCase):
+    def shown_as_suspended(self):
+        """Nowhere left out, nowhere as if it were not."""
+        found = WORLD.poc("xa-reader", "-o", "json", "search", "-k", "technical").json["found"]
+        self.assertEqual({each["place"] for each in found if each["suspended"]}, {"AE"})
+        lines = WORLD.poc("xa-reader", "search", "-k", "technical").out.splitlines()
+        self.assertEqual({line.split()[0] for line in lines if "SUSPENDED" in line}, {"AE"})
+        rows = csv.DictReader(io.StringIO(WORLD.poc("xa-reader", "export", "-f", "csv").out))
+        standing = {(row["place"] == "AE", row["status"]) for row in rows}
+        self.assertEqual(standing, {(True, "suspended"), (False, "valid")})
+        told = "AE is SUSPENDED: stolen keys"
+        for words in (["history", "AE"], ["key", "show", "AE"], ["-n", "key", "verified", "AE"]):
+            self.assertIn(told, WORLD.poc("xa-reader", *words).out, words)
+        for words in (["history", "AE"], ["key", "show", "AE"]):
+            told_json = WORLD.poc("xa-reader", "-o", "json", *words).json
+            self.assertEqual((told_json["suspended"], told_json["suspended_for"]), (True, "stolen keys"), words)
+            self.assertIs(WORLD.poc("xa-reader", "-o", "json", words[0], *words[1:-1], "XB").json["suspended"], False)
+        self.assertIs(WORLD.poc("xa-reader", "-n", "-o", "json", "key", "verified", "AE").json["suspended"], True)
+        own = WORLD.poc("ae-reader", "status").out
+        self.assertIn(told, own)
+        self.assertNotIn("not listed", own)
+        own = WORLD.poc("ae-reader", "-o", "json", "status").json
+        self.assertEqual((own["suspended"], own["suspended_for"]), (True, "stolen keys"))
+        self.assertIs(WORLD.poc("xa-reader", "-o", "json", "status").json["suspended"], False)
+        looked = WORLD.poc("xa-reader", "lookup", "AE", expect=7)
+        self.assertIn("; the state is SUSPENDED: stolen keys; ", looked.out)
+        self.assertEqual((looked.out + looked.err).count("stolen keys"), 1)
+        self.assertEqual(looked.err.strip(), "poc: AE (United Arab Emirates): the state is suspended")
+
     def test_suspended_and_lifted(self):
         notice = WORLD.poc("xa-operator", "-o", "json", "notice", "send", "--to", "AE", "--subject", "s", "--text", "t").json["id"]
         WORLD.poc("ae-operator", "notice", "list")
@@ -448,6 +517,7 @@ class Suspension(unittest.TestCase):
         identity = WORLD.setting("xa-reader", "directory", "id")
         verified = run(sys.executable, os.path.join(ROOT, "tests", "reference", "verify.py"), "--id", identity, saved, expect=7)
         self.assertIn("suspended", verified.out)  # the independent verifier reads the register with its reason
+        self.shown_as_suspended()
         WORLD.poc("ae-reader", "lookup", "XB", expect=7)
         WORLD.poc("ae-operator", "notice", "ack", notice, expect=None)
         steps = WORLD.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]
@@ -479,6 +549,46 @@ class Suspension(unittest.TestCase):
         entries = [{**each, "reason": "r"} for each in forge.payload_of(register)["entries"]]
         with self.assertRaisesRegex(AssertionError, "only of a suspension"):
             submit(WORLD, "xa-reader", forge.change(register, key, head=forge.next_head(register), entries=entries))
+
+
+class AlgorithmsThatDoNotCount(unittest.TestCase):
+    """RSA signs nothing here: it is not taken, and where a list holds it, it is marked and not counted."""
+
+    def setUp(self):
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.rsa = forge.Signer(key)
+        self.file = os.path.join(WORLD.root, "rsa.pub")
+        with open(self.file, "wb") as file:
+            file.write(key.public_key().public_bytes(forge.serialization.Encoding.PEM,
+                                                     forge.serialization.PublicFormat.SubjectPublicKeyInfo))
+
+    def test_not_taken(self):
+        draft = os.path.join(WORLD.root, "rsa.ceremony")
+        self.assertIn("--authority-add " + self.file + ": a key of an algorithm that never counts",
+                      WORLD.poc("ad-coordinator", "-y", "state", "draft", draft, "--authority-add", self.file, expect=1).err)
+        WORLD.poc("ad-coordinator", "-y", "state", "draft", draft, "--coordinator-add", self.file, expect=1)
+        for path in ("/etc/passwd", WORLD.path("pocd.conf")):
+            refused = WORLD.poc("ad-coordinator", "-y", "state", "draft", draft, "--authority-add", path, expect=1).err
+            self.assertIn(path + ": no key that is known here: neither a public nor a private one in PEM form", refused)
+        self.assertFalse(os.path.exists(draft))
+        self.assertRegex(WORLD.poc("xa-reader", "key", "show", self.file).out, r"^unknown algorithm (\w{4}-){7}\w{4}  of an algorithm that does")
+
+    def test_listed(self):
+        old = forge.Signer.load(WORLD.path("states", "AD-authority.key"))
+        keys = current(WORLD, "xa-reader", "K/AD")
+        submit(WORLD, "xa-reader", forge.change(keys, old, head=forge.next_head(keys), authority=sorted(
+            [{"spki": old.spki}, {"spki": self.rsa.spki}], key=lambda each: forge.sha(each["spki"]))))
+        shown = WORLD.poc("xa-reader", "key", "show", "AD").out
+        self.assertIn("1 of 1 authority keys sign", shown)
+        self.assertEqual(shown.count("that does not count"), 1)
+        told = WORLD.poc("xa-reader", "-o", "json", "key", "show", "AD").json["keys"]
+        self.assertEqual(sorted(each["counts"] for each in told if each["key"] == "authority"), [False, True])
+        compared = WORLD.poc("xa-reader", "-n", "key", "verified", "AD").out
+        self.assertIn("1 of 1 authority keys sign:", compared)
+        self.assertEqual(compared.count("that does not count"), 1)
+        draft = os.path.join(WORLD.root, "ad.ceremony")
+        public = WORLD.poc("ad-coordinator", "-y", "state", "draft", draft, "--authority-add", WORLD.path("states", "XB-authority.key"))
+        self.assertIn("authority keys that must sign: 1 of 2, was 1 of 1", public.out)
 
 
 class Reload(unittest.TestCase):

@@ -1,5 +1,6 @@
 """Never back, through the programs: 7 for a directory that is merely older than what was seen, 6 for one with another story."""
 import os
+import re
 import shutil
 import unittest
 import unittest.mock
@@ -54,6 +55,11 @@ class NeverBack(unittest.TestCase):
     def refused_server(self, reader, status, words):
         result = WORLD.poc(reader, "status", expect=status)
         self.assertIn(f"server      REFUSED: {words}\n", result.out)
+        shown = re.search(r"(?m)^refused     checkpoint of size (\d+), of (\S+Z)$", result.out)
+        told = WORLD.poc(reader, "-o", "json", "status", expect=status).json
+        self.assertEqual(told["refused_checkpoint"], {"size": int(shown[1]), "time": shown[2]})
+        at_first = WORLD.poc(WORLD.variant("xa-reader", f"first-{status}", {}), "-o", "json", "status").json["checkpoint"]
+        self.assertLessEqual((int(shown[1]), shown[2]), (at_first["size"], at_first["time"]))  # as at first contact
         self.assertRegex(result.err, r"^poc: .*[tT]ell the directory's staff.*--offline answers from the verified copy\.  If the staff says.*\n$")
 
     def behind(self, reader, without, held):

@@ -431,6 +431,23 @@ class Offline(unittest.TestCase):
             pass
         self.assertIn(f"local copy  UNUSABLE: the local copy {path} is damaged", WORLD.poc(user, "--offline", "status").out)
 
+    def test_copy_of_fewer_auditors(self):
+        """A good copy that the configuration asks more for since is not called damaged."""
+        user, more = WORLD.variant("xa-operator", "fewer", {}), {("state", "dir"): "fewer.state"}
+        WORLD.poc(user, "sync")
+        for key, value, said in (("quorum", "2", "has the signatures of 0 auditors, and the configuration asks for 2; poc sync"),
+                                 ("own_auditor", "auditor.xa", "was not signed by the auditor auditor.xa, which the configuration asks")):
+            asks = WORLD.variant("xa-operator", "fewer-" + key, {("directory", key): value, **more})
+            for words in (["lookup", "XB"], ["search", "XB-CERT"]):
+                result = WORLD.poc(asks, "--offline", *words, expect=6)
+                self.assertIn(said, result.err)
+                self.assertNotIn("damaged", result.err)
+            shown = WORLD.poc(asks, "--offline", "status").out
+            self.assertIn("local copy  UNUSABLE: the local copy's checkpoint", shown)
+        self.assertIn("XB", WORLD.poc(user, "--offline", "lookup", "XB").out)
+        asks = WORLD.variant("xa-operator", "fewer-held", {("directory", "quorum"): "2", **more})
+        self.assertRegex(WORLD.poc(asks, "--offline", "status").out, r"\nauditors +0, 2 needed\n")
+
     def test_clock_before_the_copy(self):
         for words in (["lookup", "XB"], ["--offline", "lookup", "XB"], ["search", "XB-CERT"], ["--offline", "search", "XB-CERT"]):
             result = WORLD.poc(self.cut, *words, env=shifted(-30 * 86400), expect=7)

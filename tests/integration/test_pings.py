@@ -91,6 +91,11 @@ class Pings(unittest.TestCase):
         again = self.ping("start", "XA", "XB", "AD", "--round", round_)
         self.assertEqual({r["result"] for r in again["results"]}, {"asked before"})
         self.assertEqual(again["deadline"], started["deadline"])
+        # nobody at all is an error, one of several is not
+        for words in (["QQ"], ["--dry-run", "QQ"]):
+            nobody = self.ping("start", *words, expect=5)
+            self.assertEqual((nobody["error"]["message"], nobody["results"][0]["result"]), ("nobody was asked", "cannot be asked"))
+        self.ping("start", "QQ", "XB", "--dry-run")
         self.ack("xb-operator", "technical")
         self.ack("robot", "diplomatic")
         report = self.report(round_, {"person": 1, "automatic": 1, "none": 3, "asked": 5})

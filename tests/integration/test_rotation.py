@@ -251,7 +251,10 @@ class Rotation(unittest.TestCase):
         self.check(load)
         # the old key signs nothing more; the new one does; who confirmed when is as it was
         self.assertEqual(world.poc("xa-reader", "-o", "json", "lookup", "AD").json["verdict"]["confirmed_at"], confirmed)
-        world.poc("ad-coordinator", "-y", "confirm", expect=6)
+        old = world.poc("ad-coordinator", "-o", "json", "key", "show", world.path("states/AD-signing.key")).json["keys"][0]["fingerprint"]
+        for words in (["confirm"], ["user", "remove", "reader"]):
+            refused = world.poc("ad-coordinator", "-y", *words, expect=4).err
+            self.assertIn(f"the [coordinator] key of the configuration, {old}, is not one of K/AD (any more)", refused)
         ini_set(world.conf("ad-coordinator"), {("coordinator", "key"): new})
         world.poc("ad-coordinator", "-y", "confirm")
         self.look(away, "AD")
