@@ -106,6 +106,28 @@ class Auditors(unittest.TestCase):
             self.assertNotIn("follow.refused", follower.log())
 
 
+class Suspended(unittest.TestCase):
+    """A state that is suspended still audits: the quorum may need it, also for the register that lifts the suspension."""
+
+    def test_suspended_and_lifted(self):
+        world = World()
+        self.addCleanup(world.close)
+        a, b = start_auditors(self, world, ["XA", "XB"], 2)
+        wait_for(lambda: both_signed(world), "never cosigned")
+        said = world.pocadm("-y", "state", "suspend", "XB", "--reason", "test").out
+        self.assertIn("its auditors are still heard", said)
+        self.assertIn("SUSPENDED", world.poc("xa-reader", "lookup", "XB", expect=7).out)
+        world.poc("xb-reader", "--online", "lookup", "XA", expect=7)
+        b.stop()
+        b.start()  # as when it comes for the first time since then
+        world.poc("xa-coordinator", "-y", "confirm")
+        self.assertNotIn("ATTENTION", world.pocadm("-y", "state", "lift", "XB").out)
+        self.assertIn("fresh", world.poc("xa-reader", "lookup", "XB").out)
+        world.poc("xb-reader", "--online", "lookup", "XA")
+        wait_for(lambda: both_signed(world), "never cosigned")
+        self.assertNotIn("follow.refused", a.log() + b.log())
+
+
 class Ghosts(unittest.TestCase):
     """An auditor that nobody runs would end all proof for good."""
 

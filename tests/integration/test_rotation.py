@@ -476,6 +476,10 @@ class Replacement(unittest.TestCase):
                 self.assertEqual((verdict["status"], verdict["replaced"]), ("valid", replaced))
             ini_set(world.conf("xb-coordinator"), {("coordinator", "key"): signing})
             world.poc("xb-coordinator", "-y", "confirm")
+            # it is over: a suspension by the register is lifted for good
+            world.pocadm("-y", "state", "suspend", "XB", "--reason", "test")
+            self.assertNotIn("ATTENTION", world.pocadm("-y", "state", "lift", "XB").out)
+            self.assertIn("valid", world.poc("xa-reader", "-o", "json", "lookup", "XB").out)
             # whoever changes K while the council signs would make its T vain: it is not published
             for path in keys, trust, thief:
                 os.unlink(path)
