@@ -152,6 +152,13 @@ class Ghosts(unittest.TestCase):
         self.assertIn("0 of the 1", ask("--auditor-add", f"ghost,XA,{key}", "--quorum", "1"))
         self.assertIn("0 of the 1", ask("--auditor-add", f"auditor,XB,{auditor.public()}", "--quorum", "1"))  # not its state
         self.assertIn("1 of the 2", ask("--auditor-add", f"auditor,XA,{auditor.public()}", "--auditor-add", f"ghost,XA,{key}", "--quorum", "2"))
+        # nor one of a state that nobody knows, whatever the quorum
+        os.unlink(ceremony)
+        refused = world.pocadm("-y", "trust", "draft", ceremony, "--auditor-add", f"a.zz,ZZ,{key}", expect=5)
+        self.assertIn("ZZ is not in the register of states", refused.err)
+        auditor.state = "ZZ"
+        with self.assertRaisesRegex(AssertionError, "is said to be of ZZ, which is not in the register"):
+            publish_trust(world, [auditor], 0)
         self.assertEqual(checkpoint(world)["trust"], 1)
         world.poc("xa-coordinator", "-y", "confirm")
         self.assertEqual(world.poc("xa-reader", "lookup", "XA").status, 0)
