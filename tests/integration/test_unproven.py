@@ -38,6 +38,8 @@ class Unproven(unittest.TestCase):
         before = self.send("xa-operator", "AD").json["id"]
         b.stop()
         world.poc("ad-coordinator", "-y", "confirm", expect=8)
+        again = self.said("ad-coordinator", "-y", "confirm", expect=1)
+        self.assertRegex(again.err, r"version \d+ of R/AD is stored already, .*and waits for its proof")
         sent = self.send("xa-operator", "AD").json["id"]
         self.assertIn("id", self.send("ad-operator", "XA").json)
         self.said("ad-operator", "notice", "ack", before)
