@@ -212,6 +212,24 @@ static void algorithms_text(const Poc__Trust *trust, char out[400])
 		used += (size_t)snprintf(out + used, 400 - used, "%s%.64s", i > 0 ? ", " : "", trust->algorithms[i]);
 }
 
+/* What guards a state against a council, or thieves, in haste. */
+static void note_delay(json_t *list, const Poc__Trust *old, const Poc__Trust *new)
+{
+	const uint32_t day = 24 * 60 * 60;
+	char value[64], before[64];
+
+	snprintf(value, sizeof value, "%s", span_text(new->replacement_delay));
+	snprintf(before, sizeof before, "%s", span_text(old->replacement_delay));
+	note_set(list, tr("delay of replacements"), value, before);
+	if (new->replacement_delay < old->replacement_delay)
+		note(list, "ATTENTION", tr("the delay of replacements is shortened"),
+		     tr("from the next trust root on a state's authority can be replaced sooner than it may notice"),
+		     NULL);
+	if (new->replacement_delay < day)
+		note(list, "ATTENTION", tr("the delay of replacements is less than 24 hours"),
+		     tr("a state that sleeps cannot object before its authority is replaced"), NULL);
+}
+
 static void trust_changes(json_t *list, const Poc__Trust *old, const Poc__Trust *new)
 {
 	char value[400], before[400];
@@ -237,9 +255,7 @@ static void trust_changes(json_t *list, const Poc__Trust *old, const Poc__Trust 
 	algorithms_text(old, before);
 	note_set(list, tr("algorithms"), value, before);
 	note_number(list, tr("least protocol"), new->least_protocol, old->least_protocol);
-	snprintf(value, sizeof value, "%s", span_text(new->replacement_delay));
-	snprintf(before, sizeof before, "%s", span_text(old->replacement_delay));
-	note_set(list, tr("delay of replacements"), value, before);
+	note_delay(list, old, new);
 	note_replaced(list, "in", new, old);
 	note_replaced(list, "out", old, new);
 	snprintf(value, sizeof value, "%s", time_text(new->expires));

@@ -168,6 +168,42 @@ static void fail_refused(struct cli *cli, const struct poc *poc, const struct ma
 	cli_fail(cli, status, tr("%s, %s%s"), group->owned[done->write].name.text, field, why->message);
 }
 
+/* The version that is served; 0: it cannot be told. */
+static uint64_t served_seq(struct poc *poc, const struct name *name)
+{
+	const char *const names[] = {name->text};
+	struct client_envelope found = {0};
+	struct client_record record = {0};
+	uint64_t seq = 0;
+
+	if (name->kind == NAME_RECORD) {
+		client_lookup(poc, CLIENT_ONLINE, name, NULL, 0, &record);
+		seq = record.verified.record != NULL ? record.verified.record->seq : 0;
+		client_record_finish(&record);
+	} else if (client_envelopes(poc, CLIENT_ONLINE, names, 1, &found) == 0) {
+		seq = found.envelope != NULL ? found.envelope->seq : 0;
+		client_envelopes_finish(&found, 1);
+	}
+	return seq;
+}
+
+/* Another version was first.  One that is not served yet may be our own, and cannot be looked at. */
+static void fail_conflict(struct cli *cli, struct poc *poc, const struct name *name, uint64_t current)
+{
+	const uint64_t served = served_seq(poc, name);
+
+	if (served != 0 && served < current)
+		cli_fail(cli, STATUS_CONFLICT,
+			 tr("version %llu of %s is stored already, by you or another a moment ago, and waits for its "
+			    "proof: try again when it is proven"),
+			 (unsigned long long)current, name->text);
+	else
+		cli_fail(cli, STATUS_CONFLICT,
+			 tr("%s was changed by another a moment ago; its version %llu is current now: look at it and "
+			    "try again"),
+			 name->text, (unsigned long long)current);
+}
+
 static int submit(struct cli *cli, struct poc *poc, const struct make_group *group, json_t *more)
 {
 	struct client_submitted done = {0};
@@ -188,10 +224,7 @@ static int submit(struct cli *cli, struct poc *poc, const struct make_group *gro
 		cli->collecting = true; /* the document is out */
 	}
 	if (status == STATUS_CONFLICT && done.current_seq > 0 && done.write < group->n)
-		cli_fail(cli, status,
-			 tr("%s was changed by another a moment ago; its version %llu is current now: look at it and "
-			    "try again"),
-			 group->owned[done.write].name.text, (unsigned long long)done.current_seq);
+		fail_conflict(cli, poc, &group->owned[done.write].name, done.current_seq);
 	else if (status == STATUS_QUEUED)
 		cli_fail(cli, status, "%s", client_why(poc)->message);
 	else if (status == STATUS_UNVERIFIED && done.n == 0 && done.write < group->n)

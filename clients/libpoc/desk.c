@@ -15,11 +15,12 @@
 #include "proto/rules/trust.h"
 #include "proto/wire/prescan.h"
 
-/* An entry in the file: u32be length of what follows but the sum; u64be cursor, u64be stored_ms, fact, good (2: signed
- * by a program), item; the first 8 bytes of the SHA-256 of all that.  A torn end is cut off: the feed gives it again.
+/* An entry in the file: u32be length of what follows but the sum; u64be cursor, u64be stored_ms, fact (2, 3: the entry
+ * is here already, and stands at this cursor of a feed that has begun anew), good (2: signed by a program), item; the
+ * first 8 bytes of the SHA-256 of all that.  A torn end is cut off: the feed gives it again.
  */
 enum { ENTRY_HEAD = 4, ENTRY_FIXED = 18, ENTRY_SUM = 8, ENTRY_MAX = NOTICE_HEADER_MAX, FILE_NAME = 128 };
-enum { GOOD_AUTOMATIC = 2 };
+enum { GOOD_AUTOMATIC = 2, FACT_KNOWN = 2 };
 
 static const size_t file_max = (size_t)1 << 30;
 
@@ -106,7 +107,7 @@ static int apply_notice(struct desk *desk, const struct desk_entry *entry)
 	n->notice = notice;
 	n->side = notice_side(notice, desk->id.place, desk->id.kind);
 	n->good = entry->good;
-	n->cursor = entry->cursor;
+	n->order = desk->n_entries;
 	n->stored = entry->stored_ms / 1000;
 	desk->notices[desk->n++] = n;
 	return add_parties(n);
@@ -307,8 +308,8 @@ static void put_u64(uint8_t *at, uint64_t value)
 		at[i] = (uint8_t)(value >> (56 - 8 * i));
 }
 
-/* Reads one entry; 0 when the rest is no whole entry. */
-static size_t read_entry(const uint8_t *at, size_t left, struct desk_entry *out)
+/* Reads one entry; 0 when the rest is no whole entry.  *known: it only says where the feed is. */
+static size_t read_entry(const uint8_t *at, size_t left, struct desk_entry *out, bool *known)
 {
 	if (left < ENTRY_HEAD + ENTRY_FIXED + ENTRY_SUM)
 		return 0;
@@ -321,10 +322,11 @@ static size_t read_entry(const uint8_t *at, size_t left, struct desk_entry *out)
 	const uint8_t *body = at + ENTRY_HEAD;
 	*out = (struct desk_entry){.cursor = get_u64(body),
 				   .stored_ms = (int64_t)get_u64(body + 8),
-				   .fact = body[16] != 0,
+				   .fact = (body[16] & 1) != 0,
 				   .good = body[17] != 0,
 				   .automatic = body[17] == GOOD_AUTOMATIC,
 				   .size = size - ENTRY_FIXED};
+	*known = (body[16] & FACT_KNOWN) != 0;
 	out->item = malloc(out->size + 1);
 	if (out->item == NULL)
 		return 0;
@@ -332,35 +334,64 @@ static size_t read_entry(const uint8_t *at, size_t left, struct desk_entry *out)
 	return ENTRY_HEAD + size + ENTRY_SUM;
 }
 
-/* Applies what the file holds after the entries that the model has; *end: where its last whole entry ends. */
-static int load(struct poc *poc, struct desk *desk, size_t *end)
+static void set_end(struct desk *desk, const struct desk_entry *entry)
+{
+	desk->begun_anew = desk->begun_anew || entry->cursor <= desk->end.cursor;
+	desk->end = (struct desk_end){entry->cursor, entry->stored_ms, entry->fact, hash_of(entry->item, entry->size)};
+}
+
+static bool is_end(const struct desk *desk, const struct desk_entry *entry)
+{
+	struct hash item = hash_of(entry->item, entry->size);
+
+	return entry->cursor == desk->end.cursor && entry->stored_ms == desk->end.stored_ms &&
+	       entry->fact == desk->end.fact && hash_compare(&item, &desk->end.item) == 0;
+}
+
+static bool has_entry(const struct desk *desk, const struct desk_entry *entry)
+{
+	for (size_t i = desk->n_entries; i-- > 0;) {
+		const struct desk_entry *e = &desk->entries[i];
+		if (e->size == entry->size && e->fact == entry->fact && memcmp(e->item, entry->item, e->size) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Applies what the file holds after what the model has. */
+static int load(struct poc *poc, struct desk *desk)
 {
 	char name[FILE_NAME];
 	uint8_t *bytes;
-	size_t size, at = 0;
+	size_t size;
 
-	*end = 0;
 	file_name(&desk->id, name);
 	int status = held_read_file(poc->folder, name, file_max, &bytes, &size, &poc->why);
-	if (status == STATUS_NOT_FOUND)
+	if (status == STATUS_NOT_FOUND) {
+		desk->read = 0;
 		return 0;
-	while (status == 0 && at < size) {
+	}
+	bool again = status == 0 && size < desk->read; /* it was deleted meanwhile */
+	if (again)
+		desk->read = 0;
+	while (status == 0 && desk->read < size) {
 		struct desk_entry entry;
-		size_t length = read_entry(bytes + at, size - at, &entry);
+		bool known;
+		size_t length = read_entry(bytes + desk->read, size - desk->read, &entry, &known);
 		if (length == 0)
 			break;
-		at += length;
-		if (desk->n_entries > 0 && entry.cursor <= desk->entries[desk->n_entries - 1].cursor)
-			free(entry.item); /* known already */
+		desk->read += length;
+		set_end(desk, &entry);
+		if (known || (again && has_entry(desk, &entry)))
+			free(entry.item);
 		else
 			status = apply(poc, desk, &entry);
 	}
-	*end = at;
 	free(bytes);
 	return status;
 }
 
-static int append(struct poc *poc, int fd, const struct desk_entry *entry)
+static int append(struct poc *poc, struct desk *desk, int fd, const struct desk_entry *entry, bool known)
 {
 	size_t size = ENTRY_FIXED + entry->size, whole = ENTRY_HEAD + size + ENTRY_SUM;
 	uint8_t *bytes = malloc(whole);
@@ -371,22 +402,24 @@ static int append(struct poc *poc, int fd, const struct desk_entry *entry)
 		bytes[i] = (uint8_t)(size >> (24 - 8 * i));
 	put_u64(bytes + ENTRY_HEAD, entry->cursor);
 	put_u64(bytes + ENTRY_HEAD + 8, (uint64_t)entry->stored_ms);
-	bytes[ENTRY_HEAD + 16] = entry->fact;
+	bytes[ENTRY_HEAD + 16] = (uint8_t)(entry->fact | (known ? FACT_KNOWN : 0));
 	bytes[ENTRY_HEAD + 17] = entry->good && entry->automatic ? GOOD_AUTOMATIC : entry->good;
 	memcpy(bytes + ENTRY_HEAD + ENTRY_FIXED, entry->item, entry->size);
 	struct hash sum = hash_of(bytes, ENTRY_HEAD + size);
 	memcpy(bytes + ENTRY_HEAD + size, sum.bytes, ENTRY_SUM);
 	ssize_t n = write(fd, bytes, whole);
 	free(bytes);
-	return n == (ssize_t)whole ? 0
-				   : refuse(&poc->why, STATUS_IO, "state.dir", "cannot keep what the desk was told: %s",
-					    strerror(errno));
+	if (n != (ssize_t)whole)
+		return refuse(&poc->why, STATUS_IO, "state.dir", "cannot keep what the desk was told: %s",
+			      strerror(errno));
+	desk->read += whole;
+	set_end(desk, entry);
+	return 0;
 }
 
 int desk_open(struct poc *poc, const struct client_desk *id, struct desk **out)
 {
 	struct desk *desk = calloc(1, sizeof *desk);
-	size_t end;
 
 	*out = NULL;
 	connection_begin(poc);
@@ -394,7 +427,7 @@ int desk_open(struct poc *poc, const struct client_desk *id, struct desk **out)
 		return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
 	desk->id = *id;
 	int status =
-	    poc->folder != NULL ? load(poc, desk, &end) : refuse(&poc->why, STATUS_IO, "state.dir", "no state folder");
+	    poc->folder != NULL ? load(poc, desk) : refuse(&poc->why, STATUS_IO, "state.dir", "no state folder");
 	if (status != 0) {
 		desk_close(desk);
 		return status;
@@ -572,22 +605,69 @@ static int collect(void *ctx, const struct client_entry *entry)
 	return 0;
 }
 
+/* Keeps an entry, which the model takes over.  Of those that are here already only the last one of the feed is noted,
+ * to go on from. */
+static int take_entry(struct syncing *s, struct desk_entry *e, bool last)
+{
+	if (s->desk->begun_anew && has_entry(s->desk, e))
+		return last ? append(s->poc, s->desk, s->fd, e, true) : 0;
+	int status = judge(s, e);
+	if (status == 0)
+		status = append(s->poc, s->desk, s->fd, e, false);
+	if (status == 0) {
+		status = apply(s->poc, s->desk, e);
+		e->item = NULL;
+	}
+	return status;
+}
+
 /* Judged and kept one by one: what comes after a failure comes again with the next sync. */
 static int take_new(struct syncing *s)
 {
 	int status = 0;
 
-	for (size_t i = 0; i < s->n_new && status == 0; i++) {
-		struct desk_entry *e = &s->new_ones[i];
-		status = judge(s, e);
-		if (status == 0)
-			status = append(s->poc, s->fd, e);
-		if (status == 0) {
-			status = apply(s->poc, s->desk, e);
-			e->item = NULL;
-		}
-	}
+	for (size_t i = 0; i < s->n_new && status == 0; i++)
+		status = take_entry(s, &s->new_ones[i], i + 1 == s->n_new);
 	return status;
+}
+
+static void drop_new(struct syncing *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(s->new_ones[i].item);
+	s->n_new -= n;
+	memmove(s->new_ones, s->new_ones + n, s->n_new * sizeof *s->new_ones);
+}
+
+/* That the feed has begun anew, and has nothing yet: an entry without an item at cursor 0. */
+static int note_empty(struct syncing *s)
+{
+	uint8_t none = 0;
+	const struct desk_entry nowhere = {.item = &none};
+
+	return append(s->poc, s->desk, s->fd, &nowhere, true);
+}
+
+/* What follows the end of the local copy.  That entry comes along: if it does not stand there any more, the directory
+ * has lost it, and what stands at lower cursors may be new as well. */
+static int fetch(struct syncing *s)
+{
+	struct desk *desk = s->desk;
+
+	if (desk->end.cursor == 0)
+		return client_feed(s->poc, &desk->id, 0, collect, s);
+	int status = client_feed(s->poc, &desk->id, desk->end.cursor - 1, collect, s);
+	if (status != 0)
+		return status;
+	if (s->n_new > 0 && is_end(desk, &s->new_ones[0])) {
+		drop_new(s, 1);
+		return 0;
+	}
+	if (s->n_new > 0)
+		drop_new(s, s->n_new);
+	desk->begun_anew = desk->lost = true;
+	status = client_feed(s->poc, &desk->id, 0, collect, s);
+	return status == 0 && s->n_new == 0 ? note_empty(s) : status;
 }
 
 static int open_file(struct poc *poc, const struct desk *desk, int *fd)
@@ -631,17 +711,16 @@ static void release_absent(struct desk *desk)
 int desk_sync(struct poc *poc, struct desk *desk)
 {
 	struct syncing s = {.poc = poc, .desk = desk, .fd = -1};
-	size_t end;
 	int status = open_file(poc, desk, &s.fd);
 
+	desk->lost = false;
 	/* other commands may have fetched meanwhile; a torn end goes */
 	if (status == 0)
-		status = load(poc, desk, &end);
-	if (status == 0 && ftruncate(s.fd, (off_t)end) != 0)
+		status = load(poc, desk);
+	if (status == 0 && ftruncate(s.fd, (off_t)desk->read) != 0)
 		status = refuse(&poc->why, STATUS_IO, "state.dir", "%s", strerror(errno));
 	if (status == 0)
-		status = client_feed(poc, &desk->id,
-				     desk->n_entries > 0 ? desk->entries[desk->n_entries - 1].cursor : 0, collect, &s);
+		status = fetch(&s);
 	if (status == 0)
 		status = take_new(&s);
 	if (status == 0 && s.n_new > 0 && fsync(s.fd) != 0)

@@ -2,7 +2,11 @@
  *
  * The copy is one append-only file in the state folder.  Before an entry is kept, its signer is looked up in the proven
  * U of its place; one whose signer is not listed any more is judged by its story.  What does not verify is kept too,
- * marked, shown as what it is, and moves nothing.  Facts are the directory's word until a story proves them. */
+ * marked, shown as what it is, and moves nothing.  Facts are the directory's word until a story proves them.
+ *
+ * A directory that was restored from an older copy, or from a mirror's, begins its feeds anew: the last entry is
+ * fetched with what is new, and if it is not there any more, the feed is read from its beginning (protocol.md section
+ * 21). */
 #ifndef CLIENTS_LIBPOC_DESK_H
 #define CLIENTS_LIBPOC_DESK_H
 
@@ -11,7 +15,7 @@
 enum { DESK_STEPS = 11 };
 
 struct desk_entry {
-	uint64_t cursor;
+	uint64_t cursor; /* in the feed that it came from: a directory that was restored begins anew */
 	int64_t stored_ms;
 	bool fact, good; /* good: verified, or a fact that is well formed */
 	bool automatic;  /* of a receipt that is good: a program signed it */
@@ -36,7 +40,7 @@ struct desk_notice {
 	struct notice *notice; /* owned */
 	enum notice_side side; /* of the desk that this is the model of */
 	bool good;
-	uint64_t cursor;
+	size_t order;   /* of its entry in the local copy */
 	int64_t stored; /* seconds */
 	size_t n_parties;
 	struct desk_party *parties;         /* owned: recipients in order, escalations, the sender last */
@@ -44,10 +48,22 @@ struct desk_notice {
 	int64_t taken_at;
 };
 
+/* Where in the directory's feed the local copy ends. */
+struct desk_end {
+	uint64_t cursor; /* 0: nowhere yet */
+	int64_t stored_ms;
+	bool fact;
+	struct hash item;
+};
+
 struct desk {
 	struct client_desk id;
 	size_t n_entries;
-	struct desk_entry *entries; /* owned, by cursor */
+	struct desk_entry *entries; /* owned, in the order in which they were kept */
+	size_t read;                /* bytes of the file that the model has */
+	struct desk_end end;
+	bool begun_anew; /* the feed has, once at least: an entry may come again */
+	bool lost;       /* the last desk_sync found out that it has */
 	size_t n;
 	struct desk_notice **notices; /* owned, in the order of the feed */
 	size_t bad;                   /* entries that do not verify */
@@ -57,7 +73,7 @@ struct desk {
 /* Reads the local copy of a desk's feed.  0 and *out (desk_close). */
 int desk_open(struct poc *poc, const struct client_desk *id, struct desk **out);
 
-/* Fetches what is new, verifies it, keeps it. */
+/* Fetches what is new, verifies it, keeps it.  What was kept stays, whatever the directory still knows of it. */
 int desk_sync(struct poc *poc, struct desk *desk);
 void desk_close(struct desk *desk); /* NULL allowed */
 

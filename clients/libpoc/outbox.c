@@ -116,6 +116,12 @@ int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size
 		return refuse(
 		    &poc->why, STATUS_QUEUED, "",
 		    "no server can be reached: kept in the outbox, sent by the next command or poc notice flush");
+	if (status == STATUS_BUSY) {
+		char reason[sizeof poc->why.message];
+		snprintf(reason, sizeof reason, "%s", poc->why.message);
+		return refuse(&poc->why, STATUS_QUEUED, "",
+			      "%.300s: kept in the outbox, sent by the next command or poc notice flush", reason);
+	}
 	if (status != STATUS_STALE_KEY)
 		outbox_remove(poc, name);
 	return status;

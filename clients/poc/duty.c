@@ -180,6 +180,11 @@ static int open_desk(struct duty *duty, const struct client_desk *id)
 		duty->desks[duty->n_desks++] = desk;
 	if (status == 0 && !duty->offline)
 		status = desk_sync(duty->poc, desk);
+	if (status == 0 && desk->lost)
+		cli_note(duty->cli,
+			 tr("the directory does not know any more what %s %s was told last: it was restored from an "
+			    "older copy. What is kept here stays, what is new is added"),
+			 id->place, poc_kind_name(id->kind));
 	if (status == 0 && desk->bad > 0)
 		cli_note(duty->cli,
 			 tr("%zu entries of the feed of %s %s do not verify; they are kept, and move nothing"),

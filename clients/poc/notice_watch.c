@@ -17,7 +17,17 @@
 #include "clients/poc/notice.h"
 #include "proto/wire/prescan.h"
 
-enum { CURSOR_FILE = 200, EVENT_WAIT_MS = 20000, PAUSE_LEAST_MS = 500, PAUSE_MOST_MS = 30000 };
+enum { CURSOR_FILE = 200, CURSOR_TEXT = 96, EVENT_WAIT_MS = 20000, PAUSE_LEAST_MS = 500, PAUSE_MOST_MS = 30000 };
+
+/* How far a desk has been shown.  The entry is found again by what it says: the cursors of a directory that was
+ * restored begin anew. */
+struct shown {
+	bool found;      /* next is right */
+	size_t next;     /* entry of the desk */
+	uint64_t cursor; /* of the last one shown; 0: none */
+	bool has_item;   /* files of older versions have none */
+	struct hash item;
+};
 
 struct watching {
 	struct duty *duty;
@@ -25,7 +35,7 @@ struct watching {
 	bool headers, once;
 	int interrupted; /* what kept the notice at hand from being opened, and passes; 0: nothing */
 	int pause_ms;    /* before the next try, doubled up to the most */
-	uint64_t cursors[DUTY_DESKS];
+	struct shown shown[DUTY_DESKS];
 };
 
 /* ---- Cursors: how far each desk has been shown, durably */
@@ -64,46 +74,80 @@ static int lock_cursor(const struct watching *w, int *fd)
 	return status;
 }
 
+static int parse_cursor(const char *text, struct shown *out)
+{
+	char *end, hex[2 * HASH_SIZE + 1];
+
+	errno = 0;
+	out->cursor = strtoull(text, &end, 10);
+	if (errno != 0 || end == text)
+		return STATUS_DAMAGED;
+	if (*end != ' ')
+		return 0;
+	out->has_item = true;
+	snprintf(hex, sizeof hex, "%s", end + 1);
+	return hash_from_hex(hex, &out->item) == 0 ? 0 : STATUS_DAMAGED;
+}
+
 static int read_cursor(struct watching *w, size_t i)
 {
-	char name[CURSOR_FILE], *end;
+	char name[CURSOR_FILE], text[CURSOR_TEXT];
 	struct refusal why = {0};
 	uint8_t *bytes;
 	size_t size;
 
 	cursor_file(w, w->duty->desks[i], name);
-	w->cursors[i] = 0;
-	int status = held_read_file(client_state_dir(w->duty->poc), name, 32, &bytes, &size, &why);
+	w->shown[i] = (struct shown){.found = false};
+	int status = held_read_file(client_state_dir(w->duty->poc), name, sizeof text - 1, &bytes, &size, &why);
 	if (status == STATUS_NOT_FOUND)
 		return 0;
 	if (status != 0)
 		return cli_refused(w->duty->cli, &why);
-	char text[33];
 	snprintf(text, sizeof text, "%.*s", (int)size, (const char *)bytes);
 	free(bytes);
-	errno = 0;
-	w->cursors[i] = strtoull(text, &end, 10);
-	if (errno != 0 || end == text)
-		return cli_fail(w->duty->cli, STATUS_DAMAGED,
-				tr("the cursor %s is damaged: remove it to see everything again"), name);
-	return 0;
+	status = parse_cursor(text, &w->shown[i]);
+	return status == 0 ? 0
+			   : cli_fail(w->duty->cli, status,
+				      tr("the cursor %s is damaged: remove it to see everything again"), name);
 }
 
-static int move_cursor(struct watching *w, size_t i, uint64_t cursor)
+static bool is_shown(const struct shown *shown, const struct desk_entry *entry)
 {
-	char name[CURSOR_FILE], text[32];
+	if (!shown->has_item)
+		return entry->cursor == shown->cursor;
+	struct hash item = hash_of(entry->item, entry->size);
+	return hash_compare(&item, &shown->item) == 0;
+}
+
+/* Goes on after the last entry that was shown; from the beginning, if the desk does not have it. */
+static void find_next(struct shown *shown, const struct desk *desk)
+{
+	if (shown->found || desk->n_entries == 0)
+		return;
+	shown->found = true;
+	shown->next = 0;
+	for (size_t i = 0; i < desk->n_entries && shown->cursor != 0 && shown->next == 0; i++) {
+		if (is_shown(shown, &desk->entries[i]))
+			shown->next = i + 1;
+	}
+}
+
+/* The next entry of a desk has been shown. */
+static int move_cursor(struct watching *w, size_t i, const struct desk_entry *entry)
+{
+	char name[CURSOR_FILE], text[CURSOR_TEXT], hex[2 * HASH_SIZE + 1];
+	struct hash item = hash_of(entry->item, entry->size);
 	struct refusal why = {0};
 
-	if (w->duty->cli->dry_run) {
-		w->cursors[i] = cursor;
-		return 0;
+	if (!w->duty->cli->dry_run) {
+		cursor_file(w, w->duty->desks[i], name);
+		hash_to_hex(&item, hex);
+		int n = snprintf(text, sizeof text, "%llu %s\n", (unsigned long long)entry->cursor, hex);
+		int status = held_write_file(client_state_dir(w->duty->poc), name, text, (size_t)n, &why);
+		if (status != 0)
+			return cli_refused(w->duty->cli, &why);
 	}
-	cursor_file(w, w->duty->desks[i], name);
-	int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)cursor);
-	int status = held_write_file(client_state_dir(w->duty->poc), name, text, (size_t)n, &why);
-	if (status != 0)
-		return cli_refused(w->duty->cli, &why);
-	w->cursors[i] = cursor;
+	w->shown[i].next++;
 	return 0;
 }
 
@@ -291,7 +335,7 @@ static int show_event(struct watching *w, size_t i, const struct desk_entry *ent
 			status = cli_fail(w->duty->cli, STATUS_IO, tr("the output cannot be written"));
 	}
 	if (status == 0)
-		status = move_cursor(w, i, entry->cursor);
+		status = move_cursor(w, i, entry);
 	free(raw);
 	free(line);
 	json_decref(json);
@@ -316,11 +360,10 @@ static int show_whole(struct watching *w, size_t i, const struct desk_entry *ent
 static int show_new(struct watching *w)
 {
 	for (size_t i = 0; i < w->duty->n_desks; i++) {
-		struct desk *desk = w->duty->desks[i];
-		for (size_t j = 0; j < desk->n_entries; j++) {
-			if (desk->entries[j].cursor <= w->cursors[i])
-				continue;
-			int status = show_whole(w, i, &desk->entries[j]);
+		const struct desk *desk = w->duty->desks[i];
+		find_next(&w->shown[i], desk);
+		while (w->shown[i].next < desk->n_entries) {
+			int status = show_whole(w, i, &desk->entries[w->shown[i].next]);
 			if (status != 0)
 				return status;
 		}

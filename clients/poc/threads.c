@@ -107,7 +107,7 @@ static int by_activity(const void *a, const void *b)
 
 	if (x->activity != y->activity)
 		return x->activity > y->activity ? 1 : -1;
-	return (x->first->cursor > y->first->cursor) - (x->first->cursor < y->first->cursor);
+	return (x->first->order > y->first->order) - (x->first->order < y->first->order);
 }
 
 int threads_list(const struct duty *duty, threads_wanted wanted, const void *ctx, size_t limit, struct thread **out,

@@ -66,14 +66,14 @@ static int fetch_register(struct suspending *s)
 /* In words, what follows from it. */
 static void show_change(struct suspending *s, const Poc__Entry *entry)
 {
-	const Poc__Replacement *replacement =
-	    trust_replacement(verified_head_trust(client_head(s->poc))->payload.trust, s->state);
+	const Poc__Trust *trust = verified_head_trust(client_head(s->poc))->payload.trust;
 
 	if (s->cli->json || s->cli->quiet)
 		return;
 	if (s->reason != NULL) {
 		cli_line(tr("%s (%s) will be SUSPENDED at once: %s"), s->state, place_state_name(s->state), s->reason);
 		cli_line("%s", tr("  its sessions end within a second, and none of its users is let in"));
+		cli_line("%s", tr("  its auditors are still heard, by the trust root: they count towards the quorum"));
 		cli_line("%s", tr("  its records and those of its units are shown as suspended (exit status 7)"));
 		cli_line(
 		    "%s",
@@ -84,7 +84,7 @@ static void show_change(struct suspending *s, const Poc__Entry *entry)
 	cli_line(tr("the suspension of %s (%s) will be lifted at once%s%s"), s->state, place_state_name(s->state),
 		 entry->reason[0] != '\0' ? tr("; it was for: ") : "", entry->reason);
 	cli_line("%s", tr("  its users, records, notices and receipts count again, by the keys that are current now"));
-	if (replacement != NULL)
+	if (replacing_from(s->poc, CLIENT_ONLINE, trust, s->state) != 0)
 		cli_line(
 		    "%s",
 		    tr("  ATTENTION  the council is replacing its keys: until those are published it stays suspended"));

@@ -15,6 +15,7 @@
 #include "pocd/directory/directory.h"
 #include "proto/keys/keystore_open.h"
 #include "proto/rules/chain.h"
+#include "proto/rules/register.h"
 #include "proto/rules/rules.h"
 #include "proto/rules/trust.h"
 
@@ -86,6 +87,10 @@ static int add_auditor(struct drafting *d, size_t i, const char *value)
 		return cli_fail(d->cli, STATUS_USAGE, tr("--auditor-add takes NAME,STATE,FILE"));
 	*state++ = '\0';
 	*file++ = '\0';
+	const struct envelope *reg = client_head(d->poc)->reg;
+	if (strcmp(state, STATE_DIRECTORY) != 0 && register_find(reg->payload.register_, state) == NULL)
+		return cli_fail(d->cli, STATUS_NOT_FOUND, tr("--auditor-add %s: %s is not in the register of states"),
+				text, state);
 	int status = key_named(d->cli, file);
 	if (status == 0)
 		status = key_read_public(d->cli, file, &d->auditor_keys[i]);
@@ -146,6 +151,9 @@ static int edit_numbers(struct drafting *d)
 		status = read_span(d->cli, "max-age", &d->next.max_age);
 	if (status == 0)
 		status = read_span(d->cli, "replacement-delay", &d->next.replacement_delay);
+	if (status == 0 && d->next.replacement_delay == 0)
+		status = cli_fail(d->cli, STATUS_USAGE,
+				  tr("--replacement-delay 0s: whose authority is replaced must have time to object"));
 	return status != 0 ? status : read_expiry(d);
 }
 

@@ -540,11 +540,29 @@ static bool same_auditors(const Poc__Trust *a, const Poc__Trust *b)
 	return same;
 }
 
-/* A quorum that nobody can meet would end it too, and nothing could be taken back. */
-static int check_auditors(struct judging *j, const Poc__Trust *old, const Poc__Trust *trust)
+/* An auditor of a state that nobody knows is nobody's. */
+static int check_auditor_states(struct judging *j, const Poc__Register *reg, const Poc__Trust *trust)
 {
-	if (trust->quorum == 0 || j->changer->auditors == NULL || (old != NULL && same_auditors(old, trust)))
+	for (size_t i = 0; i < trust->n_auditors; i++) {
+		const Poc__Auditor *a = trust->auditors[i];
+		if (strcmp(a->state, STATE_DIRECTORY) != 0 && register_find(reg, a->state) == NULL)
+			return refuse(j->why, STATUS_INVALID, "auditors",
+				      "%s is said to be of %s, which is not in the register of states", a->name,
+				      a->state);
+	}
+	return 0;
+}
+
+/* A quorum that nobody can meet would end it too, and nothing could be taken back. */
+static int check_auditors(struct judging *j, const struct judge_facts *facts, const Poc__Trust *trust)
+{
+	const Poc__Trust *old = facts->trust != NULL ? facts->trust->payload.trust : NULL;
+
+	if (old != NULL && same_auditors(old, trust))
 		return 0;
+	int status = facts->reg != NULL ? check_auditor_states(j, facts->reg->payload.register_, trust) : 0;
+	if (status != 0 || trust->quorum == 0 || j->changer->auditors == NULL)
+		return status;
 	size_t ready = auditors_count_ready(j->changer->auditors, trust);
 	return ready >= trust->quorum
 		   ? 0
@@ -630,9 +648,7 @@ static int judge_item(struct judging *j, struct candidate *c)
 		status = check_log_keys(j, next);
 		if (status == 0)
 			status = check_protocol(j, next);
-		return status != 0 ? status
-				   : check_auditors(j, facts.trust != NULL ? facts.trust->payload.trust : NULL,
-						    next->payload.trust);
+		return status != 0 ? status : check_auditors(j, &facts, next->payload.trust);
 	}
 	if (status == 0 && next->name.kind == NAME_KEYS && facts.prev != NULL)
 		return check_chain(j, c, facts.trust);

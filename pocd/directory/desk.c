@@ -136,13 +136,22 @@ int desk_check(const struct snapshot *snapshot, struct store_view *view, const P
 	return check_keys(desk_list(snapshot, &users), desk, time, field, why);
 }
 
-bool desk_moved(const struct ledger *ledger, const char *place)
+enum desk_motion desk_moved(const struct ledger *ledger, const char *place)
 {
 	struct name users, keys, record;
+	enum desk_motion most = DESK_STILL;
 
 	if (!desk_users(place, &users))
-		return false;
-	return ledger_moved(ledger, "T") || ledger_moved(ledger, "S") || ledger_moved(ledger, users.text) ||
-	       (name_make(NAME_KEYS, users.state, NULL, &keys) && ledger_moved(ledger, keys.text)) ||
-	       (place_parse(place, &record) && ledger_moved(ledger, record.text));
+		return DESK_STILL;
+	const char *names[] = {"T", "S", users.text, name_make(NAME_KEYS, users.state, NULL, &keys) ? keys.text : NULL,
+			       place_parse(place, &record) ? record.text : NULL};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		enum desk_motion motion = DESK_STILL;
+		if (names[i] != NULL && ledger_moved(ledger, names[i]))
+			motion = names[i] == record.text ? DESK_RECORD_MOVED : DESK_MOVED;
+		else if (names[i] != NULL && ledger_unserved(ledger, names[i]))
+			motion = DESK_UNSERVED;
+		most = motion > most ? motion : most;
+	}
+	return most;
 }

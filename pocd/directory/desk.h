@@ -28,7 +28,13 @@ bool desk_suspended(const struct snapshot *snapshot, const char *place);
 int desk_check(const struct snapshot *snapshot, struct store_view *view, const Poc__Desk *desk, bool sender,
 	       int64_t time, const char *field, struct refusal *why);
 
-/* Whether anything that desk_check or desk_list looks at is about to change: committed, not published. */
-bool desk_moved(const struct ledger *ledger, const char *place);
+/* Whether anything that desk_check or desk_list looks at is about to change, the later the more: */
+enum desk_motion {
+	DESK_STILL,
+	DESK_UNSERVED,     /* what the newest checkpoint says is not served yet */
+	DESK_RECORD_MOVED, /* its R is committed, and in no checkpoint */
+	DESK_MOVED         /* T, S, K or U is, by which signers are judged */
+};
+enum desk_motion desk_moved(const struct ledger *ledger, const char *place);
 
 #endif

@@ -7,7 +7,7 @@
 #include "pocd/base/metrics.h"
 #include "pocd/directory/batch.h"
 
-enum { TIMERS_AT_ONCE = 64, BACKLOG_RETRY_MS = 60000 };
+enum { TIMERS_AT_ONCE = 64, BACKLOG_RETRY_MS = 60000, UNPROVEN_RETRY_MS = 30000 };
 
 struct inbox {
 	struct inbox_options options;
@@ -317,10 +317,9 @@ static int check_references(struct inbox *inbox, const struct post *post, struct
 	return check_reference(inbox, post, &answers, false, "core.answers", why);
 }
 
-/* Judges anew if the snapshot is another than the one that the loop judged by. */
-static int judge(struct inbox *inbox, struct post *post, struct refusal *why)
+/* Judges anew if the snapshot (taken over) is another than the one that the post was judged by. */
+static int judge_by(struct inbox *inbox, struct post *post, struct snapshot *snapshot, struct refusal *why)
 {
-	struct snapshot *snapshot = ledger_snapshot(inbox->options.ledger);
 	struct store_view *view;
 	int status = snapshot != NULL ? 0 : refuse(why, STATUS_BUSY, "", "nothing has been published yet");
 
@@ -335,6 +334,33 @@ static int judge(struct inbox *inbox, struct post *post, struct refusal *why)
 	}
 	snapshot_unref(snapshot);
 	return status;
+}
+
+static int refuse_unproven(struct refusal *why)
+{
+	refuse(why, STATUS_BUSY, "",
+	       "a change of keys, users or records that it depends on is stored, but not yet proven: the directory's "
+	       "signer or its auditors do not sign");
+	if (why != NULL)
+		why->retry_ms = UNPROVEN_RETRY_MS;
+	return STATUS_BUSY;
+}
+
+/* By what is served, and where that is about to change by what waits for its quorum too: it may be published under
+ * either.  INBOX_WAIT as inbox_post. */
+static int judge(struct inbox *inbox, struct post *post, struct refusal *why)
+{
+	enum desk_motion moved = post_moved(post, inbox->options.ledger);
+
+	if (moved >= DESK_RECORD_MOVED && !post->waited)
+		return INBOX_WAIT;
+	if (moved == DESK_MOVED)
+		return refuse_unproven(why);
+	int status = judge_by(inbox, post, ledger_snapshot(inbox->options.ledger), why);
+	if (status != 0 || moved == DESK_STILL)
+		return status;
+	status = judge_by(inbox, post, ledger_tip(inbox->options.ledger), NULL);
+	return status == 0 ? 0 : refuse_unproven(why);
 }
 
 static int set_timers(struct inbox *inbox, const struct batch_file *file)
@@ -423,8 +449,6 @@ static int post_notice(struct inbox *inbox, struct post *post, struct post_resul
 		return answer_notice(&file->row, post, out) == 0 ? 0 : conflict(post, why);
 	if (status != STATUS_NOT_FOUND)
 		return refuse(why, status, "", "cannot read: %s", status_text(status));
-	if (post_must_wait(post, inbox->options.ledger))
-		return INBOX_WAIT;
 	status = inbox_check_quota(inbox->options.quota, post, now_ms, why);
 	if (status != 0)
 		return status;
@@ -538,8 +562,6 @@ static int post_receipt(struct inbox *inbox, struct post *post, struct post_resu
 		return refuse(why, status, "", "cannot read: %s", status_text(status));
 	int desk = core_find(file->notice->core, r->place, r->kind);
 	status = find_repetition(inbox, file, post, desk, true, out);
-	if (status == STATUS_NOT_FOUND && post_must_wait(post, inbox->options.ledger))
-		return INBOX_WAIT;
 	if (status == STATUS_NOT_FOUND) {
 		status = judge(inbox, post, why);
 		if (status == 0)

@@ -38,8 +38,8 @@ struct post_result {
 typedef void (*post_done_fn)(void *ctx, int status, const struct post_result *result, const struct refusal *why);
 
 /* Judges a post and stages it.  0: it is durable after the next commit.  INBOX_WAIT: what it depends on is about to
- * change: again after the next publication.  Otherwise *why says why not; nothing is staged, unless *lost is set: then
- * the ledger has given up all that was. */
+ * change: again after the next publication, or with post->waited set.  Otherwise *why says why not; nothing is staged,
+ * unless *lost is set: then the ledger has given up all that was. */
 enum { INBOX_WAIT = -1 };
 int inbox_post(struct inbox *inbox, struct post *post, struct post_result *out, struct refusal *why, bool *lost);
 

@@ -52,7 +52,10 @@ struct verdict policy_decide(const struct principal_facts *who, enum operation o
 		return (struct verdict){false, "no such operation"};
 	if (operation == OP_TRUST_READ)
 		return (struct verdict){true, "whoever has connected may read what proves the directory"};
-	if (who->suspended)
+	/* its auditors are heard by T: without them the quorum, and so the end of the suspension, may be out of reach
+	 */
+	bool heard = operation == OP_FOLLOW && !who->directory && (who->roles & BIT(POC__ROLE__ROLE_MIRROR)) != 0;
+	if (who->suspended && !heard)
 		return (struct verdict){false, "the state is suspended"};
 	if (who->roles == 0 && !who->editor)
 		return (struct verdict){
@@ -96,7 +99,7 @@ const char *operation_name(enum operation operation)
 
 enum reader_class policy_mirror_class(const struct principal_facts *who, enum relation relation)
 {
-	if (!policy_decide(who, OP_FOLLOW, relation).allowed)
+	if (who->suspended || !policy_decide(who, OP_FOLLOW, relation).allowed)
 		return READER_PLAIN;
 	return relation == OBJECT_OWN ? READER_OWN : READER_OPERATOR;
 }

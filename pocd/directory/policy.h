@@ -52,7 +52,7 @@ struct verdict policy_decide(const struct principal_facts *who, enum operation o
 const char *operation_name(enum operation operation);
 
 /* The sections of own or another state's records that a follower is given, for those whom it serves: what an operator
- * of its state may see. */
+ * of its state may see; while the state is suspended CLEAR and GREEN. */
 enum reader_class policy_mirror_class(const struct principal_facts *who, enum relation relation);
 
 /* The reader class for sections of a record of own or another state. */

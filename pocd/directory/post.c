@@ -184,15 +184,24 @@ int post_judge(struct post *post, const struct snapshot *snapshot, struct store_
 	return status;
 }
 
-bool post_must_wait(const struct post *post, const struct ledger *ledger)
+static void add_motion(const struct ledger *ledger, const char *place, enum desk_motion *most)
 {
+	enum desk_motion motion = desk_moved(ledger, place);
+
+	*most = motion > *most ? motion : *most;
+}
+
+enum desk_motion post_moved(const struct post *post, const struct ledger *ledger)
+{
+	enum desk_motion most = DESK_STILL;
+
 	if (post->notice == NULL)
 		return desk_moved(ledger, post->receipt->receipt->place);
 	const Poc__Core *core = post->notice->core;
-	bool moved = desk_moved(ledger, core->from->place);
-	for (size_t i = 0; i < core->n_to && !moved; i++)
-		moved = desk_moved(ledger, core->to[i]->place);
-	for (size_t i = 0; i < core->n_escalations && !moved; i++)
-		moved = desk_moved(ledger, core->escalations[i]->to->place);
-	return moved;
+	add_motion(ledger, core->from->place, &most);
+	for (size_t i = 0; i < core->n_to; i++)
+		add_motion(ledger, core->to[i]->place, &most);
+	for (size_t i = 0; i < core->n_escalations; i++)
+		add_motion(ledger, core->escalations[i]->to->place, &most);
+	return most;
 }

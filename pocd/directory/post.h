@@ -14,6 +14,7 @@ struct post {
 	uint8_t *body;   /* owned; of a notice */
 	bool service;    /* of a receipt, once judged: a program signed it */
 	uint64_t judged; /* number of the publication under which it was last found good */
+	bool waited;     /* for a publication, and long enough */
 };
 
 /* Reads a notice (with its body) or a receipt (without one).  Whoever hands it in must have signed it: pin is the
@@ -42,8 +43,8 @@ int post_check_body(const struct post *post, struct refusal *why);
 int post_judge(struct post *post, const struct snapshot *snapshot, struct store_view *view, int64_t now,
 	       int64_t retention, struct refusal *why);
 
-/* Whether anything that post_judge looks at is committed and not yet published: then the post must wait, since it is
- * judged at its own publication. */
-bool post_must_wait(const struct post *post, const struct ledger *ledger);
+/* Whether anything that post_judge looks at is about to change.  What is committed and not yet published the post must
+ * wait for, since it is judged at its own publication. */
+enum desk_motion post_moved(const struct post *post, const struct ledger *ledger);
 
 #endif

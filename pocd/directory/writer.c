@@ -25,10 +25,12 @@ enum {
 	SHARE_BYTES = QUEUE_BYTES / 4,
 	CLOCK_LOOK_MS = 1000, /* how soon a wall clock that was set is seen by timers */
 	RETRY_MS = 1000,      /* after a publication, or timers, that failed */
-	HOLD_MS = 5000,     /* how long the next publication waits for the signatures on the last one: a head that moves
-			       faster than auditors sign would never have a quorum */
+	HOLD_MS = 5000, /* how long the next publication waits for the signatures on the last one: a head that moves
+			   faster than auditors sign would never have a quorum */
+	POSTS_HOLD_MS = 2000, /* while posts wait for it: shorter than they do, and longer than auditors at work take */
 	REFRESH_MS = 60000, /* auditors sign no head that is older than two minutes: one without a quorum is renewed */
-	PROVEN_MS = 3000    /* how long a write that wants to be proven waits for them: its client gives up after 5 s */
+	PROVEN_MS = 3000 /* how long a write that wants to be proven waits for them, and a post for the publication of
+			    what it depends on: its client gives up after 5 s */
 };
 
 enum group_kind { GROUP_CHANGE, GROUP_POST, GROUP_DELIVERY, GROUP_COSIGN };
@@ -40,6 +42,7 @@ struct group {
 	size_t bytes;
 	struct post *post; /* owned */
 	post_done_fn post_done;
+	uint64_t waits_since; /* monotonic ms: for a publication; 0: not */
 	struct post_result posted;
 	struct notice_id id; /* of a delivery, with its desk */
 	char place[PLACE_ROOM];
@@ -88,7 +91,7 @@ struct writer {
 	/* the thread's own */
 	struct list judged;   /* in the commit that is being put together, or refused meanwhile */
 	struct list unproven; /* stored, waiting for a publication */
-	struct list waiting;  /* posts that what is committed, but not published, concerns */
+	struct list waiting;  /* posts that what is committed, but not published, concerns; by waits_since */
 	size_t n_staged, staged_bytes, waiting_bytes;
 	uint64_t published_at, retry_at, timers_retry_at; /* monotonic ms */
 	int trouble;                                      /* status of the last commit or publication, for the log */
@@ -597,9 +600,12 @@ static void judge_change(struct writer *writer, struct group *group)
 static void judge_post(struct writer *writer, struct group *group)
 {
 	bool lost;
+	group->post->waited = group->waits_since != 0 && clock_monotonic_ms() >= group->waits_since + PROVEN_MS;
 	int status = inbox_post(writer->inbox, group->post, &group->posted, &group->why, &lost);
 
 	if (status == INBOX_WAIT && writer->waiting_bytes + group->bytes <= QUEUE_BYTES) {
+		if (group->waits_since == 0)
+			group->waits_since = clock_monotonic_ms();
 		list_add(&writer->waiting, group);
 		writer->waiting_bytes += group->bytes;
 		return;
@@ -721,7 +727,7 @@ static int publish_all(struct writer *writer)
 	while (status == 0 && (ledger_unpublished(writer->options.ledger) || writer->waiting.first != NULL)) {
 		if (ledger_unpublished(writer->options.ledger))
 			status = publish(writer);
-		if (status != 0 || ledger_waits(writer->options.ledger))
+		if (status != 0)
 			break; /* what waits for it goes on waiting */
 		work_off_waiting(writer);
 	}
@@ -749,7 +755,8 @@ static uint64_t due_at(const struct writer *writer)
 	uint64_t due = writer->published_at + (waiting ? writer->options.interval_ms : writer->options.heartbeat_ms);
 
 	if (writer->waits_since != 0) {
-		uint64_t hold = writer->published_at + HOLD_MS, refresh = writer->published_at + REFRESH_MS;
+		uint64_t hold_ms = writer->waiting.first != NULL ? POSTS_HOLD_MS : HOLD_MS;
+		uint64_t hold = writer->published_at + hold_ms, refresh = writer->published_at + REFRESH_MS;
 		due = due < hold ? hold : due < refresh ? due : refresh;
 	}
 	return due > writer->retry_at ? due : writer->retry_at;
@@ -777,6 +784,14 @@ static uint64_t quorum_at(const struct writer *writer)
 	return alarm < proven ? alarm : proven;
 }
 
+/* When the first post that waits for a publication has waited long enough, monotonic ms. */
+static uint64_t waited_at(const struct writer *writer)
+{
+	const struct group *first = writer->waiting.first;
+
+	return first != NULL ? first->waits_since + PROVEN_MS : UINT64_MAX;
+}
+
 static void wait_until(struct writer *writer, uint64_t due)
 {
 	struct timespec at = {.tv_sec = (time_t)(due / 1000), .tv_nsec = (long)(due % 1000) * 1000000};
@@ -800,8 +815,8 @@ static void turn(struct writer *writer, struct group *groups, bool stop)
 		publish_all(writer);
 	else if (clock_monotonic_ms() >= due_at(writer))
 		publish(writer);
-	if (writer->waiting.first != NULL && !ledger_unpublished(writer->options.ledger) &&
-	    !ledger_waits(writer->options.ledger))
+	if (writer->waiting.first != NULL &&
+	    (!ledger_unpublished(writer->options.ledger) || clock_monotonic_ms() >= waited_at(writer)))
 		work_off_waiting(writer);
 }
 
@@ -839,8 +854,9 @@ static void *run(void *ctx)
 
 	while (!stop) {
 		uint64_t due = due_at(writer), timers = timers_at(writer), quorum = quorum_at(writer);
-		if (quorum < due)
-			due = quorum;
+		uint64_t waited = waited_at(writer);
+		due = quorum < due ? quorum : due;
+		due = waited < due ? waited : due;
 		pthread_mutex_lock(&writer->lock);
 		wait_until(writer, due < timers ? due : timers);
 		struct group *groups = take_queue(writer);

@@ -756,24 +756,24 @@ static bool has_change(const struct ledger_changes *changes, const struct hash *
 	return false;
 }
 
-/* Published, but not served yet. */
-static bool waits_unserved(const struct ledger *ledger, const struct hash *key)
+bool ledger_unserved(const struct ledger *ledger, const char *name)
 {
 	if (ledger->snapshot == NULL || ledger->tip == NULL || ledger->snapshot->number == ledger->tip->number)
 		return false;
-	const struct snapshot_name *served = snapshot_find_key(ledger->snapshot, key),
-				   *next = snapshot_find_key(ledger->tip, key);
+	struct hash key = hash_name(name);
+	const struct snapshot_name *served = snapshot_find_key(ledger->snapshot, &key),
+				   *next = snapshot_find_key(ledger->tip, &key);
 	return next != NULL && (served == NULL || hash_compare(&served->value, &next->value) != 0);
 }
 
 bool ledger_moved(const struct ledger *ledger, const char *name)
 {
-	if (ledger->staged.n == 0 && ledger->pending.n == 0 && ledger->snapshot == ledger->tip)
+	if (ledger->staged.n == 0 && ledger->pending.n == 0)
 		return false; /* nearly always: spares the hash */
 
 	struct hash key = hash_name(name);
 
-	return has_change(&ledger->staged, &key) || has_change(&ledger->pending, &key) || waits_unserved(ledger, &key);
+	return has_change(&ledger->staged, &key) || has_change(&ledger->pending, &key);
 }
 
 void ledger_abandon(struct ledger *ledger)

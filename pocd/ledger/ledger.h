@@ -110,8 +110,10 @@ int ledger_commit(struct ledger *ledger, struct refusal *why);
 /* Puts, events and rows staged and not yet committed: whether there are any. */
 bool ledger_staged(const struct ledger *ledger);
 
-/* Whether the current value of a name, staged or committed, is not the published one. */
+/* Whether the current value of a name, staged or committed, is in no checkpoint yet; and whether that of the newest
+ * checkpoint is not the served one. */
 bool ledger_moved(const struct ledger *ledger, const char *name);
+bool ledger_unserved(const struct ledger *ledger, const char *name);
 
 /* Current value of a name, committed or staged.  0, STATUS_NOT_FOUND.  *envelope (malloc; NULL allowed if not wanted).
  */

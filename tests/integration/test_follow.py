@@ -106,6 +106,28 @@ class Auditors(unittest.TestCase):
             self.assertNotIn("follow.refused", follower.log())
 
 
+class Suspended(unittest.TestCase):
+    """A state that is suspended still audits: the quorum may need it, also for the register that lifts the suspension."""
+
+    def test_suspended_and_lifted(self):
+        world = World()
+        self.addCleanup(world.close)
+        a, b = start_auditors(self, world, ["XA", "XB"], 2)
+        wait_for(lambda: both_signed(world), "never cosigned")
+        said = world.pocadm("-y", "state", "suspend", "XB", "--reason", "test").out
+        self.assertIn("its auditors are still heard", said)
+        self.assertIn("SUSPENDED", world.poc("xa-reader", "lookup", "XB", expect=7).out)
+        world.poc("xb-reader", "--online", "lookup", "XA", expect=7)
+        b.stop()
+        b.start()  # as when it comes for the first time since then
+        world.poc("xa-coordinator", "-y", "confirm")
+        self.assertNotIn("ATTENTION", world.pocadm("-y", "state", "lift", "XB").out)
+        self.assertIn("fresh", world.poc("xa-reader", "lookup", "XB").out)
+        world.poc("xb-reader", "--online", "lookup", "XA")
+        wait_for(lambda: both_signed(world), "never cosigned")
+        self.assertNotIn("follow.refused", a.log() + b.log())
+
+
 class Ghosts(unittest.TestCase):
     """An auditor that nobody runs would end all proof for good."""
 
@@ -130,6 +152,13 @@ class Ghosts(unittest.TestCase):
         self.assertIn("0 of the 1", ask("--auditor-add", f"ghost,XA,{key}", "--quorum", "1"))
         self.assertIn("0 of the 1", ask("--auditor-add", f"auditor,XB,{auditor.public()}", "--quorum", "1"))  # not its state
         self.assertIn("1 of the 2", ask("--auditor-add", f"auditor,XA,{auditor.public()}", "--auditor-add", f"ghost,XA,{key}", "--quorum", "2"))
+        # nor one of a state that nobody knows, whatever the quorum
+        os.unlink(ceremony)
+        refused = world.pocadm("-y", "trust", "draft", ceremony, "--auditor-add", f"a.zz,ZZ,{key}", expect=5)
+        self.assertIn("ZZ is not in the register of states", refused.err)
+        auditor.state = "ZZ"
+        with self.assertRaisesRegex(AssertionError, "is said to be of ZZ, which is not in the register"):
+            publish_trust(world, [auditor], 0)
         self.assertEqual(checkpoint(world)["trust"], 1)
         world.poc("xa-coordinator", "-y", "confirm")
         self.assertEqual(world.poc("xa-reader", "lookup", "XA").status, 0)

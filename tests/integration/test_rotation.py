@@ -434,7 +434,11 @@ class Replacement(unittest.TestCase):
             run(POC, "key", "new", newer, "--type", "p384", env=world.env)
             run(POC, "key", "new", signing, env=world.env)
             # a short delay, by a T of its own
-            world.pocadm("-y", "trust", "draft", trust, "--replacement-delay", "4s")
+            self.assertNotIn("ATTENTION", world.pocadm("-y", "-n", "trust", "draft", trust + ".longer", "--replacement-delay", "96h").out)
+            world.pocadm("-y", "trust", "draft", trust, "--replacement-delay", "0s", expect=2)
+            shown = world.pocadm("-y", "trust", "draft", trust, "--replacement-delay", "4s").out
+            self.assertIn("ATTENTION  the delay of replacements is shortened", shown)
+            self.assertIn("ATTENTION  the delay of replacements is less than 24 hours", shown)
             run(POCADM, "-y", "trust", "sign", trust, "--key", root, "--directory", info, env=offline)
             world.pocadm("-y", "trust", "publish", trust)
             os.unlink(trust)
@@ -479,6 +483,10 @@ class Replacement(unittest.TestCase):
                 self.assertEqual((verdict["status"], verdict["replaced"]), ("valid", replaced))
             ini_set(world.conf("xb-coordinator"), {("coordinator", "key"): signing})
             world.poc("xb-coordinator", "-y", "confirm")
+            # it is over: a suspension by the register is lifted for good
+            world.pocadm("-y", "state", "suspend", "XB", "--reason", "test")
+            self.assertNotIn("ATTENTION", world.pocadm("-y", "state", "lift", "XB").out)
+            self.assertIn("valid", world.poc("xa-reader", "-o", "json", "lookup", "XB").out)
             # whoever changes K while the council signs would make its T vain: it is not published
             for path in keys, trust, thief:
                 os.unlink(path)

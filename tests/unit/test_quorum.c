@@ -292,6 +292,8 @@ static void write_one(const struct form *old, const struct form *next, unsigned 
 	const bool same = old->list == next->list && old->quorum == next->quorum;
 
 	found(&house);
+	world_add_state(house.world, "XA"); /* of which the auditors are */
+	assert_int_equal(submit(&house, &house.world->reg), 0);
 	for (int i = 0; i < AUDITORS; i++)
 		attend(&house, keys[i], "XA");
 	next_trust(house.world, old, NULL);
