@@ -283,38 +283,32 @@ static int conflict(const struct post *post, struct refusal *why)
 	return refuse(why, STATUS_CONFLICT, "core.id", "another notice has this id");
 }
 
-/* The thread's first notice and the one that is answered: the sender's desk was a party of both. */
-static int check_reference(struct inbox *inbox, const struct post *post, const struct notice_id *id, bool first,
-			   const char *field, struct refusal *why)
-{
-	const Poc__Desk *from = post->notice->core->from;
-	struct batch_file *file;
-	int status = batch_find(inbox->batch, id, &file);
-
-	if (status != 0 && status != STATUS_NOT_FOUND)
-		return refuse(why, status, field, "cannot read: %s", status_text(status));
-	int desk = status == 0 ? core_find(file->notice->core, from->place, from->kind) : -1;
-	if (status != 0 || !row_party(&file->row, file->notice->core, desk))
-		return refuse(why, STATUS_INVALID, field, "is no notice that %s has sent or received", from->place);
-	bool fits = first ? memcmp(file->notice->thread.bytes, file->notice->id.bytes, NOTICE_ID_SIZE) == 0
-			  : memcmp(file->notice->thread.bytes, post->notice->thread.bytes, NOTICE_ID_SIZE) == 0;
-	return fits ? 0
-		    : refuse(why, STATUS_INVALID, field,
-			     first ? "is not the first notice of a thread" : "is of another thread");
-}
-
+/* What the sender's desk must know: the notice that is answered, of this thread, or of a notice that answers none the
+ * thread's first.  Whoever was brought in later, by forwarding, was no party of the first, and still answers. */
 static int check_references(struct inbox *inbox, const struct post *post, struct refusal *why)
 {
 	const struct notice *notice = post->notice;
-	struct notice_id answers;
+	const Poc__Core *core = notice->core;
+	const bool answers = core->answers.len > 0;
+	const char *field = answers ? "core.answers" : "core.thread";
+	struct notice_id id = notice->thread;
+	struct batch_file *file;
 
 	if (memcmp(notice->thread.bytes, notice->id.bytes, NOTICE_ID_SIZE) == 0)
 		return 0;
-	int status = check_reference(inbox, post, &notice->thread, true, "core.thread", why);
-	if (status != 0 || notice->core->answers.len == 0)
-		return status;
-	memcpy(answers.bytes, notice->core->answers.data, NOTICE_ID_SIZE);
-	return check_reference(inbox, post, &answers, false, "core.answers", why);
+	if (answers)
+		memcpy(id.bytes, core->answers.data, NOTICE_ID_SIZE);
+	int status = batch_find(inbox->batch, &id, &file);
+	if (status != 0 && status != STATUS_NOT_FOUND)
+		return refuse(why, status, field, "cannot read: %s", status_text(status));
+	int desk = status == 0 ? core_find(file->notice->core, core->from->place, core->from->kind) : -1;
+	if (status != 0 || !row_party(&file->row, file->notice->core, desk))
+		return refuse(why, STATUS_INVALID, field, "is no notice that %s %s has sent or received",
+			      core->from->place, poc_kind_name(core->from->kind));
+	if (memcmp(file->notice->thread.bytes, notice->thread.bytes, NOTICE_ID_SIZE) == 0)
+		return 0;
+	return refuse(why, STATUS_INVALID, field,
+		      answers ? "is of another thread" : "is not the first notice of a thread");
 }
 
 /* Judges anew if the snapshot is another than the one that the loop judged by. */

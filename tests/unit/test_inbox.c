@@ -530,6 +530,42 @@ static void refused(struct house *house, struct letter *letter, int status)
 	letter_finish(letter);
 }
 
+/* Who was brought into a thread by a later notice answers that one; nothing else there, and in no other thread. */
+static void test_brought_in(void **context)
+{
+	struct house *house = *context;
+	struct letter first = from_xa_to_xb(house), other = from_xa_to_xb(house);
+	struct told told = send_letter(house, &first);
+
+	expect(&told, 0);
+	told = send_letter(house, &other);
+	expect(&told, 0);
+	struct letter passed = {
+	    .from = XB, .to = {{"XC", TECHNICAL}}, .n_to = 1, .thread = first.id, .answers = first.id};
+	seal(house, &passed);
+	told = send_letter(house, &passed);
+	expect(&told, 0);
+	struct letter reply = {
+	    .from = {"XC", TECHNICAL}, .to = {XB}, .n_to = 1, .thread = first.id, .answers = passed.id};
+	seal(house, &reply);
+	told = send_letter(house, &reply);
+	expect(&told, 0);
+	struct letter before = {
+	    .from = {"XC", TECHNICAL}, .to = {XB}, .n_to = 1, .thread = first.id, .answers = first.id};
+	refused(house, &before, STATUS_INVALID);
+	struct letter nothing = {.from = {"XC", TECHNICAL}, .to = {XB}, .n_to = 1, .thread = first.id};
+	refused(house, &nothing, STATUS_INVALID);
+	struct letter elsewhere = {.from = XB, .to = {XA}, .n_to = 1, .thread = other.id, .answers = first.id};
+	refused(house, &elsewhere, STATUS_INVALID);
+	struct letter later = {
+	    .from = {"XC", TECHNICAL}, .to = {XB}, .n_to = 1, .thread = passed.id, .answers = passed.id};
+	refused(house, &later, STATUS_INVALID);
+	letter_finish(&first);
+	letter_finish(&other);
+	letter_finish(&passed);
+	letter_finish(&reply);
+}
+
 static void test_refusals(void **context)
 {
 	struct house *house = *context;
@@ -1651,6 +1687,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_main_path, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_brought_in, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_secrecy, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_story, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_judged_at_publication, setup, teardown),
