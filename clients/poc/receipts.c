@@ -110,7 +110,20 @@ static bool said_before(const struct desk *desk, const struct desk_notice *notic
 	const struct desk_party *party = desk_party(notice, desk->id.place, desk->id.kind);
 
 	return saying->answer_by != 0 && party != NULL && party->times[saying->step] != 0 &&
+	       (!step_is_stand(saying->step) || party->stand == saying->step) &&
 	       (party->automatic >> saying->step & 1) == 0 && saying->answer_by == party->answer_by;
+}
+
+/* Another stand than the last one is dated after it: within a second it could be the same bytes as one before that. */
+static int64_t stood_since(const struct desk *desk, const struct desk_notice *notice,
+			   const struct receipts_saying *saying)
+{
+	const struct desk_party *party = desk_party(notice, desk->id.place, desk->id.kind);
+
+	if (!step_is_stand(saying->step) || party == NULL || party->stand == 0 ||
+	    (party->stand == saying->step && party->reason == saying->reason))
+		return 0;
+	return party->times[party->stand];
 }
 
 /* Another operator who holds what is taken or released now; "": none.  What changes who holds it is dated after what
@@ -182,6 +195,8 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 		status = check_side(&duty, desk, notice, saying.step);
 	if (status == 0)
 		status = find_holder(&duty, notice, &saying, was);
+	if (status == 0 && !step_is_private(saying.step))
+		saying.after = stood_since(desk, notice, &saying);
 	bool before = status == 0 && said_before(desk, notice, &saying);
 	if (status == 0 && cli->dry_run)
 		would_say(&duty, desk, notice, &saying, before);

@@ -226,15 +226,33 @@ static int drop_backlog(struct inbox *inbox, const struct batch_file *file, unsi
 
 /* ---- First answers */
 
-/* Whether a step makes the statement of a receipt.  taken and released come again and again, and so does a time that an
- * answer may be expected by: the last one counts.  What a program said leaves a person's word to be said. */
+/* What a statement says beside its step: the notice that answers, or why the desk declines; else zeros. */
+static struct notice_id detail_of(const Poc__Receipt *receipt)
+{
+	struct notice_id detail = {{0}};
+
+	if (receipt->answer.len != 0)
+		memcpy(detail.bytes, receipt->answer.data, NOTICE_ID_SIZE);
+	else
+		detail.bytes[0] = (uint8_t)receipt->reason;
+	return detail;
+}
+
+static bool is_of_desk(const struct row_step *row, const Poc__Receipt *receipt)
+{
+	return !row->fact && row->step != 0 && row->kind == receipt->kind && strcmp(row->place, receipt->place) == 0;
+}
+
+/* Whether a step of the same desk makes the statement of a receipt.  taken and released come again and again, and so
+ * does a time that an answer may be expected by: the last one counts.  What a program said leaves a person's word to be
+ * said. */
 static bool says_the_same(const struct row_step *row, const struct post *post)
 {
 	const Poc__Receipt *receipt = post->receipt->receipt;
+	const struct notice_id detail = detail_of(receipt);
 
 	return (post->service || !row->by_program) && receipt->answer_by == 0 && !step_is_private(row->step) &&
-	       row->step == receipt->step && row->kind == receipt->kind && strcmp(row->place, receipt->place) == 0 &&
-	       (receipt->answer.len == 0 || memcmp(row->answer.bytes, receipt->answer.data, NOTICE_ID_SIZE) == 0);
+	       row->step == receipt->step && memcmp(row->answer.bytes, detail.bytes, NOTICE_ID_SIZE) == 0;
 }
 
 static void first_answer(const struct notice_id *id, const struct row_step *row, struct post_result *out)
@@ -439,25 +457,52 @@ static int post_notice(struct inbox *inbox, struct post *post, struct post_resul
 
 /* ---- Receipts */
 
-/* The same envelope again, or (not exact) the same statement by another. */
-static int find_repetition(struct inbox *inbox, const struct batch_file *file, const struct post *post, int desk,
-			   bool exact, struct post_result *out)
+/* The same envelope again. */
+static int find_envelope(struct inbox *inbox, const struct batch_file *file, const struct post *post, int desk,
+			 struct post_result *out)
 {
-	const struct receipt *receipt = post->receipt;
 	struct row_step row;
 
-	if (desk < 0 || (file->row.done[desk] >> receipt->receipt->step & 1) == 0)
+	if (desk < 0 || (file->row.done[desk] >> post->receipt->receipt->step & 1) == 0)
 		return STATUS_NOT_FOUND;
 	for (uint32_t n = 1; n < file->row.n_steps; n++) {
 		int status = batch_read_step(inbox->batch, file, n, &row);
 		if (status != 0)
 			return status;
-		if (exact ? hash_compare(&row.hash, &receipt->hash) == 0 : says_the_same(&row, post)) {
+		if (hash_compare(&row.hash, &post->receipt->hash) == 0) {
 			first_answer(&file->row.id, &row, out);
 			return 0;
 		}
 	}
 	return STATUS_NOT_FOUND;
+}
+
+/* The same statement by another envelope: any that the desk has made before; of where it stands only the last one, for
+ * what was taken back may be said again. */
+static int find_statement(struct inbox *inbox, const struct batch_file *file, const struct post *post, int desk,
+			  struct post_result *out)
+{
+	const Poc__Receipt *receipt = post->receipt->receipt;
+	struct row_step row;
+	bool found = false;
+
+	if ((file->row.done[desk] >> receipt->step & 1) == 0)
+		return STATUS_NOT_FOUND;
+	for (uint32_t n = 1; n < file->row.n_steps; n++) {
+		int status = batch_read_step(inbox->batch, file, n, &row);
+		if (status != 0)
+			return status;
+		if (!is_of_desk(&row, receipt))
+			continue;
+		if (says_the_same(&row, post)) {
+			if (!found)
+				first_answer(&file->row.id, &row, out);
+			found = true;
+		} else if (step_is_stand(receipt->step) && step_is_stand(row.step)) {
+			found = false;
+		}
+	}
+	return found ? 0 : STATUS_NOT_FOUND;
 }
 
 /* What answered names is a notice of the same thread that this desk has sent. */
@@ -488,11 +533,10 @@ static int stage_receipt(struct inbox *inbox, struct batch_file *file, const str
 	struct row_step row = {.step = r->step,
 			       .by_program = post->service,
 			       .hash = receipt->hash,
+			       .answer = detail_of(r),
 			       .stored_ms = ledger_time_ms(inbox->options.ledger)};
 
 	set_desk(&row, core_desk(file->notice->core, (unsigned)desk));
-	if (r->answer.len != 0)
-		memcpy(row.answer.bytes, r->answer.data, NOTICE_ID_SIZE);
 	if (step_is_private(r->step)) {
 		row.item = receipt->bytes;
 		row.size = receipt->size;
@@ -531,7 +575,7 @@ static int post_receipt(struct inbox *inbox, struct post *post, struct post_resu
 	if (status != 0)
 		return refuse(why, status, "", "cannot read: %s", status_text(status));
 	int desk = core_find(file->notice->core, r->place, r->kind);
-	status = find_repetition(inbox, file, post, desk, true, out);
+	status = find_envelope(inbox, file, post, desk, out);
 	if (status == STATUS_NOT_FOUND && post_must_wait(post, inbox->options.ledger))
 		return INBOX_WAIT;
 	if (status == STATUS_NOT_FOUND) {
@@ -540,7 +584,7 @@ static int post_receipt(struct inbox *inbox, struct post *post, struct post_resu
 			status = check_receipt(inbox, post, file, desk, why);
 		if (status != 0)
 			return status;
-		status = find_repetition(inbox, file, post, desk, false, out);
+		status = find_statement(inbox, file, post, desk, out);
 	}
 	if (status != STATUS_NOT_FOUND)
 		return status == 0 ? 0 : refuse(why, status, "", "cannot read: %s", status_text(status));

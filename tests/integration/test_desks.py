@@ -55,6 +55,40 @@ class Desks(unittest.TestCase):
         notice = self.send("--kind", "diplomatic")
         self.works_on(colleague, self.pass_on("forward", "xb-operator", notice, "--to", "XB"), "xb-operator")
 
+    def test_changed_mind(self):
+        """What counts is what the desk said last; what it said before stays in the story."""
+        world, notice = self.world, self.send()
+
+        def says(*words, repeated=False):
+            said = world.poc("xb-operator", "-o", "json", "notice", words[0], notice, *words[1:]).json
+            self.assertEqual((said["step"], said["repeated"]), ({"accept": "accepted", "decline": "declined"}[words[0]], repeated))
+
+        def stands(step, reason=None):
+            for user in "xb-operator", "xa-operator":
+                got = next(each for each in self.listed(user, "--all") if each["id"] == notice)
+                self.assertEqual((got["step"], got["recipients"][0].get("reason")), (step, reason))
+                self.assertIn(f"XB technical: {step}", world.poc(user, "notice", "show", notice).out)
+                self.assertEqual(world.poc(user, "-o", "json", "notice", "status", notice).json["step"], step)
+
+        says("decline", "--reason", "other")
+        stands("declined", "other")
+        says("decline", "--reason", "duplicate")
+        stands("declined", "duplicate")
+        says("accept")
+        stands("accepted")
+        says("accept", repeated=True)
+        says("decline", "--reason", "other")
+        says("accept")
+        stands("accepted")
+        story = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json
+        steps = [each["step"] for each in story["steps"]]
+        steps = [step for step in steps if step not in ("stored", "delivered")]
+        self.assertEqual(steps, ["declined", "declined", "accepted", "declined", "accepted"])
+        world.poc("xb-operator", "notice", "reply", notice, "--text", "Done.")
+        stands("answered")
+        world.poc("xb-operator", "notice", "close", notice)
+        stands("closed")
+
 
 if __name__ == "__main__":
     main()

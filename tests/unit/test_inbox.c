@@ -342,6 +342,7 @@ struct said {
 	Poc__Step step;
 	struct notice_id answer;
 	int64_t time, answer_by;
+	Poc__Reason reason; /* of declined; 0: other */
 };
 
 static void sign_receipt(struct house *house, const struct letter *letter, const struct said *note, uint8_t **bytes,
@@ -358,7 +359,8 @@ static void sign_receipt(struct house *house, const struct letter *letter, const
 	receipt.place = (char *)note->desk.place;
 	receipt.kind = note->desk.kind;
 	receipt.handle = "operator";
-	receipt.reason = note->step == POC__STEP__STEP_DECLINED ? POC__REASON__REASON_OTHER : 0;
+	if (note->step == POC__STEP__STEP_DECLINED)
+		receipt.reason = note->reason != 0 ? note->reason : POC__REASON__REASON_OTHER;
 	receipt.time = note->time != 0 ? note->time : (int64_t)(now_ms / 1000);
 	receipt.answer_by = note->answer_by;
 	if (note->step == POC__STEP__STEP_ANSWERED)
@@ -822,6 +824,44 @@ static void test_escalation(void **context)
 	expect(&told, 0);
 	letter_finish(&quiet);
 	letter_finish(&heard);
+}
+
+/* Of where a desk stands the last counts: it may be taken back, and said again. */
+static void test_changed_mind(void **context)
+{
+	struct house *house = *context;
+	struct letter letter = from_xa_to_xb(house);
+	static const struct {
+		Poc__Step step;
+		Poc__Reason reason;
+		bool repeated;
+	} says[] = {{POC__STEP__STEP_ACKNOWLEDGED, 0, false},
+		    {POC__STEP__STEP_ACCEPTED, 0, false},
+		    {POC__STEP__STEP_ACCEPTED, 0, true},
+		    {POC__STEP__STEP_DECLINED, POC__REASON__REASON_OTHER, false},
+		    {POC__STEP__STEP_ACKNOWLEDGED, 0, true},
+		    {POC__STEP__STEP_ACCEPTED, 0, false},
+		    {POC__STEP__STEP_DECLINED, POC__REASON__REASON_OTHER, false},
+		    {POC__STEP__STEP_DECLINED, POC__REASON__REASON_DUPLICATE, false},
+		    {POC__STEP__STEP_DECLINED, POC__REASON__REASON_DUPLICATE, true},
+		    {POC__STEP__STEP_CLOSED, 0, false},
+		    {POC__STEP__STEP_CLOSED, 0, true},
+		    {POC__STEP__STEP_ACCEPTED, 0, false}};
+	struct told told = send_letter(house, &letter);
+	size_t stored = 1;
+	struct spot desk = XB;
+
+	expect(&told, 0);
+	for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
+		struct said said = {.desk = XB, .step = says[i].step, .reason = says[i].reason};
+		now_ms += 1000;
+		told = receive(house, &letter, &said);
+		expect(&told, 0);
+		assert_int_equal(told.result.repeated, says[i].repeated);
+		stored += !says[i].repeated;
+	}
+	assert_int_equal(feed_length(house, desk), stored);
+	letter_finish(&letter);
 }
 
 /* Two escalations to one desk release it once; the second finds it done, or is the first that finds nobody. */
@@ -1384,6 +1424,7 @@ struct model {
 	struct letter letters[MODEL_NOTICES];
 	size_t from[MODEL_NOTICES], to[MODEL_NOTICES][2], n_to[MODEL_NOTICES];
 	bool done[MODEL_NOTICES][DESKS][11];
+	Poc__Step stand[MODEL_NOTICES][DESKS];             /* the last of accepted, declined, closed */
 	bool there[MODEL_NOTICES], expired[MODEL_NOTICES]; /* taken in; its body erased */
 	uint64_t made_ms[MODEL_NOTICES], stored_ms[MODEL_NOTICES];
 	struct expected feeds[DESKS];
@@ -1569,9 +1610,12 @@ static void model_receive(struct house *house, struct model *model)
 		return;
 	}
 	expect(&told, 0);
-	bool again = model->done[n][desk][note.step] && !hidden;
+	bool again =
+	    step_is_stand(note.step) ? model->stand[n][desk] == note.step : model->done[n][desk][note.step] && !hidden;
 	assert_int_equal(told.result.repeated, again);
 	model->done[n][desk][note.step] = true;
+	if (step_is_stand(note.step))
+		model->stand[n][desk] = note.step;
 	if (again)
 		return;
 	if (hidden) {
@@ -1692,6 +1736,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_story, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_judged_at_publication, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_changed_mind, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation_twice, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_many_timers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_answer_by, setup, teardown),
