@@ -676,18 +676,23 @@ static int take_due(void *ctx, const uint8_t *key, size_t key_size, const struct
 	return ++due->n == TIMERS_AT_ONCE ? -1 : 0;
 }
 
-/* Whether somebody who received it has taken notice, or the sender has closed it: then nobody else need be troubled. */
-static bool is_settled(const struct batch_file *file)
+/* Whether a person of those who received it has taken notice, or the sender has closed it: then nobody else need be
+ * troubled.  What a program says is no sign that somebody looked. */
+static int is_settled(struct inbox *inbox, const struct batch_file *file, bool *out)
 {
 	const unsigned said = 1U << POC__STEP__STEP_ACKNOWLEDGED | 1U << POC__STEP__STEP_ACCEPTED |
 			      1U << POC__STEP__STEP_DECLINED | 1U << POC__STEP__STEP_ANSWERED |
 			      1U << POC__STEP__STEP_CLOSED;
+	struct row_step row;
 
-	for (unsigned i = 1; i < file->row.n_desks; i++) {
-		if ((file->row.done[i] & said) != 0)
-			return true;
+	*out = (file->row.done[0] >> POC__STEP__STEP_CLOSED & 1) != 0;
+	for (uint32_t n = 1; n < file->row.n_steps && !*out; n++) {
+		int status = batch_read_step(inbox->batch, file, n, &row);
+		if (status != 0)
+			return status;
+		*out = (said >> row.step & 1) != 0 && !row.by_program;
 	}
-	return (file->row.done[0] >> POC__STEP__STEP_CLOSED & 1) != 0;
+	return 0;
 }
 
 static int escalate(struct inbox *inbox, struct batch_file *file, unsigned which)
@@ -698,9 +703,11 @@ static int escalate(struct inbox *inbox, struct batch_file *file, unsigned which
 		return STATUS_DAMAGED;
 	const Poc__Desk *to = core->escalations[which]->to;
 	int desk = core_find(core, to->place, to->kind);
-	if (is_settled(file) || (file->row.done[desk] >> POC__STEP__STEP_ESCALATED & 1) != 0)
-		return 0;
-	int status = batch_feed(inbox->batch, to->place, to->kind, file, 0);
+	bool settled;
+	int status = is_settled(inbox, file, &settled);
+	if (status != 0 || settled || (file->row.done[desk] >> POC__STEP__STEP_ESCALATED & 1) != 0)
+		return status;
+	status = batch_feed(inbox->batch, to->place, to->kind, file, 0);
 	if (status == 0)
 		status = state_fact(inbox, file, POC__STEP__STEP_ESCALATED, desk);
 	if (status == 0)

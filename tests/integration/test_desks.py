@@ -89,6 +89,25 @@ class Desks(unittest.TestCase):
         world.poc("xb-operator", "notice", "close", notice)
         stands("closed")
 
+    def test_a_program_is_nobody(self):
+        """What a program acknowledged is reminded of, and escalated; a person's word ends both."""
+        world = self.world
+        robot = self.invite("xb", "robot", "--role", "operator", "--kind", "technical", "--service")
+        words = "--reply-by", f"{6 * SLOW}s", "--escalate", "AE"
+        unseen, seen = self.send(*words), self.send(*words)
+        for notice in unseen, seen:
+            world.poc(robot, "notice", "ack", notice)
+        reminder = world.poc("xa-operator", "notice", "remind", unseen)
+        self.assertIn("XB technical: a program acknowledged, no person has", reminder.err)
+        self.assertIn("Reminder: Scans", [each["subject"] for each in self.listed("xb-operator")])
+        world.poc("xb-operator", "notice", "ack", seen)
+        self.assertIn("nobody is reminded", world.poc("xa-operator", "notice", "remind", seen).err)
+        end = time.monotonic() + 20 * SLOW
+        while unseen not in [each["id"] for each in self.listed("ae-operator")]:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.2)
+        self.assertNotIn(seen, [each["id"] for each in self.listed("ae-operator")])
+
 
 if __name__ == "__main__":
     main()
