@@ -699,6 +699,26 @@ static int read_kept(struct poc *poc, const char *folder, const char *name, cons
 	return status;
 }
 
+/* Kept by another desk of ours, and not fetched for this one. */
+static bool undelivered(const struct desk *desk, const struct desk_notice *notice)
+{
+	const struct desk_party *own = desk_own_party(desk, notice);
+
+	return own != NULL && own->times[POC__STEP__STEP_DELIVERED] == 0;
+}
+
+/* Fetches what is kept already, so that it is delivered to this desk too; that it cannot be keeps nobody from reading.
+ */
+static void deliver(struct poc *poc, const struct desk *desk, const struct desk_notice *notice)
+{
+	uint8_t *body = NULL;
+	size_t size;
+
+	if (client_body(poc, &desk->id, notice->notice, &body, &size) == 0)
+		free(body);
+	connection_begin(poc);
+}
+
 int desk_body(struct poc *poc, const struct desk *desk, const struct desk_notice *notice, bool offline, uint8_t **body,
 	      size_t *size)
 {
@@ -710,13 +730,14 @@ int desk_body(struct poc *poc, const struct desk *desk, const struct desk_notice
 	if (poc->folder == NULL || asprintf(&folder, "%s/bodies", poc->folder) < 0)
 		return refuse(&poc->why, STATUS_IO, "state.dir", "no state folder");
 	int status = read_kept(poc, folder, name, notice, body, size);
-	if (status != 0 && offline)
+	const bool kept = status == 0;
+	if (!kept && offline)
 		status = refuse(&poc->why, STATUS_UNREACHABLE, "", "the text is not in the local copy");
-	else if (status != 0)
+	else if (!kept)
 		status = client_body(poc, &desk->id, notice->notice, body, size);
-	else
-		offline = true; /* it is kept already */
-	if (status == 0 && !offline && (mkdir(folder, 0700) == 0 || errno == EEXIST))
+	else if (!offline && undelivered(desk, notice))
+		deliver(poc, desk, notice);
+	if (status == 0 && !kept && (mkdir(folder, 0700) == 0 || errno == EEXIST))
 		held_write_file(folder, name, *body, *size, NULL); /* lost: asked for again */
 	free(folder);
 	return status;

@@ -37,7 +37,7 @@ class Desks(unittest.TestCase):
         reply = self.pass_on("reply", user, notice, "--text", "We look.")
         self.world.poc(user, "notice", "note", notice, "--text", "for the night shift")
         self.pass_on("forward", user, notice, "--to", "AD")
-        got = next(each for each in self.listed(back_to, "--all") if each["id"] == reply)
+        got = next(each for each in self.listed(back_to) if each["id"] == reply)
         self.assertEqual((got["thread"], got["answers"]), (thread, notice))
         self.assertIn("We look.", self.world.poc(back_to, "notice", "show", reply).out)
         self.assertIn("for the night shift", self.world.poc(user, "handover").out)
@@ -107,6 +107,53 @@ class Desks(unittest.TestCase):
             self.assertLess(time.monotonic(), end)
             time.sleep(0.2)
         self.assertNotIn(seen, [each["id"] for each in self.listed("ae-operator")])
+
+    def escalated(self, notice, user, kind, seconds=20):
+        """Waits until a desk has a notice that is escalated to it, and gives it as the desk has it."""
+        end = time.monotonic() + seconds * SLOW
+        while True:
+            for each in self.listed(user):
+                if each["id"] == notice and each["desk"]["kind"] == kind:
+                    return each
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.2)
+
+    def steps(self, notice):
+        """Steps of the story as its sender has it, by kind of desk in XB."""
+        steps = self.world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]
+        return {kind: [each["step"] for each in steps if each["place"] == "XB" and each["kind"] == kind]
+                for kind in ("technical", "diplomatic")}
+
+    def test_one_person_at_both_desks(self):
+        """What is escalated to another desk of the same person is listed there too, and acknowledged by both."""
+        world = self.world
+        notice = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic")
+        self.assertEqual(self.escalated(notice, "xb-operator", "diplomatic")["step"], "stored")
+        both = [each["desk"]["kind"] for each in self.listed("xb-operator") if each["id"] == notice]
+        self.assertEqual(both, ["technical", "diplomatic"])
+        said = world.poc("xb-operator", "-o", "json", "notice", "ack", notice).json
+        self.assertEqual((said["kind"], said["repeated"]), ("technical", False))
+        self.assertEqual([(each["kind"], each["repeated"]) for each in said["also"]], [("diplomatic", False)])
+        again = world.poc("xb-operator", "notice", "ack", notice).out
+        self.assertEqual(again.count('has said "acknowledged" before'), 2)
+        self.assertEqual({kind: sorted(steps) for kind, steps in self.steps(notice).items()},
+                         {"technical": ["acknowledged", "delivered"], "diplomatic": ["acknowledged", "delivered", "escalated"]})
+
+    def test_one_of_both_desks(self):
+        world = self.world
+        notice = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic")
+        self.escalated(notice, "xb-operator", "diplomatic")
+        world.poc("xb-operator", "notice", "accept", "-k", "diplomatic", notice)
+        self.assertNotIn("accepted", self.steps(notice)["technical"])
+        said = world.poc("xb-operator", "-o", "json", "notice", "accept", notice).json
+        self.assertEqual((said["kind"], said["repeated"], "also" in said), ("technical", False, False))
+        out = world.poc("xb-operator", "notice", "decline", "-k", "coordinator", "--reason", "other", notice, expect=5)
+        self.assertIn("no coordinator desk of ours has the notice", out.err)
+        self.assertIn("--kind is technical, diplomatic or coordinator",
+                      world.poc("xb-operator", "notice", "take", "-k", "night", notice, expect=2).err)
+        self.assertEqual({kind: steps.count("accepted") for kind, steps in self.steps(notice).items()},
+                         {"technical": 1, "diplomatic": 1})
+        self.assertEqual(world.poc("xb-operator", "handover").out.count(notice[:9]), 2)
 
 
 if __name__ == "__main__":
