@@ -139,6 +139,26 @@ class Desks(unittest.TestCase):
         self.assertEqual({kind: sorted(steps) for kind, steps in self.steps(notice).items()},
                          {"technical": ["acknowledged", "delivered"], "diplomatic": ["acknowledged", "delivered", "escalated"]})
 
+    def test_silence_of_the_escalated(self):
+        """What an escalated desk has not done is named, and how it is called, once it is escalated to."""
+        world, story = self.world, self.world.path("silence.story")
+        notice = self.send("--reply-by", f"{6 * SLOW}s", "--escalate", "diplomatic", "--kind", "technical")
+        absent = "not in this story: delivered by XB diplomatic", "not in this story: acknowledged by XB diplomatic"
+        early = world.poc("xa-operator", "notice", "status", notice).out
+        for line in absent:
+            self.assertNotIn(line, early)
+        calls = len(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"])
+        end = time.monotonic() + 20 * SLOW
+        while "escalated" not in self.steps(notice)["diplomatic"]:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.2)
+        late = world.poc("xa-operator", "notice", "status", "--save", story, notice).out
+        for line in absent:
+            self.assertEqual(late.count(line), 1, late)
+            self.assertEqual(world.poc("xa-operator", "verify", story).out.count(line), 1)
+        reach = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"]
+        self.assertEqual((calls, [each["kind"] for each in reach]), (1, ["technical", "diplomatic"]))
+
     def test_one_of_both_desks(self):
         world = self.world
         notice = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic")
