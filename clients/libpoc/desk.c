@@ -113,16 +113,33 @@ static int apply_notice(struct desk *desk, const struct desk_entry *entry)
 	return add_parties(n);
 }
 
+static bool is_automatic(const struct desk_party *party, Poc__Step step)
+{
+	return (party->automatic >> step & 1) != 0;
+}
+
 /* The first word counts, but a person's more than a program's. */
 static void note_step(struct desk_party *party, Poc__Step step, int64_t time, bool automatic)
 {
 	if (party == NULL || step <= 0 || (int)step >= DESK_STEPS)
 		return;
 	const uint16_t bit = (uint16_t)(1U << step);
-	if (party->times[step] != 0 && ((party->automatic & bit) == 0 || automatic))
+	if (party->times[step] != 0 && (!is_automatic(party, step) || automatic))
 		return;
 	party->times[step] = time;
 	party->automatic = (uint16_t)(automatic ? party->automatic | bit : party->automatic & ~bit);
+}
+
+/* Where a party stands from now on: what it had said of that before, and has taken back meanwhile, is forgotten. */
+static void note_stand(struct desk_party *party, const Poc__Receipt *r, bool automatic)
+{
+	if (automatic && party->stand != 0 && !is_automatic(party, party->stand))
+		return;
+	if (party->stand != r->step || party->reason != r->reason)
+		party->times[r->step] = 0;
+	party->stand = r->step;
+	party->reason = r->reason;
+	party->answered = party->answered && r->step != POC__STEP__STEP_DECLINED;
 }
 
 static void apply_fact(struct desk *desk, const struct desk_entry *entry)
@@ -168,14 +185,14 @@ static void apply_receipt(struct desk *desk, const struct desk_entry *entry)
 			if (strcmp(r->place, desk->id.place) == 0 && r->kind == desk->id.kind)
 				apply_private(n, r);
 		} else {
+			if (step_is_stand(r->step))
+				note_stand(party, r, entry->automatic);
 			note_step(party, r->step, r->time, entry->automatic);
 			snprintf(party->handle, sizeof party->handle, "%s", r->handle);
-			if (r->reason != 0)
-				party->reason = r->reason;
 			if (r->answer_by != 0)
 				party->answer_by = r->answer_by;
 			if (r->answer.len == NOTICE_ID_SIZE) {
-				party->has_answer = true;
+				party->has_answer = party->answered = true;
 				memcpy(party->answer.bytes, r->answer.data, NOTICE_ID_SIZE);
 			}
 		}
@@ -229,15 +246,22 @@ static int apply(struct poc *poc, struct desk *desk, const struct desk_entry *en
 
 Poc__Step desk_party_step(const struct desk_party *party)
 {
-	static const Poc__Step order[] = {POC__STEP__STEP_CLOSED,       POC__STEP__STEP_ANSWERED,
-					  POC__STEP__STEP_DECLINED,     POC__STEP__STEP_ACCEPTED,
-					  POC__STEP__STEP_ACKNOWLEDGED, POC__STEP__STEP_DELIVERED};
+	if (party->answered && party->stand != POC__STEP__STEP_CLOSED)
+		return POC__STEP__STEP_ANSWERED;
+	if (party->stand != 0)
+		return party->stand;
+	if (party->times[POC__STEP__STEP_ACKNOWLEDGED] != 0)
+		return POC__STEP__STEP_ACKNOWLEDGED;
+	return party->times[POC__STEP__STEP_DELIVERED] != 0 ? POC__STEP__STEP_DELIVERED : POC__STEP__STEP_STORED;
+}
 
-	for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-		if (party->times[order[i]] != 0)
-			return order[i];
+bool desk_party_heard(const struct desk_party *party)
+{
+	for (int step = POC__STEP__STEP_ACKNOWLEDGED; step <= POC__STEP__STEP_CLOSED; step++) {
+		if (party->times[step] != 0 && !is_automatic(party, (Poc__Step)step))
+			return true;
 	}
-	return POC__STEP__STEP_STORED;
+	return false;
 }
 
 Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice)
@@ -754,6 +778,26 @@ static int read_kept(struct poc *poc, const char *folder, const char *name, cons
 	return status;
 }
 
+/* Kept by another desk of ours, and not fetched for this one. */
+static bool undelivered(const struct desk *desk, const struct desk_notice *notice)
+{
+	const struct desk_party *own = desk_own_party(desk, notice);
+
+	return own != NULL && own->times[POC__STEP__STEP_DELIVERED] == 0;
+}
+
+/* Fetches what is kept already, so that it is delivered to this desk too; that it cannot be keeps nobody from reading.
+ */
+static void deliver(struct poc *poc, const struct desk *desk, const struct desk_notice *notice)
+{
+	uint8_t *body = NULL;
+	size_t size;
+
+	if (client_body(poc, &desk->id, notice->notice, &body, &size) == 0)
+		free(body);
+	connection_begin(poc);
+}
+
 int desk_body(struct poc *poc, const struct desk *desk, const struct desk_notice *notice, bool offline, uint8_t **body,
 	      size_t *size)
 {
@@ -765,13 +809,14 @@ int desk_body(struct poc *poc, const struct desk *desk, const struct desk_notice
 	if (poc->folder == NULL || asprintf(&folder, "%s/bodies", poc->folder) < 0)
 		return refuse(&poc->why, STATUS_IO, "state.dir", "no state folder");
 	int status = read_kept(poc, folder, name, notice, body, size);
-	if (status != 0 && offline)
+	const bool kept = status == 0;
+	if (!kept && offline)
 		status = refuse(&poc->why, STATUS_UNREACHABLE, "", "the text is not in the local copy");
-	else if (status != 0)
+	else if (!kept)
 		status = client_body(poc, &desk->id, notice->notice, body, size);
-	else
-		offline = true; /* it is kept already */
-	if (status == 0 && !offline && (mkdir(folder, 0700) == 0 || errno == EEXIST))
+	else if (!offline && undelivered(desk, notice))
+		deliver(poc, desk, notice);
+	if (status == 0 && !kept && (mkdir(folder, 0700) == 0 || errno == EEXIST))
 		held_write_file(folder, name, *body, *size, NULL); /* lost: asked for again */
 	free(folder);
 	return status;

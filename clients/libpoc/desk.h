@@ -29,7 +29,9 @@ struct desk_party {
 	enum notice_side side;
 	int64_t times[DESK_STEPS]; /* seconds, by step; 0: not reached; by a person, if one has said it too */
 	uint16_t automatic;        /* 1 << step: only a program has said so */
-	Poc__Reason reason;
+	Poc__Step stand;    /* the last of accepted, declined, closed; 0: none; a program's never after a person's */
+	Poc__Reason reason; /* of declined, if that is the stand */
+	bool answered;      /* and not declined since */
 	int64_t answer_by;
 	char handle[UNIT_MAX_LENGTH + 1]; /* who said the latest step */
 	bool has_answer;
@@ -79,8 +81,11 @@ void desk_close(struct desk *desk); /* NULL allowed */
 
 struct desk_notice *desk_find(const struct desk *desk, const struct notice_id *id);
 
-/* The step that a party has reached: the furthest of its receipts and facts; STEP_UNSPECIFIED: none. */
+/* The step that a party has reached: where it stands now; an answer goes before accepted, closed before an answer. */
 Poc__Step desk_party_step(const struct desk_party *party);
+
+/* Whether a person at a party has said anything of the notice: what a program says is no sign that somebody looked. */
+bool desk_party_heard(const struct desk_party *party);
 
 /* The step to show for a notice: for one that was received our own; for one that was sent that of the recipient who is
  * least far; closed when its sender has closed it. */

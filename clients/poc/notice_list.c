@@ -72,32 +72,17 @@ static void print_row(const struct duty *duty, const struct desk *desk, const st
 		 urgency_name(core->urgency), step_name(desk_step(desk, n)), n->taken_by, marks, quote, subject, quote);
 }
 
-/* What is shown: each notice once, though several of our desks may have it. */
-static bool shown_before(const struct duty *duty, size_t desk, const struct notice_id *id)
-{
-	for (size_t i = 0; i < desk; i++) {
-		if (desk_find(duty->desks[i], id) != NULL)
-			return true;
-	}
-	return false;
-}
-
-static bool is_listed(const struct duty *duty, const struct filter *f, size_t desk, const struct desk_notice *n)
-{
-	return wanted(f, duty->desks[desk], n) && !shown_before(duty, desk, &n->notice->id);
-}
-
 /* How many of a desk's are over the limit. */
 static size_t count_over(const struct duty *duty, const struct filter *f, size_t desk)
 {
 	size_t n = 0;
 
 	for (size_t j = 0; j < duty->desks[desk]->n; j++)
-		n += is_listed(duty, f, desk, duty->desks[desk]->notices[j]);
+		n += wanted(f, duty->desks[desk], duty->desks[desk]->notices[j]);
 	return n > f->limit ? n - (size_t)f->limit : 0;
 }
 
-/* Above a desk's rows, where there are several desks. */
+/* Above a desk's rows, where there are several desks: what several have stands at each, with its own step. */
 static void print_desk(const struct duty *duty, const struct desk *desk)
 {
 	if (duty->n_desks > 1)
@@ -136,7 +121,7 @@ static void list_notices(struct listing *l)
 		size_t over = count_over(l->duty, l->filter, i);
 		bool first = true;
 		for (size_t j = 0; j < desk->n; j++) {
-			if (!is_listed(l->duty, l->filter, i, desk->notices[j]))
+			if (!wanted(l->filter, desk, desk->notices[j]))
 				continue;
 			if (over > 0 && !desk_is_alarm(desk, desk->notices[j])) {
 				over--;
@@ -321,14 +306,17 @@ static void hand_over(struct duty *duty, int64_t since, json_t *list, size_t *n)
 {
 	for (size_t i = 0; i < duty->n_desks; i++) {
 		const struct desk *desk = duty->desks[i];
+		bool first = true;
 		for (size_t j = 0; j < desk->n; j++) {
 			const struct desk_notice *notice = desk->notices[j];
 			if (notice->notice->core->category == POC__CATEGORY__CATEGORY_NOTE ||
-			    shown_before(duty, i, &notice->notice->id) ||
 			    !(desk_is_open(desk, notice) || desk_activity(notice) >= since))
 				continue;
 			if ((*n)++ == 0 && !duty->cli->json)
 				print_head();
+			if (first && !duty->cli->json)
+				print_desk(duty, desk);
+			first = false;
 			hand_one(duty, desk, notice, list);
 		}
 	}

@@ -400,15 +400,19 @@ int poc_cmd_notice_note(struct cli *cli)
 	return status;
 }
 
-/* Those recipients who have not said that they received it. */
-static void keep_silent(const struct desk_notice *of, struct client_notice *n)
+/* Those recipients of whom no person has said that they received it. */
+static void keep_silent(struct duty *duty, const struct desk_notice *of, struct client_notice *n)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < n->n_to; i++) {
 		const struct desk_party *party = desk_party(of, n->to[i].place, n->to[i].kind);
-		if (party == NULL || desk_party_step(party) <= POC__STEP__STEP_DELIVERED)
-			n->to[kept++] = n->to[i];
+		if (party != NULL && desk_party_heard(party))
+			continue;
+		if (party != NULL && desk_party_step(party) > POC__STEP__STEP_DELIVERED)
+			cli_note(duty->cli, tr("%s %s: a program %s, no person has"), n->to[i].place,
+				 poc_kind_name(n->to[i].kind), step_name(desk_party_step(party)));
+		n->to[kept++] = n->to[i];
 	}
 	n->n_to = kept;
 }
@@ -432,7 +436,7 @@ int poc_cmd_notice_remind(struct cli *cli)
 	if (status == 0)
 		status = follow(&duty, desk, of, &n);
 	if (status == 0)
-		keep_silent(of, &n);
+		keep_silent(&duty, of, &n);
 	if (status == 0 && n.n_to == 0) {
 		cli_note(cli, tr("every recipient has acknowledged: nobody is reminded"));
 	} else if (status == 0) {

@@ -56,12 +56,13 @@ static int save(struct duty *duty, const struct story *story)
 	return status == 0 ? 0 : cli_refused(duty->cli, &why);
 }
 
-/* Whom to call of the recipients who have not come to an end of it. */
+/* Whom to call of those who received it, an escalation's desk too, and have not come to an end of it. */
 static void tell_reach(struct duty *duty, const struct desk_notice *n, json_t *list)
 {
 	for (size_t i = 0; i < n->n_parties; i++) {
 		const struct desk_party *p = &n->parties[i];
-		if (p->side == SIDE_TO && desk_party_step(p) < POC__STEP__STEP_DECLINED)
+		const bool received = p->side == SIDE_TO || p->times[POC__STEP__STEP_ESCALATED] != 0;
+		if (received && desk_party_step(p) < POC__STEP__STEP_DECLINED)
 			reach_tell(duty, &p->desk, false, duty->cli->json ? list : NULL);
 	}
 }

@@ -67,12 +67,19 @@ static const struct flag list_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag say_flags[] = {
+    {"kind", 'k', "KIND", "for our desk of this kind only: technical, diplomatic or coordinator"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct flag ack_flags[] = {
+    {"kind", 'k', "KIND", "for our desk of this kind only: technical, diplomatic or coordinator"},
     {"answer-by", 0, "TIME", "when an answer may be expected: 24h, or a time like 2026-11-24T12:00:00Z"},
     {NULL, 0, NULL, NULL},
 };
 
 static const struct flag decline_flags[] = {
+    {"kind", 'k', "KIND", "for our desk of this kind only: technical, diplomatic or coordinator"},
     {"reason", 0, "R", "not-competent, wrong-recipient, cannot-read, no-capacity, duplicate, other"},
     {NULL, 0, NULL, NULL},
 };
@@ -118,9 +125,9 @@ const struct command poc_notice_commands[] = {
     {"accept", "ID", "say that we work on it", 1, 1, ack_flags, poc_cmd_notice_accept, NULL},
     {"decline", "ID --reason R", "say that we do not", 1, 1, decline_flags, poc_cmd_notice_decline, NULL},
     {"reply", "ID", "answer in the same thread", 1, 1, reply_flags, poc_cmd_notice_reply, NULL},
-    {"close", "ID", "say that nothing more is to be done", 1, 1, NULL, poc_cmd_notice_close, NULL},
-    {"take", "ID", "tell colleagues that I work on it; invisible abroad", 1, 1, NULL, poc_cmd_notice_take, NULL},
-    {"release", "ID", "tell colleagues that I do not any more", 1, 1, NULL, poc_cmd_notice_release, NULL},
+    {"close", "ID", "say that nothing more is to be done", 1, 1, say_flags, poc_cmd_notice_close, NULL},
+    {"take", "ID", "tell colleagues that I work on it; invisible abroad", 1, 1, say_flags, poc_cmd_notice_take, NULL},
+    {"release", "ID", "tell colleagues that I do not any more", 1, 1, say_flags, poc_cmd_notice_release, NULL},
     {"note", "ID", "a private note for colleagues", 1, 1, note_flags, poc_cmd_notice_note, NULL},
     {"remind", "ID", "remind the recipients who have not acknowledged", 1, 1, note_flags, poc_cmd_notice_remind, NULL},
     {"escalate", "ID --to PLACE", "send it on, in its thread, to somebody else", 1, 1, forward_flags,

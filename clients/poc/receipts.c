@@ -55,41 +55,51 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 
 /* ---- Commands */
 
-static int tell(struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
-		const struct receipts_saying *saying, int64_t stored_ms, bool before, const char *was)
+/* What is done at one of our desks. */
+struct act {
+	struct desk *desk;
+	struct desk_notice *notice;
+	struct receipts_saying saying;
+	bool before;                   /* the desk has said so already */
+	char was[UNIT_MAX_LENGTH + 1]; /* who had taken it; "": nobody else */
+};
+
+static json_t *told_json(const struct act *act, int64_t stored_ms)
+{
+	char id[NOTICE_ID_TEXT];
+	const Poc__Core *core = act->notice->notice->core;
+
+	duty_id(&act->notice->notice->id, id);
+	json_t *out = json_pack("{s:s,s:s,s:s,s:s,s:o,s:b}", "id", id, "step", step_name(act->saying.step), "place",
+				act->desk->id.place, "kind", poc_kind_name(act->desk->id.kind), "stored",
+				stored_ms != 0 ? json_string(time_text(stored_ms / 1000)) : json_null(), "repeated",
+				(int)act->before);
+	if (!step_is_private(act->saying.step))
+		json_object_set_new(out, "implies", json_string(duty_disclaimer()));
+	else
+		json_object_set_new(out, "was", act->was[0] != '\0' ? json_string(act->was) : json_null());
+	if (core->exercise[0] != '\0')
+		json_object_set_new(out, "exercise", json_string(core->exercise));
+	return out;
+}
+
+static void tell(const struct act *act, int64_t stored_ms)
 {
 	char id[NOTICE_ID_TEXT], whose[UNIT_MAX_LENGTH + 40] = "";
+	const char *step = step_name(act->saying.step), *place = act->desk->id.place,
+		   *kind = poc_kind_name(act->desk->id.kind);
 
-	duty_id(&notice->notice->id, id);
-	if (duty->cli->json) {
-		json_t *document = json_pack("{s:s,s:s,s:s,s:s,s:o,s:b}", "id", id, "step", step_name(saying->step),
-					     "place", desk->id.place, "kind", poc_kind_name(desk->id.kind), "stored",
-					     stored_ms != 0 ? json_string(time_text(stored_ms / 1000)) : json_null(),
-					     "repeated", (int)before);
-		if (!step_is_private(saying->step))
-			json_object_set_new(document, "implies", json_string(duty_disclaimer()));
-		else
-			json_object_set_new(document, "was", was[0] != '\0' ? json_string(was) : json_null());
-		if (notice->notice->core->exercise[0] != '\0')
-			json_object_set_new(document, "exercise", json_string(notice->notice->core->exercise));
-		cli_document(duty->cli, duty->cli->schema, document);
-		return 0;
-	}
-	if (was[0] != '\0')
-		snprintf(whose, sizeof whose, tr(", was %s's"), was);
-	duty_exercise_line(notice->notice);
-	if (stored_ms == 0 && !before)
-		cli_line(tr("%s: %s%s, for %s %s, waits in the outbox"), id, step_name(saying->step), whose,
-			 desk->id.place, poc_kind_name(desk->id.kind));
-	else if (before)
-		cli_line(tr("%s: %s %s has said \"%s\" before"), id, desk->id.place, poc_kind_name(desk->id.kind),
-			 step_name(saying->step));
+	duty_id(&act->notice->notice->id, id);
+	if (act->was[0] != '\0')
+		snprintf(whose, sizeof whose, tr(", was %s's"), act->was);
+	duty_exercise_line(act->notice->notice);
+	if (act->before)
+		cli_line(tr("%s: %s %s has said \"%s\" before"), id, place, kind, step);
+	else if (stored_ms == 0)
+		cli_line(tr("%s: %s%s, for %s %s, waits in the outbox"), id, step, whose, place, kind);
 	else
-		cli_line(tr("%s: %s%s, for %s %s, stored %s"), id, step_name(saying->step), whose, desk->id.place,
-			 poc_kind_name(desk->id.kind), time_text(stored_ms / 1000));
-	if (!step_is_private(saying->step))
-		cli_line("%s", duty_disclaimer());
-	return 0;
+		cli_line(tr("%s: %s%s, for %s %s, stored %s"), id, step, whose, place, kind,
+			 time_text(stored_ms / 1000));
 }
 
 /* Who may say it: recipients and escalations; closed and the private steps also the sender. */
@@ -103,14 +113,16 @@ static int check_side(struct duty *duty, const struct desk *desk, const struct d
 			step_name(step));
 }
 
-/* The directory knows a statement again, but takes each one with a time for a new one: the same time is not said twice.
- */
-static bool said_before(const struct desk *desk, const struct desk_notice *notice, const struct receipts_saying *saying)
+/* Another stand than the last one is dated after it: within a second it could be the same bytes as one before that. */
+static int64_t stood_since(const struct desk *desk, const struct desk_notice *notice,
+			   const struct receipts_saying *saying)
 {
 	const struct desk_party *party = desk_party(notice, desk->id.place, desk->id.kind);
 
-	return saying->answer_by != 0 && party != NULL && party->times[saying->step] != 0 &&
-	       (party->automatic >> saying->step & 1) == 0 && saying->answer_by == party->answer_by;
+	if (!step_is_stand(saying->step) || party == NULL || party->stand == 0 ||
+	    (party->stand == saying->step && party->reason == saying->reason))
+		return 0;
+	return party->times[party->stand];
 }
 
 /* Another operator who holds what is taken or released now; "": none.  What changes who holds it is dated after what
@@ -136,67 +148,185 @@ static int find_holder(struct duty *duty, const struct desk_notice *notice, stru
 	return status;
 }
 
-static void would_say(struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
-		      const struct receipts_saying *saying, bool before)
+static json_t *would_json(const struct act *act)
 {
 	char id[NOTICE_ID_TEXT];
-	const char *exercise = notice->notice->core->exercise;
+	const struct receipts_saying *saying = &act->saying;
+	const char *exercise = act->notice->notice->core->exercise;
 
-	duty_id(&notice->notice->id, id);
-	if (duty->cli->json) {
-		cli_document(
-		    duty->cli, duty->cli->schema,
-		    json_pack("{s:b,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:b}", "dry_run", 1, "id", id, "step",
-			      step_name(saying->step), "place", desk->id.place, "kind", poc_kind_name(desk->id.kind),
-			      "answer_by", cli_time_json(saying->answer_by), "reason",
-			      saying->reason != 0 ? json_string(reason_name(saying->reason)) : json_null(), "exercise",
-			      exercise[0] != '\0' ? json_string(exercise) : json_null(), "repeated", (int)before));
-	} else {
-		duty_exercise_line(notice->notice);
-		cli_line(tr("would be said: %s, of %s, for %s %s%s%s%s%s"), step_name(saying->step), id, desk->id.place,
-			 poc_kind_name(desk->id.kind), saying->answer_by != 0 ? tr(", answer by ") : "",
-			 saying->answer_by != 0 ? time_text(saying->answer_by) : "",
-			 saying->reason != 0 ? tr(", reason ") : "",
-			 saying->reason != 0 ? reason_name(saying->reason) : "");
-	}
-	cli_note(duty->cli, tr("dry run: nothing was sent"));
+	duty_id(&act->notice->notice->id, id);
+	return json_pack("{s:b,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:b}", "dry_run", 1, "id", id, "step",
+			 step_name(saying->step), "place", act->desk->id.place, "kind",
+			 poc_kind_name(act->desk->id.kind), "answer_by", cli_time_json(saying->answer_by), "reason",
+			 saying->reason != 0 ? json_string(reason_name(saying->reason)) : json_null(), "exercise",
+			 exercise[0] != '\0' ? json_string(exercise) : json_null(), "repeated", (int)act->before);
 }
 
-static int act(struct cli *cli, const struct receipts_saying *given, const char *answer_by)
+static void would_tell(const struct act *act)
 {
-	struct receipts_saying saying = *given;
-	struct client_posted posted = {0};
-	struct desk_notice *notice;
-	struct desk *desk;
-	struct duty duty;
-	char was[UNIT_MAX_LENGTH + 1] = "";
-	int status = duty_open(cli, &duty);
+	char id[NOTICE_ID_TEXT];
+	const struct receipts_saying *saying = &act->saying;
 
+	duty_id(&act->notice->notice->id, id);
+	duty_exercise_line(act->notice->notice);
+	cli_line(tr("would be said: %s, of %s, for %s %s%s%s%s%s"), step_name(saying->step), id, act->desk->id.place,
+		 poc_kind_name(act->desk->id.kind), saying->answer_by != 0 ? tr(", answer by ") : "",
+		 saying->answer_by != 0 ? time_text(saying->answer_by) : "", saying->reason != 0 ? tr(", reason ") : "",
+		 saying->reason != 0 ? reason_name(saying->reason) : "");
+}
+
+/* ---- For which desks */
+
+/* Whether a person at the desk has said just that, and it holds. */
+static bool has_said(const struct desk *desk, const struct desk_notice *notice, const struct receipts_saying *saying)
+{
+	const struct desk_party *party = desk_party(notice, desk->id.place, desk->id.kind);
+
+	if (step_is_private(saying->step) || party == NULL || party->times[saying->step] == 0 ||
+	    (party->automatic >> saying->step & 1) != 0)
+		return false;
+	if (step_is_stand(saying->step) && (party->stand != saying->step || party->reason != saying->reason))
+		return false;
+	return saying->answer_by == 0 || saying->answer_by == party->answer_by;
+}
+
+/* Our desks that have the notice: those that received it, else the one that sent it; with a kind, that one. */
+static int find_desks(struct duty *duty, Poc__PocKind kind, struct act acts[DUTY_DESKS], size_t *n)
+{
+	struct desk *best;
+	struct desk_notice *notice;
+	int status = duty_find(duty, duty->cli->argv[0], &best, &notice);
+
+	*n = 0;
 	if (status != 0)
 		return status;
-	if (answer_by != NULL)
-		status = duty_deadline(&duty, "answer-by", answer_by, &saying.answer_by);
+	const struct notice_id *id = &notice->notice->id;
+	const bool received = desk_own_party(best, notice) != NULL;
+	for (size_t i = 0; i < duty->n_desks; i++) {
+		struct desk *desk = duty->desks[i];
+		struct desk_notice *known = desk_find(desk, id);
+		if (known != NULL && (kind != 0  ? desk->id.kind == kind
+				      : received ? desk_own_party(desk, known) != NULL
+						 : desk == best))
+			acts[(*n)++] = (struct act){.desk = desk, .notice = known};
+	}
+	return *n > 0 ? 0
+		      : cli_fail(duty->cli, STATUS_NOT_FOUND, tr("no %s desk of ours has the notice %s"),
+				 poc_kind_name(kind), duty->cli->argv[0]);
+}
+
+/* Of several desks those that have not said so yet; if all have, all: the directory then says that it is known. */
+static size_t drop_said(struct act *acts, size_t n, const struct receipts_saying *saying)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!has_said(acts[i].desk, acts[i].notice, saying))
+			acts[kept++] = acts[i];
+	}
+	return kept > 0 ? kept : n;
+}
+
+/* ---- Saying it */
+
+static int prepare(struct duty *duty, struct act *act, const struct receipts_saying *saying)
+{
+	int status = check_side(duty, act->desk, act->notice, saying->step);
+
+	act->saying = *saying;
 	if (status == 0)
-		status = duty_find(&duty, cli->argv[0], &desk, &notice);
-	if (status == 0)
-		status = check_side(&duty, desk, notice, saying.step);
-	if (status == 0)
-		status = find_holder(&duty, notice, &saying, was);
-	bool before = status == 0 && said_before(desk, notice, &saying);
+		status = find_holder(duty, act->notice, &act->saying, act->was);
+	if (status == 0 && !step_is_private(saying->step))
+		act->saying.after = stood_since(act->desk, act->notice, saying);
+	/* the directory knows a statement again, but takes each one with a time for a new one */
+	act->before = saying->answer_by != 0 && has_said(act->desk, act->notice, saying);
+	return status;
+}
+
+static int act_one(struct duty *duty, struct act *act, json_t *list)
+{
+	struct client_posted posted = {0};
+	int status = 0;
+
+	if (duty->cli->dry_run) {
+		if (duty->cli->json)
+			json_array_append_new(list, would_json(act));
+		else
+			would_tell(act);
+		return 0;
+	}
+	if (!act->before)
+		status = receipts_post(duty, act->notice->notice, &act->desk->id, &act->saying, &posted);
+	if (status != 0 && status != STATUS_QUEUED)
+		return duty_fail(duty, status);
+	duty->offline = duty->offline || status == STATUS_QUEUED;
+	act->before = act->before || posted.repeated;
+	if (duty->cli->json)
+		json_array_append_new(list, told_json(act, posted.stored_ms));
+	else
+		tell(act, posted.stored_ms);
+	return status;
+}
+
+/* One document: of the first desk; of further ones in "also". */
+static void end_acts(struct duty *duty, json_t *list, Poc__Step step, int status)
+{
+	struct cli *cli = duty->cli;
+
+	if (json_array_size(list) > 0) {
+		json_t *document = json_incref(json_array_get(list, 0));
+		json_array_remove(list, 0);
+		if (json_array_size(list) > 0)
+			json_object_set(document, "also", list);
+		cli_document(cli, cli->schema, document);
+	} else if (!cli->json && !cli->dry_run && (status == 0 || status == STATUS_QUEUED) && !step_is_private(step)) {
+		cli_line("%s", duty_disclaimer());
+	}
 	if (status == 0 && cli->dry_run)
-		would_say(&duty, desk, notice, &saying, before);
-	else if (status == 0 && !before)
-		status = receipts_post(&duty, notice->notice, &desk->id, &saying, &posted);
-	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
-		tell(&duty, desk, notice, &saying, posted.stored_ms, before || posted.repeated, was);
+		cli_note(cli, tr("dry run: nothing was sent"));
 	if (status == STATUS_QUEUED) {
 		cli_note(
 		    cli,
 		    tr("no server can be reached: kept in the outbox, sent by the next command or poc notice flush"));
 		cli->failed = true;
-	} else if (status != 0) {
-		duty_fail(&duty, status);
 	}
+}
+
+static int read_kind(struct cli *cli, Poc__PocKind *out)
+{
+	const char *text = cli_value(cli, "kind");
+
+	*out = 0;
+	return text == NULL || poc_kind_parse(text, out)
+		   ? 0
+		   : cli_fail(cli, STATUS_USAGE, tr("--kind is technical, diplomatic or coordinator"));
+}
+
+static int act(struct cli *cli, const struct receipts_saying *given, const char *answer_by)
+{
+	struct receipts_saying saying = *given;
+	struct act acts[DUTY_DESKS];
+	struct duty duty;
+	Poc__PocKind kind;
+	size_t n = 0;
+	int status = read_kind(cli, &kind);
+
+	if (status == 0)
+		status = duty_open(cli, &duty);
+	if (status != 0)
+		return status;
+	json_t *list = json_array();
+	if (answer_by != NULL)
+		status = duty_deadline(&duty, "answer-by", answer_by, &saying.answer_by);
+	if (status == 0)
+		status = find_desks(&duty, kind, acts, &n);
+	n = drop_said(acts, n, &saying);
+	for (size_t i = 0; i < n && status == 0; i++)
+		status = prepare(&duty, &acts[i], &saying);
+	for (size_t i = 0; i < n && (status == 0 || status == STATUS_QUEUED); i++)
+		status = act_one(&duty, &acts[i], list);
+	end_acts(&duty, list, saying.step, status);
+	json_decref(list);
 	duty_close(&duty);
 	return status;
 }

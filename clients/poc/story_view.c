@@ -42,22 +42,43 @@ static void print_step(const struct story *story, size_t i)
 		 time_text(step->time), proof, more);
 }
 
-/* What a recipient has not said, neutrally: nobody is obliged to. */
-static void print_silence(const struct story *story)
+static bool has_step(const struct story *story, const Poc__Desk *desk, Poc__Step step)
+{
+	for (size_t i = 1; i < story->n; i++) {
+		if (story->steps[i].step == step && story->steps[i].kind == desk->kind &&
+		    strcmp(story->steps[i].place, desk->place) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void print_silence_of(const struct story *story, const Poc__Desk *desk)
 {
 	static const Poc__Step asked[] = {POC__STEP__STEP_DELIVERED, POC__STEP__STEP_ACKNOWLEDGED};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!has_step(story, desk, asked[i]))
+			cli_line(tr("  not in this story: %s by %s %s"), step_name(asked[i]), desk->place,
+				 poc_kind_name(desk->kind));
+	}
+}
+
+/* What who received it has not said, neutrally: nobody is obliged to.  An escalation's desk did once it was released
+ * to. */
+static void print_silence(const struct story *story)
+{
 	const Poc__Core *core = story->notice->core;
 
-	for (size_t i = 0; i < core->n_to; i++) {
-		for (size_t j = 0; j < 2; j++) {
-			bool found = false;
-			for (size_t k = 1; k < story->n && !found; k++)
-				found = story->steps[k].step == asked[j] && story->steps[k].kind == core->to[i]->kind &&
-					strcmp(story->steps[k].place, core->to[i]->place) == 0;
-			if (!found)
-				cli_line(tr("  not in this story: %s by %s %s"), step_name(asked[j]),
-					 core->to[i]->place, poc_kind_name(core->to[i]->kind));
-		}
+	for (size_t i = 0; i < core->n_to; i++)
+		print_silence_of(story, core->to[i]);
+	for (size_t i = 0; i < core->n_escalations; i++) {
+		const Poc__Desk *desk = core->escalations[i]->to;
+		bool before = false; /* two escalations may name one desk */
+		for (size_t j = 0; j < i && !before; j++)
+			before = core->escalations[j]->to->kind == desk->kind &&
+				 strcmp(core->escalations[j]->to->place, desk->place) == 0;
+		if (!before && has_step(story, desk, POC__STEP__STEP_ESCALATED))
+			print_silence_of(story, desk);
 	}
 }
 

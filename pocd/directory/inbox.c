@@ -226,15 +226,33 @@ static int drop_backlog(struct inbox *inbox, const struct batch_file *file, unsi
 
 /* ---- First answers */
 
-/* Whether a step makes the statement of a receipt.  taken and released come again and again, and so does a time that an
- * answer may be expected by: the last one counts.  What a program said leaves a person's word to be said. */
+/* What a statement says beside its step: the notice that answers, or why the desk declines; else zeros. */
+static struct notice_id detail_of(const Poc__Receipt *receipt)
+{
+	struct notice_id detail = {{0}};
+
+	if (receipt->answer.len != 0)
+		memcpy(detail.bytes, receipt->answer.data, NOTICE_ID_SIZE);
+	else
+		detail.bytes[0] = (uint8_t)receipt->reason;
+	return detail;
+}
+
+static bool is_of_desk(const struct row_step *row, const Poc__Receipt *receipt)
+{
+	return !row->fact && row->step != 0 && row->kind == receipt->kind && strcmp(row->place, receipt->place) == 0;
+}
+
+/* Whether a step of the same desk makes the statement of a receipt.  taken and released come again and again, and so
+ * does a time that an answer may be expected by: the last one counts.  What a program said leaves a person's word to be
+ * said. */
 static bool says_the_same(const struct row_step *row, const struct post *post)
 {
 	const Poc__Receipt *receipt = post->receipt->receipt;
+	const struct notice_id detail = detail_of(receipt);
 
 	return (post->service || !row->by_program) && receipt->answer_by == 0 && !step_is_private(row->step) &&
-	       row->step == receipt->step && row->kind == receipt->kind && strcmp(row->place, receipt->place) == 0 &&
-	       (receipt->answer.len == 0 || memcmp(row->answer.bytes, receipt->answer.data, NOTICE_ID_SIZE) == 0);
+	       row->step == receipt->step && memcmp(row->answer.bytes, detail.bytes, NOTICE_ID_SIZE) == 0;
 }
 
 static void first_answer(const struct notice_id *id, const struct row_step *row, struct post_result *out)
@@ -283,38 +301,32 @@ static int conflict(const struct post *post, struct refusal *why)
 	return refuse(why, STATUS_CONFLICT, "core.id", "another notice has this id");
 }
 
-/* The thread's first notice and the one that is answered: the sender's desk was a party of both. */
-static int check_reference(struct inbox *inbox, const struct post *post, const struct notice_id *id, bool first,
-			   const char *field, struct refusal *why)
-{
-	const Poc__Desk *from = post->notice->core->from;
-	struct batch_file *file;
-	int status = batch_find(inbox->batch, id, &file);
-
-	if (status != 0 && status != STATUS_NOT_FOUND)
-		return refuse(why, status, field, "cannot read: %s", status_text(status));
-	int desk = status == 0 ? core_find(file->notice->core, from->place, from->kind) : -1;
-	if (status != 0 || !row_party(&file->row, file->notice->core, desk))
-		return refuse(why, STATUS_INVALID, field, "is no notice that %s has sent or received", from->place);
-	bool fits = first ? memcmp(file->notice->thread.bytes, file->notice->id.bytes, NOTICE_ID_SIZE) == 0
-			  : memcmp(file->notice->thread.bytes, post->notice->thread.bytes, NOTICE_ID_SIZE) == 0;
-	return fits ? 0
-		    : refuse(why, STATUS_INVALID, field,
-			     first ? "is not the first notice of a thread" : "is of another thread");
-}
-
+/* What the sender's desk must know: the notice that is answered, of this thread, or of a notice that answers none the
+ * thread's first.  Whoever was brought in later, by forwarding, was no party of the first, and still answers. */
 static int check_references(struct inbox *inbox, const struct post *post, struct refusal *why)
 {
 	const struct notice *notice = post->notice;
-	struct notice_id answers;
+	const Poc__Core *core = notice->core;
+	const bool answers = core->answers.len > 0;
+	const char *field = answers ? "core.answers" : "core.thread";
+	struct notice_id id = notice->thread;
+	struct batch_file *file;
 
 	if (memcmp(notice->thread.bytes, notice->id.bytes, NOTICE_ID_SIZE) == 0)
 		return 0;
-	int status = check_reference(inbox, post, &notice->thread, true, "core.thread", why);
-	if (status != 0 || notice->core->answers.len == 0)
-		return status;
-	memcpy(answers.bytes, notice->core->answers.data, NOTICE_ID_SIZE);
-	return check_reference(inbox, post, &answers, false, "core.answers", why);
+	if (answers)
+		memcpy(id.bytes, core->answers.data, NOTICE_ID_SIZE);
+	int status = batch_find(inbox->batch, &id, &file);
+	if (status != 0 && status != STATUS_NOT_FOUND)
+		return refuse(why, status, field, "cannot read: %s", status_text(status));
+	int desk = status == 0 ? core_find(file->notice->core, core->from->place, core->from->kind) : -1;
+	if (status != 0 || !row_party(&file->row, file->notice->core, desk))
+		return refuse(why, STATUS_INVALID, field, "is no notice that %s %s has sent or received",
+			      core->from->place, poc_kind_name(core->from->kind));
+	if (memcmp(file->notice->thread.bytes, notice->thread.bytes, NOTICE_ID_SIZE) == 0)
+		return 0;
+	return refuse(why, STATUS_INVALID, field,
+		      answers ? "is of another thread" : "is not the first notice of a thread");
 }
 
 /* Judges anew if the snapshot (taken over) is another than the one that the post was judged by. */
@@ -469,25 +481,52 @@ static int post_notice(struct inbox *inbox, struct post *post, struct post_resul
 
 /* ---- Receipts */
 
-/* The same envelope again, or (not exact) the same statement by another. */
-static int find_repetition(struct inbox *inbox, const struct batch_file *file, const struct post *post, int desk,
-			   bool exact, struct post_result *out)
+/* The same envelope again. */
+static int find_envelope(struct inbox *inbox, const struct batch_file *file, const struct post *post, int desk,
+			 struct post_result *out)
 {
-	const struct receipt *receipt = post->receipt;
 	struct row_step row;
 
-	if (desk < 0 || (file->row.done[desk] >> receipt->receipt->step & 1) == 0)
+	if (desk < 0 || (file->row.done[desk] >> post->receipt->receipt->step & 1) == 0)
 		return STATUS_NOT_FOUND;
 	for (uint32_t n = 1; n < file->row.n_steps; n++) {
 		int status = batch_read_step(inbox->batch, file, n, &row);
 		if (status != 0)
 			return status;
-		if (exact ? hash_compare(&row.hash, &receipt->hash) == 0 : says_the_same(&row, post)) {
+		if (hash_compare(&row.hash, &post->receipt->hash) == 0) {
 			first_answer(&file->row.id, &row, out);
 			return 0;
 		}
 	}
 	return STATUS_NOT_FOUND;
+}
+
+/* The same statement by another envelope: any that the desk has made before; of where it stands only the last one, for
+ * what was taken back may be said again. */
+static int find_statement(struct inbox *inbox, const struct batch_file *file, const struct post *post, int desk,
+			  struct post_result *out)
+{
+	const Poc__Receipt *receipt = post->receipt->receipt;
+	struct row_step row;
+	bool found = false;
+
+	if ((file->row.done[desk] >> receipt->step & 1) == 0)
+		return STATUS_NOT_FOUND;
+	for (uint32_t n = 1; n < file->row.n_steps; n++) {
+		int status = batch_read_step(inbox->batch, file, n, &row);
+		if (status != 0)
+			return status;
+		if (!is_of_desk(&row, receipt))
+			continue;
+		if (says_the_same(&row, post)) {
+			if (!found)
+				first_answer(&file->row.id, &row, out);
+			found = true;
+		} else if (step_is_stand(receipt->step) && step_is_stand(row.step)) {
+			found = false;
+		}
+	}
+	return found ? 0 : STATUS_NOT_FOUND;
 }
 
 /* What answered names is a notice of the same thread that this desk has sent. */
@@ -518,11 +557,10 @@ static int stage_receipt(struct inbox *inbox, struct batch_file *file, const str
 	struct row_step row = {.step = r->step,
 			       .by_program = post->service,
 			       .hash = receipt->hash,
+			       .answer = detail_of(r),
 			       .stored_ms = ledger_time_ms(inbox->options.ledger)};
 
 	set_desk(&row, core_desk(file->notice->core, (unsigned)desk));
-	if (r->answer.len != 0)
-		memcpy(row.answer.bytes, r->answer.data, NOTICE_ID_SIZE);
 	if (step_is_private(r->step)) {
 		row.item = receipt->bytes;
 		row.size = receipt->size;
@@ -561,14 +599,14 @@ static int post_receipt(struct inbox *inbox, struct post *post, struct post_resu
 	if (status != 0)
 		return refuse(why, status, "", "cannot read: %s", status_text(status));
 	int desk = core_find(file->notice->core, r->place, r->kind);
-	status = find_repetition(inbox, file, post, desk, true, out);
+	status = find_envelope(inbox, file, post, desk, out);
 	if (status == STATUS_NOT_FOUND) {
 		status = judge(inbox, post, why);
 		if (status == 0)
 			status = check_receipt(inbox, post, file, desk, why);
 		if (status != 0)
 			return status;
-		status = find_repetition(inbox, file, post, desk, false, out);
+		status = find_statement(inbox, file, post, desk, out);
 	}
 	if (status != STATUS_NOT_FOUND)
 		return status == 0 ? 0 : refuse(why, status, "", "cannot read: %s", status_text(status));
@@ -660,18 +698,23 @@ static int take_due(void *ctx, const uint8_t *key, size_t key_size, const struct
 	return ++due->n == TIMERS_AT_ONCE ? -1 : 0;
 }
 
-/* Whether somebody who received it has taken notice, or the sender has closed it: then nobody else need be troubled. */
-static bool is_settled(const struct batch_file *file)
+/* Whether a person of those who received it has taken notice, or the sender has closed it: then nobody else need be
+ * troubled.  What a program says is no sign that somebody looked. */
+static int is_settled(struct inbox *inbox, const struct batch_file *file, bool *out)
 {
 	const unsigned said = 1U << POC__STEP__STEP_ACKNOWLEDGED | 1U << POC__STEP__STEP_ACCEPTED |
 			      1U << POC__STEP__STEP_DECLINED | 1U << POC__STEP__STEP_ANSWERED |
 			      1U << POC__STEP__STEP_CLOSED;
+	struct row_step row;
 
-	for (unsigned i = 1; i < file->row.n_desks; i++) {
-		if ((file->row.done[i] & said) != 0)
-			return true;
+	*out = (file->row.done[0] >> POC__STEP__STEP_CLOSED & 1) != 0;
+	for (uint32_t n = 1; n < file->row.n_steps && !*out; n++) {
+		int status = batch_read_step(inbox->batch, file, n, &row);
+		if (status != 0)
+			return status;
+		*out = (said >> row.step & 1) != 0 && !row.by_program;
 	}
-	return (file->row.done[0] >> POC__STEP__STEP_CLOSED & 1) != 0;
+	return 0;
 }
 
 static int escalate(struct inbox *inbox, struct batch_file *file, unsigned which)
@@ -682,9 +725,11 @@ static int escalate(struct inbox *inbox, struct batch_file *file, unsigned which
 		return STATUS_DAMAGED;
 	const Poc__Desk *to = core->escalations[which]->to;
 	int desk = core_find(core, to->place, to->kind);
-	if (is_settled(file) || (file->row.done[desk] >> POC__STEP__STEP_ESCALATED & 1) != 0)
-		return 0;
-	int status = batch_feed(inbox->batch, to->place, to->kind, file, 0);
+	bool settled;
+	int status = is_settled(inbox, file, &settled);
+	if (status != 0 || settled || (file->row.done[desk] >> POC__STEP__STEP_ESCALATED & 1) != 0)
+		return status;
+	status = batch_feed(inbox->batch, to->place, to->kind, file, 0);
 	if (status == 0)
 		status = state_fact(inbox, file, POC__STEP__STEP_ESCALATED, desk);
 	if (status == 0)

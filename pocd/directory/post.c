@@ -160,6 +160,20 @@ static int check_desks(const struct post *post, const struct snapshot *snapshot,
 	return status;
 }
 
+/* Of what waited in an outbox, or comes by a wrong clock: it would be overdue, or escalated, before anybody has seen
+ * it.
+ */
+static int check_deadlines(const Poc__Core *core, int64_t now, struct refusal *why)
+{
+	if (core->n_escalations > 0 && core->escalations[0]->at <= now)
+		return refuse(why, STATUS_INVALID, "core.escalations[0].at",
+			      "the time to escalate it lies in the past: send it anew");
+	if (core->reply_by != 0 && core->reply_by <= now)
+		return refuse(why, STATUS_INVALID, "core.reply_by",
+			      "the time for an answer lies in the past: send it anew");
+	return 0;
+}
+
 static int judge_notice(const struct post *post, const struct snapshot *snapshot, struct store_view *view, int64_t now,
 			int64_t retention, struct refusal *why)
 {
@@ -168,6 +182,8 @@ static int judge_notice(const struct post *post, const struct snapshot *snapshot
 
 	if (status == 0 && core->created < now - retention)
 		status = refuse(why, STATUS_EXPIRED, "core.created", "is older than what the directory keeps");
+	if (status == 0)
+		status = check_deadlines(core, now, why);
 	return status != 0 ? status : check_desks(post, snapshot, view, now, retention, why);
 }
 

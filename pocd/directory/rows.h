@@ -38,8 +38,8 @@ struct row_step {
 	bool by_program;   /* of a receipt: a service user signed it, no person */
 	Poc__PocKind kind; /* with place: the desk that speaks, or of which a fact speaks */
 	char place[PLACE_ROOM];
-	struct hash hash; /* of the envelope; of a fact zero */
-	struct notice_id answer;
+	struct hash hash;        /* of the envelope; of a fact zero */
+	struct notice_id answer; /* of answered; of declined the reason in the first byte; else zero */
 	uint64_t stored_ms;
 	uint64_t leaf;
 	uint32_t at;

@@ -36,6 +36,11 @@ bool step_is_private(Poc__Step step)
 	return step == POC__STEP__STEP_TAKEN || step == POC__STEP__STEP_RELEASED;
 }
 
+bool step_is_stand(Poc__Step step)
+{
+	return step == POC__STEP__STEP_ACCEPTED || step == POC__STEP__STEP_DECLINED || step == POC__STEP__STEP_CLOSED;
+}
+
 static bool step_is_fact(Poc__Step step)
 {
 	return step == POC__STEP__STEP_STORED || step == POC__STEP__STEP_DELIVERED || step == POC__STEP__STEP_ESCALATED;

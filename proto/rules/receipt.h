@@ -48,6 +48,7 @@ int fact_fits(const Poc__Fact *fact, const struct notice *notice, struct refusal
 const char *step_name(Poc__Step step); /* "stored" ... */
 bool step_parse(const char *text, Poc__Step *out);
 bool step_is_private(Poc__Step step);        /* taken, released: never leaves the desk */
+bool step_is_stand(Poc__Step step);          /* accepted, declined, closed: of a desk's the last counts */
 const char *reason_name(Poc__Reason reason); /* "not-competent" ... */
 bool reason_parse(const char *text, Poc__Reason *out);
 

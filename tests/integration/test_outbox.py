@@ -6,7 +6,7 @@ import shutil
 import time
 import unittest
 
-from harness import World, main, shifted
+from harness import SLOW, World, main, shifted
 
 
 class Outbox(unittest.TestCase):
@@ -95,6 +95,33 @@ class Outbox(unittest.TestCase):
             self.assertIn("0 refused", world.poc("xa-operator", "notice", "flush").out)
         finally:
             world.pocadm("state", "lift", "XB", "-y")
+
+    def test_deadline_passes_while_it_waits(self):
+        """What would be overdue or escalated before anybody saw it is refused like a past deadline; what was stored is not."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        send = ("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--text", "t", "--reply-by", "2s")
+        plain = world.poc(*send, "--subject", "too late", "--offline", expect=8).json["id"]
+        escalates = world.poc(*send, "--subject", "too late, up", "--escalate", "diplomatic", "--offline", expect=8).json["id"]
+        world.poc("xa-operator", "notice", "send", "--to", "XB", "--text", "t", "--subject", "in time", "--reply-by",
+                  f"{8 * SLOW}s", "--offline", expect=8)
+        copies = {path: shutil.copy(path, world.root) for path in self.outbox()}
+        time.sleep(3)
+        told = world.poc("xa-operator", "-o", "json", "notice", "flush", expect=1)
+        self.assertEqual(told.json["sent"], 1)
+        self.assertEqual({each["id"]: "lies in the past" in each["message"] for each in told.json["refused"]},
+                         {plain: True, escalates: True})
+        self.assertIn("the time to escalate it lies in the past", told.err)
+        self.assertEqual([subject for subject in self.subjects() if subject.startswith("too late")], [])
+        for notice in plain, escalates:
+            world.poc("xa-operator", "notice", "flush", "--discard", notice)
+        # its answer was lost: stored all the same, and posted again after its time
+        time.sleep(8 * SLOW)
+        self.assertIn("in time", self.subjects())
+        path = sorted(copies)[-1]
+        shutil.copy(copies[path], path)
+        world.poc("xa-operator", "notice", "flush")
+        self.assertEqual(self.outbox(), [])
 
     def test_asked_to_stay_offline(self):
         """--offline posts to nobody, though the server is there; a text of several lines reads as such."""

@@ -342,6 +342,7 @@ struct said {
 	Poc__Step step;
 	struct notice_id answer;
 	int64_t time, answer_by;
+	Poc__Reason reason; /* of declined; 0: other */
 };
 
 static void sign_receipt(struct house *house, const struct letter *letter, const struct said *note, uint8_t **bytes,
@@ -358,7 +359,8 @@ static void sign_receipt(struct house *house, const struct letter *letter, const
 	receipt.place = (char *)note->desk.place;
 	receipt.kind = note->desk.kind;
 	receipt.handle = "operator";
-	receipt.reason = note->step == POC__STEP__STEP_DECLINED ? POC__REASON__REASON_OTHER : 0;
+	if (note->step == POC__STEP__STEP_DECLINED)
+		receipt.reason = note->reason != 0 ? note->reason : POC__REASON__REASON_OTHER;
 	receipt.time = note->time != 0 ? note->time : (int64_t)(now_ms / 1000);
 	receipt.answer_by = note->answer_by;
 	if (note->step == POC__STEP__STEP_ANSWERED)
@@ -528,6 +530,42 @@ static void refused(struct house *house, struct letter *letter, int status)
 	struct told told = send_letter(house, letter);
 	expect(&told, status);
 	letter_finish(letter);
+}
+
+/* Who was brought into a thread by a later notice answers that one; nothing else there, and in no other thread. */
+static void test_brought_in(void **context)
+{
+	struct house *house = *context;
+	struct letter first = from_xa_to_xb(house), other = from_xa_to_xb(house);
+	struct told told = send_letter(house, &first);
+
+	expect(&told, 0);
+	told = send_letter(house, &other);
+	expect(&told, 0);
+	struct letter passed = {
+	    .from = XB, .to = {{"XC", TECHNICAL}}, .n_to = 1, .thread = first.id, .answers = first.id};
+	seal(house, &passed);
+	told = send_letter(house, &passed);
+	expect(&told, 0);
+	struct letter reply = {
+	    .from = {"XC", TECHNICAL}, .to = {XB}, .n_to = 1, .thread = first.id, .answers = passed.id};
+	seal(house, &reply);
+	told = send_letter(house, &reply);
+	expect(&told, 0);
+	struct letter before = {
+	    .from = {"XC", TECHNICAL}, .to = {XB}, .n_to = 1, .thread = first.id, .answers = first.id};
+	refused(house, &before, STATUS_INVALID);
+	struct letter nothing = {.from = {"XC", TECHNICAL}, .to = {XB}, .n_to = 1, .thread = first.id};
+	refused(house, &nothing, STATUS_INVALID);
+	struct letter elsewhere = {.from = XB, .to = {XA}, .n_to = 1, .thread = other.id, .answers = first.id};
+	refused(house, &elsewhere, STATUS_INVALID);
+	struct letter later = {
+	    .from = {"XC", TECHNICAL}, .to = {XB}, .n_to = 1, .thread = passed.id, .answers = passed.id};
+	refused(house, &later, STATUS_INVALID);
+	letter_finish(&first);
+	letter_finish(&other);
+	letter_finish(&passed);
+	letter_finish(&reply);
 }
 
 static void test_refusals(void **context)
@@ -786,6 +824,44 @@ static void test_escalation(void **context)
 	expect(&told, 0);
 	letter_finish(&quiet);
 	letter_finish(&heard);
+}
+
+/* Of where a desk stands the last counts: it may be taken back, and said again. */
+static void test_changed_mind(void **context)
+{
+	struct house *house = *context;
+	struct letter letter = from_xa_to_xb(house);
+	static const struct {
+		Poc__Step step;
+		Poc__Reason reason;
+		bool repeated;
+	} says[] = {{POC__STEP__STEP_ACKNOWLEDGED, 0, false},
+		    {POC__STEP__STEP_ACCEPTED, 0, false},
+		    {POC__STEP__STEP_ACCEPTED, 0, true},
+		    {POC__STEP__STEP_DECLINED, POC__REASON__REASON_OTHER, false},
+		    {POC__STEP__STEP_ACKNOWLEDGED, 0, true},
+		    {POC__STEP__STEP_ACCEPTED, 0, false},
+		    {POC__STEP__STEP_DECLINED, POC__REASON__REASON_OTHER, false},
+		    {POC__STEP__STEP_DECLINED, POC__REASON__REASON_DUPLICATE, false},
+		    {POC__STEP__STEP_DECLINED, POC__REASON__REASON_DUPLICATE, true},
+		    {POC__STEP__STEP_CLOSED, 0, false},
+		    {POC__STEP__STEP_CLOSED, 0, true},
+		    {POC__STEP__STEP_ACCEPTED, 0, false}};
+	struct told told = send_letter(house, &letter);
+	size_t stored = 1;
+	struct spot desk = XB;
+
+	expect(&told, 0);
+	for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
+		struct said said = {.desk = XB, .step = says[i].step, .reason = says[i].reason};
+		now_ms += 1000;
+		told = receive(house, &letter, &said);
+		expect(&told, 0);
+		assert_int_equal(told.result.repeated, says[i].repeated);
+		stored += !says[i].repeated;
+	}
+	assert_int_equal(feed_length(house, desk), stored);
+	letter_finish(&letter);
 }
 
 /* Two escalations to one desk release it once; the second finds it done, or is the first that finds nobody. */
@@ -1348,6 +1424,7 @@ struct model {
 	struct letter letters[MODEL_NOTICES];
 	size_t from[MODEL_NOTICES], to[MODEL_NOTICES][2], n_to[MODEL_NOTICES];
 	bool done[MODEL_NOTICES][DESKS][11];
+	Poc__Step stand[MODEL_NOTICES][DESKS];             /* the last of accepted, declined, closed */
 	bool there[MODEL_NOTICES], expired[MODEL_NOTICES]; /* taken in; its body erased */
 	uint64_t made_ms[MODEL_NOTICES], stored_ms[MODEL_NOTICES];
 	struct expected feeds[DESKS];
@@ -1533,9 +1610,12 @@ static void model_receive(struct house *house, struct model *model)
 		return;
 	}
 	expect(&told, 0);
-	bool again = model->done[n][desk][note.step] && !hidden;
+	bool again =
+	    step_is_stand(note.step) ? model->stand[n][desk] == note.step : model->done[n][desk][note.step] && !hidden;
 	assert_int_equal(told.result.repeated, again);
 	model->done[n][desk][note.step] = true;
+	if (step_is_stand(note.step))
+		model->stand[n][desk] = note.step;
 	if (again)
 		return;
 	if (hidden) {
@@ -1651,10 +1731,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_main_path, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_brought_in, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_secrecy, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_story, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_judged_at_publication, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_changed_mind, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation_twice, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_many_timers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_answer_by, setup, teardown),

@@ -1,0 +1,180 @@
+"""Desks: who was brought into a thread later, one person at several desks, minds that change, programs."""
+import time
+import unittest
+
+from harness import SLOW, World, main
+
+
+class Desks(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(cls.world.close)
+
+    def send(self, *words, user="xa-operator", to="XB"):
+        return self.world.poc(user, "-o", "json", "notice", "send", "--to", to, "--subject", "Scans", "--text", "We see scans.",
+                              *words).json["id"]
+
+    def pass_on(self, how, user, notice, *words):
+        return self.world.poc(user, "-o", "json", "notice", how, notice, *words).json["id"]
+
+    def listed(self, user, *words):
+        return self.world.poc(user, "-o", "json", "notice", "list", *words).json["notices"]
+
+    def invite(self, state, handle, *words):
+        """A further user of a state, on a machine of its own."""
+        world, user = self.world, f"{state}-{handle}"
+        invite, request = world.path("states", f"{user}.invite"), world.path("users", f"{user}.request")
+        world.poc(f"{state}-coordinator", "user", "invite", handle, *words, "--out", invite)
+        world.poc(user, "setup", invite, "--request", request)
+        world.poc(f"{state}-coordinator", "-y", "user", "add", request)
+        return user
+
+    def works_on(self, user, notice, back_to):
+        """Reply, note and forward of what a desk was brought into; the reply comes back in the same thread."""
+        thread = next(each["thread"] for each in self.listed(user) if each["id"] == notice)
+        self.assertNotEqual(thread, notice)
+        reply = self.pass_on("reply", user, notice, "--text", "We look.")
+        self.world.poc(user, "notice", "note", notice, "--text", "for the night shift")
+        self.pass_on("forward", user, notice, "--to", "AD")
+        got = next(each for each in self.listed(back_to) if each["id"] == reply)
+        self.assertEqual((got["thread"], got["answers"]), (thread, notice))
+        self.assertIn("We look.", self.world.poc(back_to, "notice", "show", reply).out)
+        self.assertIn("for the night shift", self.world.poc(user, "handover").out)
+
+    def test_brought_in(self):
+        notice = self.send()
+        self.works_on("ae-operator", self.pass_on("escalate", "xa-operator", notice, "--to", "AE"), "xa-operator")
+        self.works_on("ae-operator", self.pass_on("forward", "xb-operator", notice, "--to", "AE"), "xb-operator")
+        # and further on: who received it from one that was brought in
+        again = self.listed("ad-operator")[-1]["id"]
+        self.pass_on("reply", "ad-operator", again, "--text", "So do we.")
+
+    def test_colleague_of_another_kind(self):
+        colleague = self.invite("xb", "night", "--role", "operator", "--kind", "technical")
+        notice = self.send("--kind", "diplomatic")
+        self.works_on(colleague, self.pass_on("forward", "xb-operator", notice, "--to", "XB"), "xb-operator")
+
+    def test_changed_mind(self):
+        """What counts is what the desk said last; what it said before stays in the story."""
+        world, notice = self.world, self.send()
+
+        def says(*words, repeated=False):
+            said = world.poc("xb-operator", "-o", "json", "notice", words[0], notice, *words[1:]).json
+            self.assertEqual((said["step"], said["repeated"]), ({"accept": "accepted", "decline": "declined"}[words[0]], repeated))
+
+        def stands(step, reason=None):
+            for user in "xb-operator", "xa-operator":
+                got = next(each for each in self.listed(user, "--all") if each["id"] == notice)
+                self.assertEqual((got["step"], got["recipients"][0].get("reason")), (step, reason))
+                self.assertIn(f"XB technical: {step}", world.poc(user, "notice", "show", notice).out)
+                self.assertEqual(world.poc(user, "-o", "json", "notice", "status", notice).json["step"], step)
+
+        says("decline", "--reason", "other")
+        stands("declined", "other")
+        says("decline", "--reason", "duplicate")
+        stands("declined", "duplicate")
+        says("accept")
+        stands("accepted")
+        says("accept", repeated=True)
+        says("decline", "--reason", "other")
+        says("accept")
+        stands("accepted")
+        story = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json
+        steps = [each["step"] for each in story["steps"]]
+        steps = [step for step in steps if step not in ("stored", "delivered")]
+        self.assertEqual(steps, ["declined", "declined", "accepted", "declined", "accepted"])
+        world.poc("xb-operator", "notice", "reply", notice, "--text", "Done.")
+        stands("answered")
+        world.poc("xb-operator", "notice", "close", notice)
+        stands("closed")
+
+    def test_a_program_is_nobody(self):
+        """What a program acknowledged is reminded of, and escalated; a person's word ends both."""
+        world = self.world
+        robot = self.invite("xb", "robot", "--role", "operator", "--kind", "technical", "--service")
+        words = "--reply-by", f"{6 * SLOW}s", "--escalate", "AE"
+        unseen, seen = self.send(*words), self.send(*words)
+        for notice in unseen, seen:
+            world.poc(robot, "notice", "ack", notice)
+        reminder = world.poc("xa-operator", "notice", "remind", unseen)
+        self.assertIn("XB technical: a program acknowledged, no person has", reminder.err)
+        self.assertIn("Reminder: Scans", [each["subject"] for each in self.listed("xb-operator")])
+        world.poc("xb-operator", "notice", "ack", seen)
+        self.assertIn("nobody is reminded", world.poc("xa-operator", "notice", "remind", seen).err)
+        end = time.monotonic() + 20 * SLOW
+        while unseen not in [each["id"] for each in self.listed("ae-operator")]:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.2)
+        self.assertNotIn(seen, [each["id"] for each in self.listed("ae-operator")])
+
+    def escalated(self, notice, user, kind, seconds=20):
+        """Waits until a desk has a notice that is escalated to it, and gives it as the desk has it."""
+        end = time.monotonic() + seconds * SLOW
+        while True:
+            for each in self.listed(user):
+                if each["id"] == notice and each["desk"]["kind"] == kind:
+                    return each
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.2)
+
+    def steps(self, notice):
+        """Steps of the story as its sender has it, by kind of desk in XB."""
+        steps = self.world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]
+        return {kind: [each["step"] for each in steps if each["place"] == "XB" and each["kind"] == kind]
+                for kind in ("technical", "diplomatic")}
+
+    def test_one_person_at_both_desks(self):
+        """What is escalated to another desk of the same person is listed there too, and acknowledged by both."""
+        world = self.world
+        notice = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic")
+        self.assertEqual(self.escalated(notice, "xb-operator", "diplomatic")["step"], "stored")
+        both = [each["desk"]["kind"] for each in self.listed("xb-operator") if each["id"] == notice]
+        self.assertEqual(both, ["technical", "diplomatic"])
+        said = world.poc("xb-operator", "-o", "json", "notice", "ack", notice).json
+        self.assertEqual((said["kind"], said["repeated"]), ("technical", False))
+        self.assertEqual([(each["kind"], each["repeated"]) for each in said["also"]], [("diplomatic", False)])
+        again = world.poc("xb-operator", "notice", "ack", notice).out
+        self.assertEqual(again.count('has said "acknowledged" before'), 2)
+        self.assertEqual({kind: sorted(steps) for kind, steps in self.steps(notice).items()},
+                         {"technical": ["acknowledged", "delivered"], "diplomatic": ["acknowledged", "delivered", "escalated"]})
+
+    def test_silence_of_the_escalated(self):
+        """What an escalated desk has not done is named, and how it is called, once it is escalated to."""
+        world, story = self.world, self.world.path("silence.story")
+        notice = self.send("--reply-by", f"{6 * SLOW}s", "--escalate", "diplomatic", "--kind", "technical")
+        absent = "not in this story: delivered by XB diplomatic", "not in this story: acknowledged by XB diplomatic"
+        early = world.poc("xa-operator", "notice", "status", notice).out
+        for line in absent:
+            self.assertNotIn(line, early)
+        calls = len(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"])
+        end = time.monotonic() + 20 * SLOW
+        while "escalated" not in self.steps(notice)["diplomatic"]:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.2)
+        late = world.poc("xa-operator", "notice", "status", "--save", story, notice).out
+        for line in absent:
+            self.assertEqual(late.count(line), 1, late)
+            self.assertEqual(world.poc("xa-operator", "verify", story).out.count(line), 1)
+        reach = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"]
+        self.assertEqual((calls, [each["kind"] for each in reach]), (1, ["technical", "diplomatic"]))
+
+    def test_one_of_both_desks(self):
+        world = self.world
+        notice = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic")
+        self.escalated(notice, "xb-operator", "diplomatic")
+        world.poc("xb-operator", "notice", "accept", "-k", "diplomatic", notice)
+        self.assertNotIn("accepted", self.steps(notice)["technical"])
+        said = world.poc("xb-operator", "-o", "json", "notice", "accept", notice).json
+        self.assertEqual((said["kind"], said["repeated"], "also" in said), ("technical", False, False))
+        out = world.poc("xb-operator", "notice", "decline", "-k", "coordinator", "--reason", "other", notice, expect=5)
+        self.assertIn("no coordinator desk of ours has the notice", out.err)
+        self.assertIn("--kind is technical, diplomatic or coordinator",
+                      world.poc("xb-operator", "notice", "take", "-k", "night", notice, expect=2).err)
+        self.assertEqual({kind: steps.count("accepted") for kind, steps in self.steps(notice).items()},
+                         {"technical": 1, "diplomatic": 1})
+        self.assertEqual(world.poc("xb-operator", "handover").out.count(notice[:9]), 2)
+
+
+if __name__ == "__main__":
+    main()
