@@ -421,6 +421,17 @@ static int plain_strings(json_t *json)
 	return status;
 }
 
+/* A script that means one and names none must not send a live notice; the text form shows its fields empty. */
+static bool empty_exercise(const char *name, const char *value)
+{
+	return strcmp(name, "exercise") == 0 && value != NULL && value[0] == '\0';
+}
+
+static int refuse_exercise(struct refusal *why)
+{
+	return refuse(why, STATUS_USAGE, "exercise", "is empty: leave it out where the notice is of none");
+}
+
 /* ---- JSON */
 
 static int parse_json(const char *text, size_t size, const json_t *declared, json_t *form, struct refusal *why)
@@ -441,8 +452,9 @@ static int parse_json(const char *text, size_t size, const json_t *declared, jso
 		const struct field *field = find(name);
 		if (strcmp(name, "schema") == 0)
 			continue;
-		status = field != NULL ? put(form, field, json_incref(value), declared, why)
-				       : refuse_unknown(name, NULL, why);
+		status = empty_exercise(name, json_string_value(value)) ? refuse_exercise(why)
+			 : field != NULL ? put(form, field, json_incref(value), declared, why)
+					 : refuse_unknown(name, NULL, why);
 		if (status != 0)
 			break;
 	}
@@ -598,6 +610,8 @@ int form_set(json_t *form, const char *name, const char *value, const json_t *de
 		return refuse(why, STATUS_INVALID, "", "must be UTF-8");
 	if (field != NULL && (field->use == 0 || field->kind == JSON_ONLY || field->kind == OWN))
 		return refuse(why, STATUS_INVALID, "", "\"%s\" is no field of a notice", name);
+	if (empty_exercise(name, value))
+		return refuse_exercise(why);
 	if (field != NULL && value[0] == '\0') {
 		json_object_del(form, name);
 		return 0;

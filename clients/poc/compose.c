@@ -1,5 +1,6 @@
 #include "clients/poc/compose.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "proto/rules/users.h"
 #include "proto/wire/prescan.h"
 
+enum { INPUT_WAIT_MS = 10000 };
 enum { TEXT_MAX = 512 * 1024, ATTACHMENT_MAX = NOTICE_BODY_MAX };
 
 void compose_finish(struct cli *cli, struct compose *compose, int status)
@@ -72,7 +74,7 @@ static int directory_template(struct duty *duty, const struct name *name, struct
 	int status =
 	    duty->offline ? STATUS_UNREACHABLE : client_envelopes(duty->poc, CLIENT_ONLINE, names, 1, &current);
 
-	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !cli->online) {
+	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !cli->insist) {
 		duty->offline = true;
 		status = client_envelopes(duty->poc, CLIENT_OFFLINE, names, 1, &current);
 	}
@@ -153,11 +155,39 @@ static int read_text_file(struct cli *cli, const char *path, json_t *into)
 	return status;
 }
 
-/* Standard input: a JSON object with any of the fields, or the text itself. */
-static int read_input(struct cli *cli, struct compose *compose)
+/* Whether a file flag reads standard input itself. */
+static bool input_taken(const struct cli *cli)
+{
+	const char *path = cli_value(cli, "file");
+	bool taken = path != NULL && strcmp(path, "-") == 0;
+
+	for (size_t i = 0; (path = cli_nth(cli, "attach", i)) != NULL; i++)
+		taken = taken || strcmp(path, "-") == 0;
+	return taken;
+}
+
+/* Where a flag gives the text, fields may still come; but standard input may be anything that a script has left open,
+ * and is not waited for without end.  To go on without it would send a notice without what comes a moment later. */
+static int await_input(struct cli *cli)
+{
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+
+	return poll(&input, 1, INPUT_WAIT_MS) != 0
+		   ? 0
+		   : cli_fail(
+			 cli, STATUS_USAGE,
+			 tr("standard input is open, and nothing came within %d seconds: end it, or give </dev/null"),
+			 INPUT_WAIT_MS / 1000);
+}
+
+/* Standard input: a JSON object with any of the fields, or, unless a flag gives it, the text itself. */
+static int read_input(struct cli *cli, bool with_text, struct compose *compose)
 {
 	struct refusal why = {0};
 	size_t size;
+
+	if (with_text && await_input(cli) != 0)
+		return STATUS_USAGE;
 	char *given = cli_read_file("-", FORM_MAX, &size, &why);
 
 	if (given == NULL)
@@ -169,7 +199,12 @@ static int read_input(struct cli *cli, struct compose *compose)
 	int status = 0;
 	if (text[strspn(text, " \t\r\n")] == '{')
 		status = take_form(cli, tr("standard input"), text, size, compose);
-	else if (size > 0)
+	else if (with_text && text[strspn(text, " \t\r\n")] != '\0')
+		status =
+		    cli_fail(cli, STATUS_USAGE,
+			     tr("standard input is no JSON object, and the text comes from a flag: give </dev/null "
+				"where nothing of it is meant"));
+	else if (size > 0 && !with_text)
 		status = set_text(cli, compose->given, text, size);
 	free(text);
 	return status;
@@ -390,8 +425,8 @@ int compose_read(struct duty *duty, enum form_use use, const char *subject, bool
 	if (out->given == NULL)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	int status = read_template(duty, out);
-	if (status == 0 && !given && asks && !terminal)
-		status = read_input(cli, out);
+	if (status == 0 && asks && !terminal && !input_taken(cli))
+		status = read_input(cli, given, out);
 	if (status == 0)
 		status = take_flags(cli, out);
 	if (status == 0 && subject != NULL && json_object_get(out->given, "subject") == NULL)
@@ -478,7 +513,7 @@ int compose_from(struct duty *duty, Poc__PocKind kind, struct client_desk *out)
 	size_t n;
 	int status = duty->offline ? STATUS_UNREACHABLE : client_own_desks(duty->poc, CLIENT_ONLINE, desks, &n);
 
-	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !duty->cli->online) {
+	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !duty->cli->insist) {
 		int offline = client_own_desks(duty->poc, CLIENT_OFFLINE, desks, &n);
 		if (offline != 0 && !duty->offline)
 			return cli_fail(

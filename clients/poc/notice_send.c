@@ -176,12 +176,20 @@ static char *joined_places(const struct compose *compose)
 	return text;
 }
 
+/* Whether there is more than a subject and what the form itself is. */
+static bool says_something(const Poc__NoticeContent *c)
+{
+	return c->text[0] != '\0' || c->rsit_class[0] != '\0' || c->sector[0] != '\0' || c->assistance[0] != '\0' ||
+	       c->earlier_contact[0] != '\0' || c->n_attachments + c->n_states + c->n_indicators + c->n_fields > 0 ||
+	       c->cross_border || c->malicious || c->critical_infrastructure || c->started != 0 || c->detected != 0;
+}
+
 /* What says nothing was a slip of the hand: an empty standard input, a form that was saved as it came. */
 static int check_said(struct cli *cli, const struct compose *compose)
 {
-	return compose->content->text[0] != '\0' || compose->content->n_attachments > 0
+	return says_something(compose->content)
 		   ? 0
-		   : cli_fail(cli, STATUS_USAGE, tr("an empty notice: --text, --file or --attach"));
+		   : cli_fail(cli, STATUS_USAGE, tr("an empty notice: --text, --file, --attach or a field (--set)"));
 }
 
 static int fill(struct duty *duty, const struct compose *compose, struct client_notice *n)

@@ -1,0 +1,95 @@
+"""Slips of scripts and of people with notices: what is meant is neither lost in silence nor sent without its marks."""
+import json
+import os
+import subprocess
+import unittest
+
+from harness import POC, World, main
+
+WORLD = None
+
+
+def setUpModule():
+    global WORLD
+    WORLD = World().__enter__()
+
+
+def tearDownModule():
+    WORLD.__exit__(None, None, None)
+
+
+class Slips(unittest.TestCase):
+    SEND = ("notice", "send", "--to", "XB", "--subject", "s")
+
+    def fed(self, text, *words, expect=0, user="xa-operator"):
+        """poc with a pipe that holds text at its standard input."""
+        done = subprocess.run([POC, "-c", WORLD.conf(user), *words], input=text, capture_output=True, text=True, env=WORLD.env,
+                              timeout=60)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return done
+
+    def sent(self):
+        return len(WORLD.poc("xa-operator", "-o", "json", "notice", "list", "--all").json["notices"])
+
+    def test_empty_values(self):
+        """An unset variable of a script names nothing: no notice without its mark, no list without its filter."""
+        before = self.sent()
+        for words in ((*self.SEND, "--text", "t", "--exercise", ""), (*self.SEND, "--text", "t", "--exercise="),
+                      (*self.SEND, "--text", ""), ("notice", "list", "--exercise", ""), ("lookup", "XB", "--section", ""),
+                      ("notice", "watch", "--once", "--exec", "")):
+            refused = WORLD.poc("xa-operator", *words, expect=2)
+            self.assertRegex(refused.err, "^poc: --[a-z]+: the value is empty; leave the flag out")
+            self.assertEqual(refused.out, "")
+        self.assertIn("exercise", WORLD.poc("xa-operator", *self.SEND, "--text", "t", "--set", "exercise=", expect=2).err)
+        self.assertIn("exercise", self.fed('{"exercise":""}', *self.SEND, "--text", "t", expect=2).stderr)
+        WORLD.poc("xa-operator", "-s", "", "lookup", "XB", expect=2)
+        self.assertEqual(self.sent(), before)
+
+    def test_fields_beside_a_text(self):
+        """JSON on standard input counts beside --text; whatever else is there is refused, and nothing is nothing."""
+        would = json.loads(self.fed('{"urgency":"emergency","exercise":"winter-26","text":"other"}', "-o", "json", "-n", *self.SEND,
+                                    "--text", "t").stdout)
+        self.assertEqual((would["urgency"], would["exercise"]), ("emergency", "winter-26"))
+        would = json.loads(self.fed('\n {"urgency":"emergency"}', "-o", "json", "-n", *self.SEND, "--text", "t", "--urgency",
+                                    "urgent").stdout)
+        self.assertEqual(would["urgency"], "urgent")
+        self.assertIn("no JSON object", self.fed("words", "-n", *self.SEND, "--text", "t", expect=2).stderr)
+        self.assertIn("unknown template field", self.fed('{"exercize":"x"}', "-n", *self.SEND, "--text", "t", expect=1).stderr)
+        for nothing in "", "\n":
+            self.fed(nothing, "-n", *self.SEND, "--text", "t")
+        path = os.path.join(WORLD.root, "fields.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write('{"exercise":"winter-26"}')
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(WORLD.poc("xa-operator", "-o", "json", "-n", *self.SEND, "--text", "t", stdin=file).json["exercise"],
+                             "winter-26")
+        # closed: no file of the program's takes its place
+        closed = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", POC, "-c", WORLD.conf("xa-operator"), "-n", *self.SEND, "--text",
+                                 "t"], capture_output=True, text=True, env=WORLD.env, check=True)
+        self.assertIn("would be sent", closed.stdout)
+        # what a flag reads as a file is not read as a form
+        self.assertIn("would be sent", self.fed("words", "-n", *self.SEND, "--file", "-").stdout)
+        self.assertIn("1 attachment", self.fed("bytes", "-n", *self.SEND, "--text", "t", "--attach", "-").stdout)
+        # open and silent, as in a loop: not waited for without end
+        ends = os.pipe()
+        try:
+            silent = WORLD.poc("xa-operator", "-n", *self.SEND, "--text", "t", stdin=ends[0], expect=2)
+            self.assertIn("standard input is open, and nothing came", silent.err)
+        finally:
+            for end in ends:
+                os.close(end)
+
+    def test_no_text(self):
+        """A notice says something with any field of substance; a subject alone says nothing."""
+        for field in ("rsit_class=availability/ddos", "indicators=ip 192.0.2.1", "assistance=block it", "sector=energy",
+                      "cross_border=yes", "states=XB", "detected=2026-11-24T12:00:00Z", "vessel=MV Test"):
+            WORLD.poc("xa-operator", "-n", *self.SEND, "--set", field)
+        sent = WORLD.poc("xa-operator", "-o", "json", *self.SEND, "--set", "sector=energy").json
+        shown = WORLD.poc("xb-operator", "-o", "json", "notice", "show", sent["id"]).json
+        self.assertEqual((shown["content"]["sector"], shown["text"]), ("energy", ""))
+        for field in ((), ("--set", "language=en"), ("--ref", "XA-1"), ("--set", "stage=final"), ("--set", "cross_border=no")):
+            self.assertIn("an empty notice", WORLD.poc("xa-operator", *self.SEND, *field, expect=2).err)
+
+
+if __name__ == "__main__":
+    main()
