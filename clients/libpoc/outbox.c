@@ -148,6 +148,15 @@ static int keep_for_later(struct poc *poc, const struct client_notice *notice, s
 				    "kept in the outbox, sent by the next command or poc notice flush");
 }
 
+int outbox_try(struct poc *poc, bool offline, const struct client_notice *notice)
+{
+	struct client_sealed sealed = {0};
+	int status = offline ? client_seal(poc, CLIENT_OFFLINE, notice, &sealed) : seal_somehow(poc, notice, &sealed);
+
+	client_sealed_finish(&sealed);
+	return status;
+}
+
 int outbox_send(struct poc *poc, bool offline, const struct client_notice *notice, struct client_sealed *sealed,
 		struct client_posted *out)
 {

@@ -22,6 +22,10 @@ int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size
 int outbox_send(struct poc *poc, bool offline, const struct client_notice *notice, struct client_sealed *sealed,
 		struct client_posted *out);
 
+/* Whether outbox_send would get as far as posting: the same sealing, for nothing.  0, or the refusal that it would meet
+ * before anything is kept. */
+int outbox_try(struct poc *poc, bool offline, const struct client_notice *notice);
+
 /* What became of one that was waiting. */
 struct outbox_result {
 	const char *name; /* how the outbox calls it: all that is known of a damaged one */

@@ -157,7 +157,7 @@ static int list_desks(struct duty *duty, struct client_desk out[DUTY_DESKS], siz
 
 	if (!duty->offline) {
 		status = client_own_desks(duty->poc, CLIENT_ONLINE, out, n);
-		if (!unreached(status) || duty->cli->online || duty->cli->servers != NULL)
+		if (!unreached(status) || duty->cli->insist)
 			return status == 0 ? 0 : duty_fail(duty, status);
 		duty->offline = true;
 		cli_note(duty->cli, tr("%s: showing what is kept here"), client_why(duty->poc)->message);

@@ -435,6 +435,8 @@ int poc_cmd_notice_watch(struct cli *cli)
 
 	if (!id_valid(w.name))
 		return cli_fail(cli, STATUS_USAGE, tr("a cursor's name is [a-z0-9-], 1 to 40 characters"));
+	if (cli->offline && !w.once)
+		return cli_fail(cli, STATUS_USAGE, tr("watch asks a server: with --offline it needs --once"));
 	signal(SIGPIPE, SIG_IGN);
 	int status = duty_open(cli, &duty);
 	if (status != 0)

@@ -90,6 +90,41 @@ class Slips(unittest.TestCase):
         for field in ((), ("--set", "language=en"), ("--ref", "XA-1"), ("--set", "stage=final"), ("--set", "cross_border=no")):
             self.assertIn("an empty notice", WORLD.poc("xa-operator", *self.SEND, *field, expect=2).err)
 
+    def test_separately(self):
+        """All are tried before any goes; one document, whatever comes of them."""
+        send = ("-o", "json", *self.SEND, "--text", "t", "--separately", "--to")
+        before = self.sent()
+        refused = WORLD.poc("xa-operator", *send, "XE", expect=5)  # not in the directory
+        self.assertIn("XE", refused.json["error"]["message"])
+        self.assertEqual(self.sent(), before)
+        sent = WORLD.poc("xa-operator", *send, "AD,AE", expect=None)
+        before = self.sent()
+        self.assertEqual([sent.status, len(sent.json["notices"])], [0, 3], sent)
+        self.assertEqual(len(WORLD.poc("xa-operator", "-n", *send, "AD").json["notices"]), 2)
+        WORLD.poc("xa-operator", "-n", *send, "XE", expect=5)
+        self.assertEqual(self.sent(), before)
+        # each escalates to its own place's other desk
+        later = ("--reply-by", "1h", "--escalate", "diplomatic", "AD")
+        each = WORLD.poc("xa-operator", "-n", *send[:-1], *later[:4], "--to", "AD", expect=None)
+        if each.status == 0:
+            self.assertEqual([one["escalations"][0]["place"] for one in each.json["notices"]], ["XB", "AD"])
+
+    def test_server_of_the_environment(self):
+        """A server that POC_SERVER names is not insisted on, as one of -s is; --offline asks none."""
+        WORLD.poc("xa-operator", "-q", "sync")
+        dead = {"POC_SERVER": "127.0.0.1:1"}
+        for words in ("notice", "list"), ("handover",):
+            told = WORLD.poc("xa-operator", *words, env=dead)
+            self.assertIn("showing what is kept here", told.err)
+            WORLD.poc("xa-operator", "-s", "127.0.0.1:1", *words, expect=3)
+        WORLD.poc("xa-operator", "-s", "127.0.0.1:1", *self.SEND, "--text", "t", expect=3)
+        queued = WORLD.poc("xa-operator", "-o", "json", *self.SEND, "--text", "t", env=dead, expect=8).json["id"]
+        self.assertIn("--offline", WORLD.poc("xa-operator", "--offline", "notice", "flush", expect=2).err)
+        self.assertIn(queued, WORLD.poc("xa-operator", "--offline", "-n", "notice", "flush").out)
+        WORLD.poc("xa-operator", "--offline", "notice", "watch", expect=2)
+        self.assertNotIn(queued, WORLD.poc("xb-operator", "notice", "list", "-o", "json").out)
+        self.assertIn("1 sent", WORLD.poc("xa-operator", "notice", "flush").out)
+
 
 if __name__ == "__main__":
     main()
