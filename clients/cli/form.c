@@ -321,6 +321,37 @@ static int check_owns(const json_t *value, const json_t *declared, json_t *form,
 	return status;
 }
 
+static int compare_words(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+enum { WORDS_MAX = 400 };
+
+/* Takes the reference of a list; returns it as the rules of notices want it: ascending, each once.  One that cannot be
+ * so is returned as it is, to be refused. */
+static json_t *in_order(json_t *list)
+{
+	const char *words[WORDS_MAX];
+	const size_t n = json_array_size(list);
+	bool good = n > 0 && n <= WORDS_MAX;
+
+	for (size_t i = 0; i < n && good; i++) {
+		words[i] = json_string_value(json_array_get(list, i));
+		good = words[i] != NULL;
+	}
+	json_t *sorted = good ? json_array() : NULL;
+	if (sorted == NULL)
+		return list;
+	qsort(words, n, sizeof *words, compare_words);
+	for (size_t i = 0; i < n; i++) {
+		if (i == 0 || strcmp(words[i - 1], words[i]) != 0)
+			json_array_append_new(sorted, json_string(words[i]));
+	}
+	json_decref(list);
+	return sorted;
+}
+
 /* Takes the reference of value. */
 static int put(json_t *form, const struct field *field, json_t *value, const json_t *declared, struct refusal *why)
 {
@@ -332,6 +363,8 @@ static int put(json_t *form, const struct field *field, json_t *value, const jso
 		json_decref(value);
 		return 0;
 	}
+	if (field->kind == LIST)
+		value = in_order(value);
 	switch (field->kind) {
 	case TEMPLATE_TITLE:
 		status = check_title(value, why);
@@ -477,30 +510,18 @@ static void trim_end(char *text)
 		text[--length] = '\0';
 }
 
-static int compare_words(const void *a, const void *b)
+/* Words between commas or blanks; NULL: too many. */
+static json_t *list_of(char *text)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-enum { WORDS_MAX = 400 };
-
-/* Words between commas or blanks; NULL: too many.  sorted: ascending, each once. */
-static json_t *list_of(char *text, bool sorted)
-{
-	char *words[WORDS_MAX], *rest = NULL;
-	size_t n = 0;
+	json_t *list = json_array();
+	char *rest = NULL;
 
 	for (char *word = strtok_r(text, ", \t\n", &rest); word != NULL; word = strtok_r(NULL, ", \t\n", &rest)) {
-		if (n == WORDS_MAX)
+		if (json_array_size(list) == WORDS_MAX) {
+			json_decref(list);
 			return NULL;
-		words[n++] = word;
-	}
-	json_t *list = json_array();
-	if (sorted)
-		qsort(words, n, sizeof *words, compare_words);
-	for (size_t i = 0; i < n; i++) {
-		if (!sorted || i == 0 || strcmp(words[i - 1], words[i]) != 0)
-			json_array_append_new(list, json_string(words[i]));
+		}
+		json_array_append_new(list, json_string(word));
 	}
 	return list;
 }
@@ -542,9 +563,8 @@ static json_t *value_of(const struct field *field, char *text)
 
 	switch (field->kind) {
 	case TEMPLATE_ASKS:
-		return list_of(text, false);
 	case LIST:
-		return list_of(text, true);
+		return list_of(text);
 	case INDICATORS:
 		return indicators_of(text);
 	case NUMBER: {

@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 #include "clients/cli/place.h"
+#include "clients/cli/rsit.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/content.h"
 #include "proto/rules/users.h"
 #include "proto/wire/prescan.h"
 
-enum { INPUT_WAIT_MS = 10000 };
+enum { INPUT_WAIT_MS = 10000, DAY_SECONDS = 86400 };
 enum { TEXT_MAX = 512 * 1024, ATTACHMENT_MAX = NOTICE_BODY_MAX };
 
 void compose_finish(struct cli *cli, struct compose *compose, int status)
@@ -301,6 +302,26 @@ static int attach(struct cli *cli, const char *path, Poc__NoticeContent *content
 	return 0;
 }
 
+/* A clock may be off by some hours, and a day and a month may be swapped. */
+static int check_times(struct cli *cli, const struct compose *compose)
+{
+	const Poc__NoticeContent *c = compose->content;
+	const bool started = c->started > compose->now + DAY_SECONDS;
+
+	if (!started && c->detected <= compose->now + DAY_SECONDS)
+		return 0;
+	return cli_fail(cli, STATUS_INVALID, tr("%s: lies in the future: %s"), started ? "started" : "detected",
+			time_text(started ? c->started : c->detected));
+}
+
+static void warn_of_class(const struct cli *cli, const Poc__NoticeContent *c)
+{
+	if (c->rsit_class[0] != '\0' && (c->rsit_version[0] == '\0' || strcmp(c->rsit_version, RSIT_VERSION) == 0) &&
+	    !rsit_known(c->rsit_class))
+		cli_note(cli, tr("rsit_class: \"%s\" is no class of version %s of the taxonomy"), c->rsit_class,
+			 RSIT_VERSION);
+}
+
 static int make_content(struct cli *cli, struct compose *compose)
 {
 	struct refusal why = {0};
@@ -321,7 +342,7 @@ static int make_content(struct cli *cli, struct compose *compose)
 		status = attach(cli, cli_nth(cli, "attach", i), compose->content);
 	if (status == 0 && notice_content_check(compose->content, &why) != 0)
 		status = cli_refused(cli, &why);
-	return status;
+	return status == 0 ? check_times(cli, compose) : status;
 }
 
 /* ---- The form in the editor */
@@ -421,7 +442,7 @@ int compose_read(struct duty *duty, enum form_use use, const char *subject, bool
 	struct cli *cli = duty->cli;
 	bool given = cli_has(cli, "text") || cli_has(cli, "file"), terminal = isatty(STDIN_FILENO);
 
-	*out = (struct compose){.given = json_object()};
+	*out = (struct compose){.given = json_object(), .now = client_now(duty->poc)};
 	if (out->given == NULL)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	int status = read_template(duty, out);
@@ -435,8 +456,10 @@ int compose_read(struct duty *duty, enum form_use use, const char *subject, bool
 		status = edit_form(cli, use, out);
 	else if (status == 0)
 		status = make_content(cli, out);
-	if (status == 0)
+	if (status == 0) {
 		tell_missing(cli, out);
+		warn_of_class(cli, out->content);
+	}
 	return status;
 }
 

@@ -9,6 +9,7 @@ struct compose {
 	json_t *given;               /* owned: fields of header and content, as form.h has them */
 	json_t *declared;            /* owned: the template's own fields; NULL: there is no template */
 	Poc__NoticeContent *content; /* owned: message_free */
+	int64_t now;
 	char *written;               /* owned: the file that was edited; NULL: none */
 };
 

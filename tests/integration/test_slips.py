@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+import time
 import unittest
 
 from harness import POC, World, main
@@ -124,6 +125,26 @@ class Slips(unittest.TestCase):
         WORLD.poc("xa-operator", "--offline", "notice", "watch", expect=2)
         self.assertNotIn(queued, WORLD.poc("xb-operator", "notice", "list", "-o", "json").out)
         self.assertIn("1 sent", WORLD.poc("xa-operator", "notice", "flush").out)
+
+    def test_values(self):
+        """States in any order, each once; no event of the future; a class that the taxonomy does not have is named."""
+        for states, expect in (["FR", "DE", "FR"], 0), (["de"], 1), ([1], 1), ([], 0):
+            self.fed(json.dumps({"states": states, "text": "t"}), "-n", *self.SEND, expect=expect)
+        sent = json.loads(self.fed('{"states":["FR","DE","FR"],"text":"t"}', "-o", "json", *self.SEND).stdout)
+        shown = WORLD.poc("xb-operator", "-o", "json", "notice", "show", sent["id"]).json
+        self.assertEqual(shown["content"]["states"], ["DE", "FR"])
+        def at(seconds):
+            return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+        for field in "started", "detected":
+            WORLD.poc("xa-operator", "-n", *self.SEND, "--set", f"{field}={at(80000)}")
+            refused = WORLD.poc("xa-operator", *self.SEND, "--set", f"{field}={at(90000)}", expect=1)
+            self.assertIn(f"{field}: lies in the future", refused.err)
+        for name, warned in (("nonsense/x", True), ("availability", False), ("availability/ddos", False), ("availability/dd", True),
+                             ("availability/", True), ("availability/dos ddos", True), ("test/test", False)):
+            told = WORLD.poc("xa-operator", "-n", *self.SEND, "--set", "rsit_class=" + name)
+            self.assertEqual("is no class of version 1003" in told.err, warned, told)
+        self.assertNotIn("no class", WORLD.poc("xa-operator", "-n", *self.SEND, "--set", "rsit_class=nonsense/x", "--set",
+                                               "rsit_version=1004").err)
 
 
 if __name__ == "__main__":
