@@ -215,7 +215,7 @@ static json_t *event_of(struct watching *w, const struct desk *desk, const struc
 /* ---- The command */
 
 /* Writes what the command may not read to its end: a closed pipe is its own business. */
-static void feed(int fd, const char *text)
+static bool feed(int fd, const char *text)
 {
 	size_t left = strlen(text);
 
@@ -224,11 +224,11 @@ static void feed(int fd, const char *text)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			break;
+			return false;
 		text += n;
 		left -= (size_t)n;
 	}
-	close(fd);
+	return true;
 }
 
 static void child(const char *command, int in, const char *event, const char *id)
@@ -260,9 +260,8 @@ static int run(const struct watching *w, const json_t *json, const char *line)
 		child(w->command, ends[0], event != NULL ? event : "", id != NULL ? id : "");
 	close(ends[0]);
 	if (pid > 0)
-		feed(ends[1], line);
-	else
-		close(ends[1]);
+		(void)(feed(ends[1], line) && feed(ends[1], "\n")); /* a whole line, as read -r of the shell wants it */
+	close(ends[1]);
 	while (pid > 0 && waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
 		;
 	return pid > 0 && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 ? 0 : -1;
@@ -287,8 +286,10 @@ static int show_event(struct watching *w, size_t i, const struct desk_entry *ent
 		status = STATUS_BUSY;
 	} else if (status == 0 && w->command == NULL) {
 		printf("%s\n", line);
-		if (fflush(stdout) != 0)
-			status = cli_fail(w->duty->cli, STATUS_IO, tr("the output cannot be written"));
+		if (fflush(stdout) != 0) { /* which is said at the end, as of every command */
+			w->duty->cli->failed = true;
+			status = STATUS_IO;
+		}
 	}
 	if (status == 0)
 		status = move_cursor(w, i, entry->cursor);

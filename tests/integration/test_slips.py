@@ -146,6 +146,32 @@ class Slips(unittest.TestCase):
         self.assertNotIn("no class", WORLD.poc("xa-operator", "-n", *self.SEND, "--set", "rsit_class=nonsense/x", "--set",
                                                "rsit_version=1004").err)
 
+    def test_watch(self):
+        """A hook's event is a whole line; a closed pipe is said once."""
+        seen = os.path.join(WORLD.root, "seen")
+        WORLD.poc("xa-operator", *self.SEND, "--text", "t")
+        WORLD.poc("xb-operator", "notice", "watch", "--once", "--cursor", "hook", "--exec",
+                  f'while read -r line; do printf "%s\\n" "$line" >> {seen}; done')
+        with open(seen, encoding="utf-8") as file:
+            self.assertIn("notice", [json.loads(line)["event"] for line in file])
+        ends = os.pipe()
+        os.close(ends[0])
+        try:
+            done = subprocess.run([POC, "-c", WORLD.conf("xb-operator"), "notice", "watch", "--once", "--cursor", "closed"],
+                                  stdout=ends[1], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=WORLD.env,
+                                  check=False)
+        finally:
+            os.close(ends[1])
+        self.assertEqual((done.returncode, done.stderr), (1, "poc: the output cannot be written\n"))
+
+    def test_release(self):
+        """What nobody has taken cannot be released; what was can."""
+        notice = WORLD.poc("xa-operator", "-o", "json", *self.SEND, "--text", "t").json["id"]
+        refused = WORLD.poc("xb-operator", "notice", "release", notice, expect=1)
+        self.assertIn("nobody at this desk has taken it", refused.err)
+        WORLD.poc("xb-operator", "notice", "take", notice)
+        WORLD.poc("xb-operator", "notice", "release", notice)
+
 
 if __name__ == "__main__":
     main()
