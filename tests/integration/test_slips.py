@@ -172,6 +172,16 @@ class Slips(unittest.TestCase):
         WORLD.poc("xb-operator", "notice", "take", notice)
         WORLD.poc("xb-operator", "notice", "release", notice)
 
+    def test_dry_run_warns(self):
+        """A dry run warns of a missing point of contact as the sending does."""
+        send = ("notice", "send", "--to", "AE", "--kind", "diplomatic", "--subject", "s", "--text", "t")
+        told = WORLD.poc("xa-operator", "-n", *send)
+        self.assertIn("AE has no diplomatic point of contact in its record", told.err)
+        one, = WORLD.poc("xa-operator", "-n", "-o", "json", *send).json["recipients"]
+        self.assertEqual((one["in_record"], one["instead"]["kind"], one["keys"] > 0), (False, "technical", True))
+        there, = WORLD.poc("xa-operator", "-n", "-o", "json", *self.SEND, "--text", "t").json["recipients"]
+        self.assertEqual((there["place"], there["in_record"]), ("XB", True))
+
 
 if __name__ == "__main__":
     main()
