@@ -383,19 +383,16 @@ static int take_edited(struct cli *cli, enum form_use use, struct compose *compo
 }
 
 /* Below the state folder, not in /tmp: it is not for others. */
-static int write_form(struct cli *cli, enum form_use use, struct compose *compose)
+static int write_form(struct cli *cli, const char *form, struct compose *compose)
 {
 	struct refusal why = {0};
-	char *form = form_write(compose->given, use), *path;
+	char *path;
 
 	if (form == NULL ||
-	    asprintf(&path, "%s/notice-%lld-%d.ini", cli->conf.state_dir, (long long)time(NULL), (int)getpid()) < 0) {
-		free(form);
+	    asprintf(&path, "%s/notice-%lld-%d.ini", cli->conf.state_dir, (long long)time(NULL), (int)getpid()) < 0)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
-	}
 	mkdir(cli->conf.state_dir, 0700);
 	int status = cli_write_file(path, form, strlen(form), 0600, true, &why);
-	free(form);
 	if (status != 0) {
 		free(path);
 		return cli_refused(cli, &why);
@@ -404,17 +401,35 @@ static int write_form(struct cli *cli, enum form_use use, struct compose *compos
 	return 0;
 }
 
+/* A form in which nobody has written anything is not worth keeping. */
+static void drop_unwritten(struct compose *compose, const char *form)
+{
+	size_t size;
+	char *text = compose->written != NULL ? cli_read_file(compose->written, FORM_MAX, &size, NULL) : NULL;
+
+	if (text != NULL && strcmp(text, form) == 0) {
+		unlink(compose->written);
+		free(compose->written);
+		compose->written = NULL;
+	}
+	free(text);
+}
+
 static int edit_form(struct cli *cli, enum form_use use, struct compose *compose)
 {
-	int status = write_form(cli, use, compose);
+	char *form = form_write(compose->given, use);
+	int status = write_form(cli, form, compose);
 
-	if (status != 0)
-		return status;
-	do {
-		status = cli_edit(cli, compose->written);
-		if (status == 0)
-			status = take_edited(cli, use, compose);
-	} while (status != 0 && compose->written != NULL && cli_edit_again(cli));
+	if (status == 0) {
+		do {
+			status = cli_edit(cli, compose->written);
+			if (status == 0)
+				status = take_edited(cli, use, compose);
+		} while (status != 0 && compose->written != NULL && cli_edit_again(cli));
+		if (status != 0)
+			drop_unwritten(compose, form);
+	}
+	free(form);
 	return status;
 }
 

@@ -1,4 +1,5 @@
 """Slips of scripts and of people with notices: what is meant is neither lost in silence nor sent without its marks."""
+import glob
 import json
 import os
 import subprocess
@@ -181,6 +182,20 @@ class Slips(unittest.TestCase):
         self.assertEqual((one["in_record"], one["instead"]["kind"], one["keys"] > 0), (False, "technical", True))
         there, = WORLD.poc("xa-operator", "-n", "-o", "json", *self.SEND, "--text", "t").json["recipients"]
         self.assertEqual((there["place"], there["in_record"]), ("XB", True))
+
+    def test_failed_editor(self):
+        """An editor that fails leaves nothing where nothing was written, and what was written where something was."""
+        def forms():
+            return glob.glob(WORLD.path("users", "xa-operator.state", "**", "notice-*.ini"), recursive=True)
+        for script, kept in (("exit 1", 0), ("echo more >> \"$1\"; exit 1", 1)):
+            path = os.path.join(WORLD.root, "editor")
+            with open(path, "w", encoding="utf-8") as out:
+                out.write("#!/bin/sh\n" + script + "\n")
+            os.chmod(path, 0o700)
+            told = WORLD.poc("xa-operator", *self.SEND, "--edit", env={"EDITOR": path, "VISUAL": ""}, expect=1)
+            self.assertIn("the editor", told.err)
+            self.assertEqual((len(forms()), "is kept in" in told.err), (kept, kept == 1))
+        os.unlink(forms()[0])
 
 
 if __name__ == "__main__":
