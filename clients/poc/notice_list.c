@@ -30,10 +30,10 @@ static bool wanted(const void *ctx, const struct desk *desk, const struct desk_n
 	const Poc__Core *core = n->notice->core;
 	bool received = n->side != SIDE_FROM, note = core->category == POC__CATEGORY__CATEGORY_NOTE;
 
-	if (desk_is_alarm(desk, n))
-		return true;
 	if (f->has_thread)
 		return memcmp(n->notice->thread.bytes, f->thread.bytes, NOTICE_ID_SIZE) == 0;
+	if (desk_is_alarm(desk, n))
+		return true;
 	if (f->exercise != NULL && strcmp(f->exercise, core->exercise) != 0)
 		return false;
 	if (f->all)
@@ -51,7 +51,7 @@ static bool wanted(const void *ctx, const struct desk *desk, const struct desk_n
 
 static void print_head(void)
 {
-	printf("%-10s %-14s %-14s %-20s %-9s %-13s %-12s %s\n", tr("ID"), tr("FROM"), tr("TO"), tr("CATEGORY"),
+	printf("%-10s %-16s %-16s %-20s %-9s %-13s %-12s %s\n", tr("ID"), tr("FROM"), tr("TO"), tr("CATEGORY"),
 	       tr("URGENCY"), tr("STEP"), tr("TAKEN BY"), tr("SUBJECT"));
 }
 
@@ -69,7 +69,7 @@ static void print_cells(const struct notice *notice, const char *step, const cha
 		snprintf(to + strlen(to), sizeof to - strlen(to), " +%zu", core->n_to - 1);
 	const char *subject = inner != NULL ? inner->content->subject : tr("(not opened)"),
 		   *quote = inner != NULL ? "\"" : ""; /* whatever a subject says, it is none of the marks before it */
-	cli_line("%.9s  %-14s %-14s %-20s %-9s %-13s %-12s %s%s%s%s", id, from, to, category_name(core->category),
+	cli_line("%.9s  %-16s %-16s %-20s %-9s %-13s %-12s %s%s%s%s", id, from, to, category_name(core->category),
 		 urgency_name(core->urgency), step, taken_by, marks, quote, subject, quote);
 }
 

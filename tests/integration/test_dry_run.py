@@ -70,7 +70,7 @@ CHANGES = {
         ("document withdraw", STAFF, ["kept"], ["would be published: D/kept version 2"]),
         ("key rotate", STAFF, ["tls"], ["dry run: nothing was changed"]),
         ("ping start", STAFF, ["XB"], ["XB", "would be asked"]),
-        ("ping report", STAFF, ["--publish"], ["would be published for 1 states; 0 coordinators would be told"]),
+        ("ping report", STAFF, ["--publish"], ["would be published for 1 state; 0 coordinators would be told"]),
         ("ping cancel", STAFF, ["{round}"], ["2 checks would be closed"]),
         ("import", STAFF, ["{teams}", "--out", "{new}"], ["2 drafts would be written to {new}"]),
         ("backup", STAFF, ["{new}"], ["would be copied to {new}"]),

@@ -183,6 +183,23 @@ class Slips(unittest.TestCase):
         there, = WORLD.poc("xa-operator", "-n", "-o", "json", *self.SEND, "--text", "t").json["recipients"]
         self.assertEqual((there["place"], there["in_record"]), ("XB", True))
 
+    def test_looks(self):
+        """A thread is shown without what is not of it; columns stand, and one is no plural."""
+        thread = WORLD.poc("xa-operator", "-o", "json", *self.SEND, "--text", "t").json["id"]
+        alarm = WORLD.poc("xa-operator", "-o", "json", *self.SEND, "--text", "t", "--urgency", "emergency").json["id"]
+        listed = WORLD.poc("xb-operator", "-o", "json", "notice", "list", "--thread", thread).json["notices"]
+        self.assertEqual([one["id"] for one in listed], [thread])
+        self.assertIn(alarm, WORLD.poc("xb-operator", "-o", "json", "notice", "list", "--exercise", "none-such").out)
+        WORLD.poc("xa-operator", "notice", "send", "--to", "@directory", "--subject", "s", "--text", "t", "--category",
+                  "communications-check")
+        head, *rows = WORLD.poc("xa-operator", "notice", "list", "--sent").out.splitlines()
+        row = next(row for row in rows if "@directory coor" in row)
+        self.assertEqual([row.index("communications-check"), row.index("routine")], [head.index("CATEGORY"), head.index("URGENCY")])
+        path = os.path.join(WORLD.root, "one")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write("x")
+        self.assertIn("  1 attachment\n", WORLD.poc("xa-operator", "-n", *self.SEND, "--attach", path).out)
+
     def test_failed_editor(self):
         """An editor that fails leaves nothing where nothing was written, and what was written where something was."""
         def forms():
