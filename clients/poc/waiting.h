@@ -15,7 +15,8 @@ void waiting_finish(struct waiting_notice *w); /* zeroed memory allowed */
 /* The notice that waits under an id, or the start of one.  0 and *out; NOT_FOUND or USAGE (several), not printed. */
 int waiting_find(struct duty *duty, const char *prefix, struct waiting_notice *out);
 
-/* Each notice that waits, oldest first, with its content where a key of ours opens it; each may take it and leave zeros. */
+/* Each notice that waits, oldest first, with its content where a key of ours opens it; each may take it and leave
+ * zeros. */
 typedef void (*waiting_each)(void *ctx, struct waiting_notice *w);
 void waiting_walk(struct duty *duty, waiting_each each, void *ctx);
 
