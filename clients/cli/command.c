@@ -198,6 +198,9 @@ static int take_flag(struct parsing *p, const struct flag *flag, bool global, co
 			return cli_fail(cli, STATUS_USAGE, tr("--%s needs a value"), flag->name);
 		value = p->argv[p->at++];
 	}
+	if (flag->value != NULL && value[0] == '\0') /* a variable of a script that was never set */
+		return cli_fail(cli, STATUS_USAGE,
+				tr("--%s: the value is empty; leave the flag out where none is meant"), flag->name);
 	if (global)
 		return apply_global(cli, flag, value, p);
 	if (cli->n_values == CLI_VALUES_MAX)
@@ -328,6 +331,8 @@ int cli_main(const char *program, const char *about, const struct command *comma
 
 	name_schema(&cli, "error");
 	umask(077);
+	if (fcntl(STDIN_FILENO, F_GETFD) < 0) /* closed: no file or connection of ours may take its place */
+		(void)!open("/dev/null", O_RDONLY);
 	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like any other */
 	cli.argv = calloc((size_t)argc + 1, sizeof *cli.argv);
 	if (cli.argv == NULL)

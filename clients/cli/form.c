@@ -321,6 +321,37 @@ static int check_owns(const json_t *value, const json_t *declared, json_t *form,
 	return status;
 }
 
+static int compare_words(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+enum { WORDS_MAX = 400 };
+
+/* Takes the reference of a list; returns it as the rules of notices want it: ascending, each once.  One that cannot be
+ * so is returned as it is, to be refused. */
+static json_t *in_order(json_t *list)
+{
+	const char *words[WORDS_MAX];
+	const size_t n = json_array_size(list);
+	bool good = n > 0 && n <= WORDS_MAX;
+
+	for (size_t i = 0; i < n && good; i++) {
+		words[i] = json_string_value(json_array_get(list, i));
+		good = words[i] != NULL;
+	}
+	json_t *sorted = good ? json_array() : NULL;
+	if (sorted == NULL)
+		return list;
+	qsort(words, n, sizeof *words, compare_words);
+	for (size_t i = 0; i < n; i++) {
+		if (i == 0 || strcmp(words[i - 1], words[i]) != 0)
+			json_array_append_new(sorted, json_string(words[i]));
+	}
+	json_decref(list);
+	return sorted;
+}
+
 /* Takes the reference of value. */
 static int put(json_t *form, const struct field *field, json_t *value, const json_t *declared, struct refusal *why)
 {
@@ -332,6 +363,8 @@ static int put(json_t *form, const struct field *field, json_t *value, const jso
 		json_decref(value);
 		return 0;
 	}
+	if (field->kind == LIST)
+		value = in_order(value);
 	switch (field->kind) {
 	case TEMPLATE_TITLE:
 		status = check_title(value, why);
@@ -421,6 +454,17 @@ static int plain_strings(json_t *json)
 	return status;
 }
 
+/* A script that means one and names none must not send a live notice; the text form shows its fields empty. */
+static bool empty_exercise(const char *name, const char *value)
+{
+	return strcmp(name, "exercise") == 0 && value != NULL && value[0] == '\0';
+}
+
+static int refuse_exercise(struct refusal *why)
+{
+	return refuse(why, STATUS_USAGE, "exercise", "is empty: leave it out where the notice is of none");
+}
+
 /* ---- JSON */
 
 static int parse_json(const char *text, size_t size, const json_t *declared, json_t *form, struct refusal *why)
@@ -441,8 +485,9 @@ static int parse_json(const char *text, size_t size, const json_t *declared, jso
 		const struct field *field = find(name);
 		if (strcmp(name, "schema") == 0)
 			continue;
-		status = field != NULL ? put(form, field, json_incref(value), declared, why)
-				       : refuse_unknown(name, NULL, why);
+		status = empty_exercise(name, json_string_value(value)) ? refuse_exercise(why)
+			 : field != NULL ? put(form, field, json_incref(value), declared, why)
+					 : refuse_unknown(name, NULL, why);
 		if (status != 0)
 			break;
 	}
@@ -465,30 +510,18 @@ static void trim_end(char *text)
 		text[--length] = '\0';
 }
 
-static int compare_words(const void *a, const void *b)
+/* Words between commas or blanks; NULL: too many. */
+static json_t *list_of(char *text)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-enum { WORDS_MAX = 400 };
-
-/* Words between commas or blanks; NULL: too many.  sorted: ascending, each once. */
-static json_t *list_of(char *text, bool sorted)
-{
-	char *words[WORDS_MAX], *rest = NULL;
-	size_t n = 0;
+	json_t *list = json_array();
+	char *rest = NULL;
 
 	for (char *word = strtok_r(text, ", \t\n", &rest); word != NULL; word = strtok_r(NULL, ", \t\n", &rest)) {
-		if (n == WORDS_MAX)
+		if (json_array_size(list) == WORDS_MAX) {
+			json_decref(list);
 			return NULL;
-		words[n++] = word;
-	}
-	json_t *list = json_array();
-	if (sorted)
-		qsort(words, n, sizeof *words, compare_words);
-	for (size_t i = 0; i < n; i++) {
-		if (!sorted || i == 0 || strcmp(words[i - 1], words[i]) != 0)
-			json_array_append_new(list, json_string(words[i]));
+		}
+		json_array_append_new(list, json_string(word));
 	}
 	return list;
 }
@@ -530,9 +563,8 @@ static json_t *value_of(const struct field *field, char *text)
 
 	switch (field->kind) {
 	case TEMPLATE_ASKS:
-		return list_of(text, false);
 	case LIST:
-		return list_of(text, true);
+		return list_of(text);
 	case INDICATORS:
 		return indicators_of(text);
 	case NUMBER: {
@@ -598,6 +630,8 @@ int form_set(json_t *form, const char *name, const char *value, const json_t *de
 		return refuse(why, STATUS_INVALID, "", "must be UTF-8");
 	if (field != NULL && (field->use == 0 || field->kind == JSON_ONLY || field->kind == OWN))
 		return refuse(why, STATUS_INVALID, "", "\"%s\" is no field of a notice", name);
+	if (empty_exercise(name, value))
+		return refuse_exercise(why);
 	if (field != NULL && value[0] == '\0') {
 		json_object_del(form, name);
 		return 0;

@@ -42,7 +42,8 @@ char *form_plain(const char *text, size_t size, size_t *plain_size);
  * INVALID, TOO_LARGE, NO_MEMORY. */
 int form_parse(const char *text, size_t size, const json_t *declared, json_t **out, struct refusal *why);
 
-/* One field by its name, of a value as the text form has it; an empty one takes the field away.  A name that is not
+/* One field by its name, of a value as the text form has it; an empty one takes the field away, but of
+ * exercise is refused: USAGE.  A name that is not
  * known is an own field's: one of declared, or where that is NULL any, unless it is near a known one's; FORM_OWN before
  * a name says that an own field is meant.  0 or a status with *why. */
 #define FORM_OWN "fields."

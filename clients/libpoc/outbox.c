@@ -154,6 +154,15 @@ static int keep_for_later(struct poc *poc, const struct client_notice *notice, s
 				    "kept in the outbox, sent by the next command or poc notice flush");
 }
 
+int outbox_try(struct poc *poc, bool offline, const struct client_notice *notice)
+{
+	struct client_sealed sealed = {0};
+	int status = offline ? client_seal(poc, CLIENT_OFFLINE, notice, &sealed) : seal_somehow(poc, notice, &sealed);
+
+	client_sealed_finish(&sealed);
+	return status;
+}
+
 int outbox_send(struct poc *poc, bool offline, const struct client_notice *notice, struct client_sealed *sealed,
 		struct client_posted *out)
 {
@@ -314,11 +323,19 @@ static void find_exercise(struct poc *poc, const struct receipt *receipt, struct
 	desk_close(desk);
 }
 
+/* Of a file whose content is not known yet: its name begins with when it was put there. */
+static struct outbox_result result_of(const char *name)
+{
+	return (struct outbox_result){.name = name, .message = "", .since = (int64_t)(strtoull(name, NULL, 16) / 1000)};
+}
+
 static void describe(struct poc *poc, const Poc__Post *post, struct outbox_result *out)
 {
 	struct notice *notice;
 	struct receipt *receipt;
 
+	out->envelope = post->envelope;
+	out->body = post->body;
 	if (notice_parse(post->envelope.data, post->envelope.len, &notice, NULL) == 0) {
 		out->is_notice = true;
 		out->id = notice->id;
@@ -364,7 +381,7 @@ static int flush_one(struct poc *poc, const char *folder, const char *name, stru
 	struct client_posted posted;
 	ProtobufCMessage *message;
 
-	*result = (struct outbox_result){.name = name, .message = ""};
+	*result = result_of(name);
 	int status = read_post(poc, folder, name, result, &message);
 	if (status == STATUS_NOT_FOUND)
 		return 0;
@@ -381,9 +398,11 @@ static int flush_one(struct poc *poc, const char *folder, const char *name, stru
 		outbox_remove(poc, name);
 	else if (!passing(status))
 		set_aside(folder, name, status, poc->why.message);
-	result->status = passing(status) ? STATUS_QUEUED : status;
+	result->waits = passing(status);
+	result->status = status;
 	result->message = poc->why.message;
 	message_free(message);
+	result->envelope = result->body = (ProtobufCBinaryData){0};
 	return status;
 }
 
@@ -420,12 +439,13 @@ void outbox_list(struct poc *poc, outbox_each each, void *ctx)
 	size_t n = folder != NULL ? list_names(folder, "", &list) : 0;
 
 	for (size_t i = 0; i < n; i++) {
-		struct outbox_result result = {.name = list[i], .status = STATUS_QUEUED, .message = ""};
+		struct outbox_result result = result_of(list[i]);
 		ProtobufCMessage *message;
-		bool there = read_post(poc, folder, list[i], &result, &message) != STATUS_NOT_FOUND;
-		message_free(message);
-		if (there)
+		result.waits = true;
+		result.status = STATUS_QUEUED;
+		if (read_post(poc, folder, list[i], &result, &message) != STATUS_NOT_FOUND)
 			each(ctx, &result);
+		message_free(message);
 	}
 	free_names(list, n);
 	free(folder);
@@ -461,15 +481,15 @@ void outbox_refused(struct poc *poc, outbox_each each, void *ctx)
 	size_t n = folder != NULL ? list_names(folder, REFUSED, &list) : 0;
 
 	for (size_t i = 0; i < n; i++) {
-		struct outbox_result result = {.name = list[i]};
+		struct outbox_result result = result_of(list[i]);
 		char file[OUTBOX_NAME + sizeof REFUSED], reason[REASON_MAX];
 		ProtobufCMessage *message;
 		snprintf(file, sizeof file, "%s" REFUSED, list[i]);
 		bool there = read_post(poc, folder, file, &result, &message) != STATUS_NOT_FOUND;
-		message_free(message);
 		read_reason(folder, list[i], reason, &result);
 		if (there)
 			each(ctx, &result);
+		message_free(message);
 	}
 	free_names(list, n);
 	free(folder);

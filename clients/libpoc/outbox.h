@@ -22,6 +22,10 @@ int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size
 int outbox_send(struct poc *poc, bool offline, const struct client_notice *notice, struct client_sealed *sealed,
 		struct client_posted *out);
 
+/* Whether outbox_send would get as far as posting: the same sealing, for nothing.  0, or the refusal that it would meet
+ * before anything is kept. */
+int outbox_try(struct poc *poc, bool offline, const struct client_notice *notice);
+
 /* What became of one that was waiting. */
 struct outbox_result {
 	const char *name; /* how the outbox calls it: all that is known of a damaged one */
@@ -29,8 +33,11 @@ struct outbox_result {
 	struct notice_id id;                /* of the notice, or that the receipt is about */
 	Poc__Step step;                     /* of a receipt; 0, and no notice: the file is damaged */
 	char exercise[UNIT_MAX_LENGTH + 1]; /* of that notice; "": none known */
-	int status;                         /* 0; QUEUED: it goes on waiting; else refused for good, and set aside */
-	const char *message;                /* of a refusal */
+	bool waits;                         /* it goes on waiting */
+	int status;          /* 0; QUEUED: no server could be reached; else of the refusal, for now or good */
+	const char *message; /* of a refusal */
+	int64_t since;       /* when it was put there */
+	ProtobufCBinaryData envelope, body; /* borrowed until the call ends; empty of a damaged one */
 };
 
 typedef void (*outbox_each)(void *ctx, const struct outbox_result *result);
@@ -43,7 +50,7 @@ int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_key
 /* How many wait, without touching the network. */
 size_t outbox_waiting(const struct poc *poc);
 
-/* What waits, oldest first, each with QUEUED: nothing is sent. */
+/* What waits, oldest first: nothing is sent. */
 void outbox_list(struct poc *poc, outbox_each each, void *ctx);
 
 /* What was refused for good, oldest first, each with the refusal: it is kept, as NAME.refused beside NAME.reason, until

@@ -1,5 +1,6 @@
 #include "clients/poc/compose.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,11 +9,13 @@
 #include <unistd.h>
 
 #include "clients/cli/place.h"
+#include "clients/cli/rsit.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/content.h"
 #include "proto/rules/users.h"
 #include "proto/wire/prescan.h"
 
+enum { INPUT_WAIT_MS = 10000, DAY_SECONDS = 86400 };
 enum { TEXT_MAX = 512 * 1024, ATTACHMENT_MAX = NOTICE_BODY_MAX };
 
 void compose_finish(struct cli *cli, struct compose *compose, int status)
@@ -72,7 +75,7 @@ static int directory_template(struct duty *duty, const struct name *name, struct
 	int status =
 	    duty->offline ? STATUS_UNREACHABLE : client_envelopes(duty->poc, CLIENT_ONLINE, names, 1, &current);
 
-	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !cli->online) {
+	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !cli->insist) {
 		duty->offline = true;
 		status = client_envelopes(duty->poc, CLIENT_OFFLINE, names, 1, &current);
 	}
@@ -153,11 +156,39 @@ static int read_text_file(struct cli *cli, const char *path, json_t *into)
 	return status;
 }
 
-/* Standard input: a JSON object with any of the fields, or the text itself. */
-static int read_input(struct cli *cli, struct compose *compose)
+/* Whether a file flag reads standard input itself. */
+static bool input_taken(const struct cli *cli)
+{
+	const char *path = cli_value(cli, "file");
+	bool taken = path != NULL && strcmp(path, "-") == 0;
+
+	for (size_t i = 0; (path = cli_nth(cli, "attach", i)) != NULL; i++)
+		taken = taken || strcmp(path, "-") == 0;
+	return taken;
+}
+
+/* Where a flag gives the text, fields may still come; but standard input may be anything that a script has left open,
+ * and is not waited for without end.  To go on without it would send a notice without what comes a moment later. */
+static int await_input(struct cli *cli)
+{
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+
+	return poll(&input, 1, INPUT_WAIT_MS) != 0
+		   ? 0
+		   : cli_fail(
+			 cli, STATUS_USAGE,
+			 tr("standard input is open, and nothing came within %d seconds: end it, or give </dev/null"),
+			 INPUT_WAIT_MS / 1000);
+}
+
+/* Standard input: a JSON object with any of the fields, or, unless a flag gives it, the text itself. */
+static int read_input(struct cli *cli, bool with_text, struct compose *compose)
 {
 	struct refusal why = {0};
 	size_t size;
+
+	if (with_text && await_input(cli) != 0)
+		return STATUS_USAGE;
 	char *given = cli_read_file("-", FORM_MAX, &size, &why);
 
 	if (given == NULL)
@@ -169,7 +200,12 @@ static int read_input(struct cli *cli, struct compose *compose)
 	int status = 0;
 	if (text[strspn(text, " \t\r\n")] == '{')
 		status = take_form(cli, tr("standard input"), text, size, compose);
-	else if (size > 0)
+	else if (with_text && text[strspn(text, " \t\r\n")] != '\0')
+		status =
+		    cli_fail(cli, STATUS_USAGE,
+			     tr("standard input is no JSON object, and the text comes from a flag: give </dev/null "
+				"where nothing of it is meant"));
+	else if (size > 0 && !with_text)
 		status = set_text(cli, compose->given, text, size);
 	free(text);
 	return status;
@@ -266,6 +302,26 @@ static int attach(struct cli *cli, const char *path, Poc__NoticeContent *content
 	return 0;
 }
 
+/* A clock may be off by some hours, and a day and a month may be swapped. */
+static int check_times(struct cli *cli, const struct compose *compose)
+{
+	const Poc__NoticeContent *c = compose->content;
+	const bool started = c->started > compose->now + DAY_SECONDS;
+
+	if (!started && c->detected <= compose->now + DAY_SECONDS)
+		return 0;
+	return cli_fail(cli, STATUS_INVALID, tr("%s: lies in the future: %s"), started ? "started" : "detected",
+			time_text(started ? c->started : c->detected));
+}
+
+static void warn_of_class(const struct cli *cli, const Poc__NoticeContent *c)
+{
+	if (c->rsit_class[0] != '\0' && (c->rsit_version[0] == '\0' || strcmp(c->rsit_version, RSIT_VERSION) == 0) &&
+	    !rsit_known(c->rsit_class))
+		cli_note(cli, tr("rsit_class: \"%s\" is no class of version %s of the taxonomy"), c->rsit_class,
+			 RSIT_VERSION);
+}
+
 static int make_content(struct cli *cli, struct compose *compose)
 {
 	struct refusal why = {0};
@@ -286,7 +342,7 @@ static int make_content(struct cli *cli, struct compose *compose)
 		status = attach(cli, cli_nth(cli, "attach", i), compose->content);
 	if (status == 0 && notice_content_check(compose->content, &why) != 0)
 		status = cli_refused(cli, &why);
-	return status;
+	return status == 0 ? check_times(cli, compose) : status;
 }
 
 /* ---- The form in the editor */
@@ -327,19 +383,16 @@ static int take_edited(struct cli *cli, enum form_use use, struct compose *compo
 }
 
 /* Below the state folder, not in /tmp: it is not for others. */
-static int write_form(struct cli *cli, enum form_use use, struct compose *compose)
+static int write_form(struct cli *cli, const char *form, struct compose *compose)
 {
 	struct refusal why = {0};
-	char *form = form_write(compose->given, use), *path;
+	char *path;
 
 	if (form == NULL ||
-	    asprintf(&path, "%s/notice-%lld-%d.ini", cli->conf.state_dir, (long long)time(NULL), (int)getpid()) < 0) {
-		free(form);
+	    asprintf(&path, "%s/notice-%lld-%d.ini", cli->conf.state_dir, (long long)time(NULL), (int)getpid()) < 0)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
-	}
 	mkdir(cli->conf.state_dir, 0700);
 	int status = cli_write_file(path, form, strlen(form), 0600, true, &why);
-	free(form);
 	if (status != 0) {
 		free(path);
 		return cli_refused(cli, &why);
@@ -348,17 +401,35 @@ static int write_form(struct cli *cli, enum form_use use, struct compose *compos
 	return 0;
 }
 
+/* A form in which nobody has written anything is not worth keeping. */
+static void drop_unwritten(struct compose *compose, const char *form)
+{
+	size_t size;
+	char *text = compose->written != NULL ? cli_read_file(compose->written, FORM_MAX, &size, NULL) : NULL;
+
+	if (text != NULL && strcmp(text, form) == 0) {
+		unlink(compose->written);
+		free(compose->written);
+		compose->written = NULL;
+	}
+	free(text);
+}
+
 static int edit_form(struct cli *cli, enum form_use use, struct compose *compose)
 {
-	int status = write_form(cli, use, compose);
+	char *form = form_write(compose->given, use);
+	int status = write_form(cli, form, compose);
 
-	if (status != 0)
-		return status;
-	do {
-		status = cli_edit(cli, compose->written);
-		if (status == 0)
-			status = take_edited(cli, use, compose);
-	} while (status != 0 && compose->written != NULL && cli_edit_again(cli));
+	if (status == 0) {
+		do {
+			status = cli_edit(cli, compose->written);
+			if (status == 0)
+				status = take_edited(cli, use, compose);
+		} while (status != 0 && compose->written != NULL && cli_edit_again(cli));
+		if (status != 0)
+			drop_unwritten(compose, form);
+	}
+	free(form);
 	return status;
 }
 
@@ -386,12 +457,12 @@ int compose_read(struct duty *duty, enum form_use use, const char *subject, bool
 	struct cli *cli = duty->cli;
 	bool given = cli_has(cli, "text") || cli_has(cli, "file"), terminal = isatty(STDIN_FILENO);
 
-	*out = (struct compose){.given = json_object()};
+	*out = (struct compose){.given = json_object(), .now = client_now(duty->poc)};
 	if (out->given == NULL)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	int status = read_template(duty, out);
-	if (status == 0 && !given && asks && !terminal)
-		status = read_input(cli, out);
+	if (status == 0 && asks && !terminal && !input_taken(cli))
+		status = read_input(cli, given, out);
 	if (status == 0)
 		status = take_flags(cli, out);
 	if (status == 0 && subject != NULL && json_object_get(out->given, "subject") == NULL)
@@ -400,8 +471,10 @@ int compose_read(struct duty *duty, enum form_use use, const char *subject, bool
 		status = edit_form(cli, use, out);
 	else if (status == 0)
 		status = make_content(cli, out);
-	if (status == 0)
+	if (status == 0) {
 		tell_missing(cli, out);
+		warn_of_class(cli, out->content);
+	}
 	return status;
 }
 
@@ -478,7 +551,7 @@ int compose_from(struct duty *duty, Poc__PocKind kind, struct client_desk *out)
 	size_t n;
 	int status = duty->offline ? STATUS_UNREACHABLE : client_own_desks(duty->poc, CLIENT_ONLINE, desks, &n);
 
-	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !duty->cli->online) {
+	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !duty->cli->insist) {
 		int offline = client_own_desks(duty->poc, CLIENT_OFFLINE, desks, &n);
 		if (offline != 0 && !duty->offline)
 			return cli_fail(

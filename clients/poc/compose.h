@@ -9,15 +9,18 @@ struct compose {
 	json_t *given;               /* owned: fields of header and content, as form.h has them */
 	json_t *declared;            /* owned: the template's own fields; NULL: there is no template */
 	Poc__NoticeContent *content; /* owned: message_free */
-	char *written;               /* owned: the file that was edited; NULL: none */
+	int64_t now;
+	char *written; /* owned: the file that was edited; NULL: none */
 };
 
 /* Zeroed memory allowed.  What was written in the editor goes when the notice is sent; else its file stays. */
 void compose_finish(struct cli *cli, struct compose *compose, int status);
 
-/* Reads the fields: template, then standard input (a form, or the text alone), then flags, then the form in $EDITOR,
- * where it is wanted.  subject: where none is given; NULL: one is needed.  Text comes from standard input, or on a
- * terminal from the form, where no flag gives it and asks is set.  0 or a status, printed. */
+/* Reads the fields: template, then standard input, then flags, then the form in $EDITOR, where it is wanted.  subject:
+ * where none is given; NULL: one is needed.  asks: standard input is read, unless it is a terminal or a flag names it
+ * as a file: a form, or, where no flag gives it, the text alone; on a terminal the text comes from the form.  A text
+ * beside that of a flag is refused, and an input that stays open and silent beside it, so that nothing is sent without
+ * what was meant to go with it.  0 or a status, printed. */
 int compose_read(struct duty *duty, enum form_use use, const char *subject, bool asks, struct compose *out);
 
 /* A field of the header: NULL if it was not given. */

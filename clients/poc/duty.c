@@ -92,7 +92,11 @@ static void tell(void *ctx, const struct outbox_result *result)
 	if (result->status == 0) {
 		telling->sent++;
 		cli_note(telling->duty->cli, tr("%ssent from the outbox: %s"), mark, what);
-	} else if (result->status != STATUS_QUEUED) {
+	} else if (result->waits) { /* of a server that is not reached the command speaks itself */
+		if (result->status != STATUS_QUEUED)
+			cli_alert(telling->duty->cli, tr("%sstill in the outbox, not taken for now: %s: %s"), mark,
+				  what, result->message);
+	} else {
 		cli_alert(telling->duty->cli, tr("%srefused, and set aside in the outbox: %s: %s"), mark, what,
 			  result->message);
 	}
@@ -157,7 +161,7 @@ static int list_desks(struct duty *duty, struct client_desk out[DUTY_DESKS], siz
 
 	if (!duty->offline) {
 		status = client_own_desks(duty->poc, CLIENT_ONLINE, out, n);
-		if (!unreached(status) || duty->cli->online || duty->cli->servers != NULL)
+		if (!unreached(status) || duty->cli->insist)
 			return status == 0 ? 0 : duty_fail(duty, status);
 		duty->offline = true;
 		cli_note(duty->cli, tr("%s: showing what is kept here"), client_why(duty->poc)->message);
@@ -221,14 +225,17 @@ static bool better(const struct desk *desk, const struct desk_notice *notice, co
 struct sought {
 	const char *prefix;
 	char why[512];
+	int64_t since; /* of what waits; 0: nothing does */
 };
 
 static void seek(void *ctx, const struct outbox_result *result)
 {
 	struct sought *sought = ctx;
 
-	if (result->is_notice && notice_id_matches(&result->id, sought->prefix))
-		snprintf(sought->why, sizeof sought->why, "%s", result->message);
+	if (!result->is_notice || !notice_id_matches(&result->id, sought->prefix))
+		return;
+	snprintf(sought->why, sizeof sought->why, "%s", result->message);
+	sought->since = result->waits ? result->since : 0;
 }
 
 /* Says why it is not there: perhaps it was never sent. */
@@ -240,6 +247,11 @@ static int not_found(struct duty *duty, const char *prefix)
 	if (sought.why[0] != '\0')
 		return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("notice %s was refused, and not sent: %s"), prefix,
 				sought.why);
+	outbox_list(duty->poc, seek, &sought);
+	if (sought.since != 0)
+		return cli_fail(duty->cli, STATUS_NOT_FOUND,
+				tr("notice %s waits in the outbox since %s, and is not stored yet"), prefix,
+				time_text(sought.since));
 	return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("no notice of ours has the id %s%s"), prefix,
 			strlen(prefix) < 4 ? tr(" (give at least four characters)") : "");
 }

@@ -7,6 +7,7 @@
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/threads.h"
+#include "clients/poc/waiting.h"
 #include "pocd/base/ini.h"
 #include "proto/wire/prescan.h"
 
@@ -29,10 +30,10 @@ static bool wanted(const void *ctx, const struct desk *desk, const struct desk_n
 	const Poc__Core *core = n->notice->core;
 	bool received = n->side != SIDE_FROM, note = core->category == POC__CATEGORY__CATEGORY_NOTE;
 
-	if (desk_is_alarm(desk, n))
-		return true;
 	if (f->has_thread)
 		return memcmp(n->notice->thread.bytes, f->thread.bytes, NOTICE_ID_SIZE) == 0;
+	if (desk_is_alarm(desk, n))
+		return true;
 	if (f->exercise != NULL && strcmp(f->exercise, core->exercise) != 0)
 		return false;
 	if (f->all)
@@ -50,26 +51,35 @@ static bool wanted(const void *ctx, const struct desk *desk, const struct desk_n
 
 static void print_head(void)
 {
-	printf("%-10s %-14s %-14s %-20s %-9s %-13s %-12s %s\n", tr("ID"), tr("FROM"), tr("TO"), tr("CATEGORY"),
+	printf("%-10s %-16s %-16s %-20s %-9s %-13s %-12s %s\n", tr("ID"), tr("FROM"), tr("TO"), tr("CATEGORY"),
 	       tr("URGENCY"), tr("STEP"), tr("TAKEN BY"), tr("SUBJECT"));
+}
+
+/* marks: what stands before the subject. */
+static void print_cells(const struct notice *notice, const char *step, const char *taken_by, const char *marks,
+			const Poc__Inner *inner)
+{
+	const Poc__Core *core = notice->core;
+	char id[NOTICE_ID_TEXT], from[80], to[80];
+
+	duty_id(&notice->id, id);
+	snprintf(from, sizeof from, "%.20s %.4s", core->from->place, poc_kind_name(core->from->kind));
+	snprintf(to, sizeof to, "%.20s %.4s", core->to[0]->place, poc_kind_name(core->to[0]->kind));
+	if (core->n_to > 1)
+		snprintf(to + strlen(to), sizeof to - strlen(to), " +%zu", core->n_to - 1);
+	const char *subject = inner != NULL ? inner->content->subject : tr("(not opened)"),
+		   *quote = inner != NULL ? "\"" : ""; /* whatever a subject says, it is none of the marks before it */
+	cli_line("%.9s  %-16s %-16s %-20s %-9s %-13s %-12s %s%s%s%s", id, from, to, category_name(core->category),
+		 urgency_name(core->urgency), step, taken_by, marks, quote, subject, quote);
 }
 
 static void print_row(const struct duty *duty, const struct desk *desk, const struct desk_notice *n,
 		      const Poc__Inner *inner)
 {
-	const Poc__Core *core = n->notice->core;
-	char id[NOTICE_ID_TEXT], from[80], to[80], marks[DUTY_MARKS];
+	char marks[DUTY_MARKS];
 
-	duty_id(&n->notice->id, id);
-	snprintf(from, sizeof from, "%.20s %.4s", core->from->place, poc_kind_name(core->from->kind));
-	snprintf(to, sizeof to, "%.20s %.4s", core->to[0]->place, poc_kind_name(core->to[0]->kind));
-	if (core->n_to > 1)
-		snprintf(to + strlen(to), sizeof to - strlen(to), " +%zu", core->n_to - 1);
 	duty_marks(n, desk_overdue(desk, n, client_now(duty->poc)), marks);
-	const char *subject = inner != NULL ? inner->content->subject : tr("(not opened)"),
-		   *quote = inner != NULL ? "\"" : ""; /* whatever a subject says, it is none of the marks before it */
-	cli_line("%.9s  %-14s %-14s %-20s %-9s %-13s %-12s %s%s%s%s", id, from, to, category_name(core->category),
-		 urgency_name(core->urgency), step_name(desk_step(desk, n)), n->taken_by, marks, quote, subject, quote);
+	print_cells(n->notice, step_name(desk_step(desk, n)), n->taken_by, marks, inner);
 }
 
 /* How many of a desk's are over the limit. */
@@ -93,7 +103,7 @@ struct listing {
 	struct duty *duty;
 	const struct filter *filter;
 	json_t *list;
-	size_t n, left_out;
+	size_t n, left_out, waiting_shown;
 };
 
 static void list_one(struct listing *l, const struct desk *desk, const struct desk_notice *notice, bool first)
@@ -203,6 +213,29 @@ static int complete_filter(struct duty *duty, struct filter *f)
 	return status;
 }
 
+/* A row of one that waits: by now it is only here. */
+static void list_waiting_one(void *ctx, struct waiting_notice *w)
+{
+	struct listing *l = ctx;
+	const struct desk_notice as = {.notice = w->notice, .good = true};
+	char marks[DUTY_MARKS];
+
+	if (l->filter->exercise != NULL && strcmp(l->filter->exercise, w->notice->core->exercise) != 0)
+		return;
+	if (l->n++ == 0)
+		print_head();
+	duty_marks(&as, false, marks);
+	print_cells(w->notice, tr("in the outbox"), "", marks, w->inner);
+	l->waiting_shown++;
+}
+
+/* What is sent includes what is still to go; in JSON it is told from it. */
+static void list_waiting(struct listing *l, bool threads)
+{
+	if ((l->filter->sent || l->filter->all) && !threads && !l->duty->cli->json)
+		waiting_walk(l->duty, list_waiting_one, l);
+}
+
 /* What is beside the list, and the end of it. */
 static void end_list(const struct listing *l, bool threads)
 {
@@ -213,16 +246,16 @@ static void end_list(const struct listing *l, bool threads)
 	duty_refused(cli, l->duty->poc, refused);
 	if (cli->json)
 		cli_document(cli, "poc.notice-list/1",
-			     json_pack("{s:O,s:I,s:O}", threads ? "threads" : "notices", l->list, "left_out",
-				       (json_int_t)l->left_out, "refused", refused));
+			     json_pack("{s:O,s:I,s:O,s:o}", threads ? "threads" : "notices", l->list, "left_out",
+				       (json_int_t)l->left_out, "refused", refused, "in_outbox",
+				       waiting_list(cli, l->duty->poc, false)));
 	else if (l->left_out > 0)
 		cli_note(cli, tr("%zu older ones are not shown: --limit"), l->left_out);
-	else if (l->n == 0 && waiting > 0)
-		cli_note(cli,
-			 tr("no such notices; %zu wait in the outbox, and go with the next command that is online"),
-			 waiting);
 	else if (l->n == 0)
 		cli_note(cli, tr("no such notices"));
+	if (!cli->json && waiting > l->waiting_shown)
+		cli_note(cli, tr("%zu in the outbox, to go with the next command that reaches a server"),
+			 waiting - l->waiting_shown);
 	json_decref(refused);
 }
 
@@ -244,8 +277,10 @@ int poc_cmd_notice_list(struct cli *cli)
 		status = list_threads(&listing);
 	else if (status == 0)
 		list_notices(&listing);
-	if (status == 0)
+	if (status == 0) {
+		list_waiting(&listing, threads);
 		end_list(&listing, threads);
+	}
 	json_decref(listing.list);
 	duty_close(&duty);
 	return status;

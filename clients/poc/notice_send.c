@@ -176,12 +176,20 @@ static char *joined_places(const struct compose *compose)
 	return text;
 }
 
+/* Whether there is more than a subject and what the form itself is. */
+static bool says_something(const Poc__NoticeContent *c)
+{
+	return c->text[0] != '\0' || c->rsit_class[0] != '\0' || c->sector[0] != '\0' || c->assistance[0] != '\0' ||
+	       c->earlier_contact[0] != '\0' || c->n_attachments + c->n_states + c->n_indicators + c->n_fields > 0 ||
+	       c->cross_border || c->malicious || c->critical_infrastructure || c->started != 0 || c->detected != 0;
+}
+
 /* What says nothing was a slip of the hand: an empty standard input, a form that was saved as it came. */
 static int check_said(struct cli *cli, const struct compose *compose)
 {
-	return compose->content->text[0] != '\0' || compose->content->n_attachments > 0
+	return says_something(compose->content)
 		   ? 0
-		   : cli_fail(cli, STATUS_USAGE, tr("an empty notice: --text, --file or --attach"));
+		   : cli_fail(cli, STATUS_USAGE, tr("an empty notice: --text, --file, --attach or a field (--set)"));
 }
 
 static int fill(struct duty *duty, const struct compose *compose, struct client_notice *n)
@@ -203,23 +211,65 @@ static int fill(struct duty *duty, const struct compose *compose, struct client_
 	return status;
 }
 
+/* That of the i-th recipient alone, under an id of its own; so is an escalation to its place's other desk. */
+static int take_apart(struct duty *duty, const struct client_notice *n, size_t i, struct client_notice *one)
+{
+	*one = *n;
+	one->to[0] = n->to[i];
+	one->n_to = 1;
+	if (i > 0 && notice_new_id(&one->id) != 0)
+		return cli_fail(duty->cli, STATUS_FAILED, tr("no random numbers"));
+	one->thread = one->id;
+	if (n->n_escalations > 0 && strcmp(n->escalations[0].to.place, n->to[0].place) == 0 &&
+	    n->escalations[0].to.kind != n->to[0].kind)
+		snprintf(one->escalations[0].to.place, sizeof one->escalations[0].to.place, "%s", n->to[i].place);
+	return 0;
+}
+
+/* What one recipient's got: {"error", "to"} where it was not sent. */
+static void note_sent(struct duty *duty, const struct client_notice *one, int status, json_t *json, json_t *list)
+{
+	if (json == NULL && status != 0 && duty->cli->json)
+		json = json_pack("{s:s,s:o}", "to", one->to[0].place, "error", cli_error_json(duty->cli));
+	if (json != NULL)
+		json_array_append_new(list, json);
+}
+
+/* All are tried before any goes, as they would be if they were one. */
+static int try_each(struct duty *duty, const struct client_notice *n)
+{
+	struct client_notice one;
+	int status = 0;
+
+	for (size_t i = 0; i < n->n_to && status == 0; i++) {
+		status = take_apart(duty, n, i, &one);
+		if (status == 0 && (status = outbox_try(duty->poc, duty->offline, &one)) != 0)
+			duty_fail(duty, status);
+	}
+	return status;
+}
+
 static int send_each(struct duty *duty, const struct client_notice *n, json_t *list)
 {
-	int worst = 0;
+	struct cli *cli = duty->cli;
+	struct client_notice one;
+	bool failed = false;
+	int worst = try_each(duty, n);
 
+	if (worst != 0)
+		return worst;
+	cli->collecting = true; /* one document for all */
 	for (size_t i = 0; i < n->n_to; i++) {
-		struct client_notice one = *n;
-		json_t *json;
-		one.to[0] = n->to[i];
-		one.n_to = 1;
-		if (i > 0 && notice_new_id(&one.id) != 0)
-			return cli_fail(duty->cli, STATUS_FAILED, tr("no random numbers"));
-		one.thread = one.id;
-		int status = send_one(duty, &one, &json);
-		if (json != NULL)
-			json_array_append_new(list, json);
+		json_t *json = NULL;
+		cli->failed = false;
+		int status = take_apart(duty, n, i, &one);
+		if (status == 0)
+			status = send_one(duty, &one, &json);
+		note_sent(duty, &one, status, json, list);
 		worst = note_status(worst, status);
+		failed = failed || cli->failed;
 	}
+	cli->failed = failed;
 	return worst;
 }
 
@@ -461,7 +511,9 @@ static int pack_forwarded(struct duty *duty, const struct desk *desk, const stru
 	Poc__Inner *inner = NULL;
 	uint8_t *bytes = NULL, *packed;
 	size_t size, packed_size, left_out;
-	int status = duty_open_notice(duty, desk, of, &inner);
+	int status = duty->offline ? refuse((struct refusal *)client_why(duty->poc), STATUS_UNREACHABLE, "",
+					    "the proofs that go with it need a server")
+				   : duty_open_notice(duty, desk, of, &inner);
 
 	if (status == 0)
 		status = client_story(duty->poc, &desk->id, &of->notice->id, &story);
@@ -653,6 +705,9 @@ int poc_cmd_notice_flush(struct cli *cli)
 		return discard(cli, cli_value(cli, "discard"));
 	if (cli->dry_run)
 		return flush_dry(cli);
+	if (cli->offline)
+		return cli_fail(cli, STATUS_USAGE,
+				tr("flush sends: it does not go with --offline (poc -n notice flush says what waits)"));
 	int status = duty_open_sender(cli, &duty);
 	if (status != 0)
 		return status;

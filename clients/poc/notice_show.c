@@ -12,6 +12,7 @@
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/story_view.h"
+#include "clients/poc/waiting.h"
 #include "proto/wire/prescan.h"
 #include "proto/wire/utf8.h"
 
@@ -184,11 +185,86 @@ static void print_header(const struct duty *duty, const struct desk *desk, const
 		cli_line("%-14s %s, %s", tr("taken by"), n->taken_by, time_text(n->taken_at));
 }
 
+/* ---- What waits in the outbox */
+
+static json_t *waiting_json(const struct waiting_notice *w)
+{
+	const Poc__Core *core = w->notice->core;
+	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT];
+	json_t *to = json_array();
+
+	duty_id(&w->notice->id, id);
+	duty_id(&w->notice->thread, thread);
+	for (size_t i = 0; i < core->n_to; i++)
+		json_array_append_new(to, json_string(core->to[i]->place));
+	json_t *json =
+	    json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "id", id, "thread", thread,
+		      "from", core->from->place, "from_kind", poc_kind_name(core->from->kind), "handle", core->handle,
+		      "to", to, "category", category_name(core->category), "urgency", urgency_name(core->urgency),
+		      "tlp", notice_tlp_name(core->tlp), "created", cli_time_json(core->created), "reply_by",
+		      cli_time_json(core->reply_by), "exercise",
+		      core->exercise[0] != '\0' ? json_string(core->exercise) : json_null(), "in_outbox_since",
+		      cli_time_json(w->since), "step", json_null(), "subject",
+		      w->inner != NULL ? json_string(w->inner->content->subject) : json_null(), "text",
+		      w->inner != NULL ? json_string(w->inner->content->text) : json_null());
+	if (json != NULL && w->inner != NULL)
+		json_object_set_new(json, "content", content_json(w->inner->content));
+	return json;
+}
+
+static void print_waiting(const struct waiting_notice *w)
+{
+	const Poc__Core *core = w->notice->core;
+	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT];
+
+	duty_id(&w->notice->id, id);
+	duty_id(&w->notice->thread, thread);
+	duty_exercise_line(w->notice);
+	cli_line("%-14s %s", tr("notice"), id);
+	cli_line(tr("%-14s since %s: not stored yet, the next command that reaches a server sends it"),
+		 tr("in the outbox"), time_text(w->since));
+	if (strcmp(id, thread) != 0)
+		cli_line("%-14s %s", tr("thread"), thread);
+	cli_line(tr("%-14s %s %s, signed by %s"), tr("from"), core->from->place, poc_kind_name(core->from->kind),
+		 core->handle);
+	for (size_t i = 0; i < core->n_to; i++)
+		cli_line("%-14s %s %s", tr("to"), core->to[i]->place, poc_kind_name(core->to[i]->kind));
+	cli_line("%-14s %s, %s, %s", tr("category"), category_name(core->category), urgency_name(core->urgency),
+		 notice_tlp_name(core->tlp));
+	cli_line("%-14s %s", tr("created"), time_text(core->created));
+	if (core->reply_by != 0)
+		cli_line("%-14s %s", tr("answer by"), time_text(core->reply_by));
+	if (w->inner != NULL)
+		print_content(w->inner->content, true);
+	duty_exercise_line(w->notice);
+}
+
+/* Whether it was one that waits, and none that the desks have. */
+static bool show_waiting(struct duty *duty)
+{
+	struct waiting_notice w;
+	bool stored = false;
+
+	if (waiting_find(duty, duty->cli->argv[0], &w) != 0)
+		return false;
+	for (size_t i = 0; i < duty->n_desks; i++)
+		stored = stored || desk_find(duty->desks[i], &w.notice->id) != NULL;
+	if (!stored && duty->cli->json)
+		cli_document(duty->cli, "poc.notice-show/1", waiting_json(&w));
+	else if (!stored)
+		print_waiting(&w);
+	waiting_finish(&w);
+	return !stored;
+}
+
 static int show_notice(struct duty *duty)
 {
 	struct desk_notice *n;
 	struct desk *desk;
 	Poc__Inner *inner = NULL;
+
+	if (show_waiting(duty))
+		return 0;
 	int status = duty_find(duty, duty->cli->argv[0], &desk, &n);
 
 	if (status != 0)

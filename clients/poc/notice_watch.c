@@ -259,7 +259,7 @@ static json_t *event_of(struct watching *w, const struct desk *desk, const struc
 /* ---- The command */
 
 /* Writes what the command may not read to its end: a closed pipe is its own business. */
-static void feed(int fd, const char *text)
+static bool feed(int fd, const char *text)
 {
 	size_t left = strlen(text);
 
@@ -268,11 +268,11 @@ static void feed(int fd, const char *text)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			break;
+			return false;
 		text += n;
 		left -= (size_t)n;
 	}
-	close(fd);
+	return true;
 }
 
 static void child(const char *command, int in, const char *event, const char *id)
@@ -304,9 +304,8 @@ static int run(const struct watching *w, const json_t *json, const char *line)
 		child(w->command, ends[0], event != NULL ? event : "", id != NULL ? id : "");
 	close(ends[0]);
 	if (pid > 0)
-		feed(ends[1], line);
-	else
-		close(ends[1]);
+		(void)(feed(ends[1], line) && feed(ends[1], "\n")); /* a whole line, as read -r of the shell wants it */
+	close(ends[1]);
 	while (pid > 0 && waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
 		;
 	return pid > 0 && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 ? 0 : -1;
@@ -331,8 +330,10 @@ static int show_event(struct watching *w, size_t i, const struct desk_entry *ent
 		status = STATUS_BUSY;
 	} else if (status == 0 && w->command == NULL) {
 		printf("%s\n", line);
-		if (fflush(stdout) != 0)
-			status = cli_fail(w->duty->cli, STATUS_IO, tr("the output cannot be written"));
+		if (fflush(stdout) != 0) { /* which is said at the end, as of every command */
+			w->duty->cli->failed = true;
+			status = STATUS_IO;
+		}
 	}
 	if (status == 0)
 		status = move_cursor(w, i, entry);
@@ -478,6 +479,8 @@ int poc_cmd_notice_watch(struct cli *cli)
 
 	if (!id_valid(w.name))
 		return cli_fail(cli, STATUS_USAGE, tr("a cursor's name is [a-z0-9-], 1 to 40 characters"));
+	if (cli->offline && !w.once)
+		return cli_fail(cli, STATUS_USAGE, tr("watch asks a server: with --offline it needs --once"));
 	signal(SIGPIPE, SIG_IGN);
 	int status = duty_open(cli, &duty);
 	if (status != 0)

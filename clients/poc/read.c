@@ -16,6 +16,7 @@
 #include "clients/poc/duty.h"
 #include "clients/poc/story_view.h"
 #include "clients/poc/units.h"
+#include "clients/poc/waiting.h"
 #include "proto/rules/register.h"
 
 enum { PROOF_FILE_MAX = 512 << 20 };
@@ -809,6 +810,7 @@ int poc_cmd_status(struct cli *cli)
 		replacing_tell(cli, poc, cli->conf.state, facts.suspended_for != NULL || own_replacing, document);
 	if (status == 0) { /* last, for what facts point at lives until the next call */
 		json_object_set_new(document, "due", find_due(cli, poc, mode == CLIENT_ONLINE));
+		json_object_set_new(document, "in_outbox", waiting_list(cli, poc, true));
 		json_t *refused = json_array();
 		duty_refused(cli, poc, refused);
 		json_object_set_new(document, "refused", refused);

@@ -144,7 +144,7 @@ static int find_record(struct duty *duty, const struct name *place, struct clien
 {
 	int status = duty->offline ? STATUS_UNREACHABLE : client_lookup(duty->poc, CLIENT_ONLINE, place, NULL, 0, out);
 
-	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !duty->cli->online) {
+	if ((status == STATUS_UNREACHABLE || status == STATUS_TLS) && !duty->cli->insist) {
 		client_record_finish(out);
 		int offline = client_lookup(duty->poc, CLIENT_OFFLINE, place, NULL, 0, out);
 		if (offline == STATUS_UNREACHABLE)

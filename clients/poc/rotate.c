@@ -265,8 +265,10 @@ static int empty_outbox(struct rotating *r)
 	return waiting == 0
 		   ? 0
 		   : cli_fail(r->cli, STATUS_QUEUED,
-			      tr("%zu notices or receipts wait in the outbox, signed with the old key: poc notice "
-				 "flush first"),
+			      waiting == 1 ? tr("%zu notice or receipt waits in the outbox, signed with the old key: "
+						"poc notice flush first")
+					   : tr("%zu notices or receipts wait in the outbox, signed with the old key: "
+						"poc notice flush first"),
 			      waiting);
 }
 

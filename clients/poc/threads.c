@@ -149,7 +149,7 @@ int threads_list(const struct duty *duty, threads_wanted wanted, const void *ctx
 
 void threads_print_head(void)
 {
-	printf("%-10s %3s %-20s  %-6s %-12s %-20s  %-14s %-9s %s\n", tr("THREAD"), tr("N"), tr("ACTIVITY"), tr("STATE"),
+	printf("%-10s %3s %-20s  %-6s %-12s %-20s  %-16s %-9s %s\n", tr("THREAD"), tr("N"), tr("ACTIVITY"), tr("STATE"),
 	       tr("TAKEN BY"), tr("ANSWER BY"), tr("FROM"), tr("URGENCY"), tr("SUBJECT"));
 }
 
@@ -163,7 +163,7 @@ void threads_print(const struct thread *thread, const Poc__Inner *inner)
 	duty_marks(thread->first, thread->overdue, marks);
 	const char *subject = inner != NULL ? inner->content->subject : tr("(not opened)"),
 		   *quote = inner != NULL ? "\"" : "";
-	cli_line("%.9s  %3zu %-20s  %-6s %-12s %-20s  %-14s %-9s %s%s%s%s", id, thread->n, time_text(thread->activity),
+	cli_line("%.9s  %3zu %-20s  %-6s %-12s %-20s  %-16s %-9s %s%s%s%s", id, thread->n, time_text(thread->activity),
 		 thread->open ? tr("open") : tr("closed"), thread->taken_by, time_text(thread->reply_by), from,
 		 urgency_name(first->core->urgency), marks, quote, subject, quote);
 }

@@ -107,6 +107,18 @@ static const char *result_of(const struct asked *a)
 	return a->answered != 0 ? (a->automatic ? "automatic" : "person") : a->closed ? "cancelled" : "none";
 }
 
+static void print_done(const struct report *r)
+{
+	char states[40], coordinators[40];
+
+	snprintf(states, sizeof states, r->published == 1 ? tr("1 state") : tr("%zu states"), r->published);
+	snprintf(coordinators, sizeof coordinators, r->told == 1 ? tr("1 coordinator") : tr("%zu coordinators"),
+		 r->told);
+	cli_line(r->desk.cli->dry_run ? tr("would be published for %s; %s would be told")
+				      : tr("published for %s; %s told"),
+		 states, coordinators);
+}
+
 static void print_text(const struct report *r)
 {
 	char round[32];
@@ -124,9 +136,7 @@ static void print_text(const struct report *r)
 			cli_line("%-3s %-11s %s", a->place, poc_kind_name(a->kind), tr(result_of(a)));
 	}
 	if (r->published > 0 || r->told > 0)
-		cli_line(r->desk.cli->dry_run ? tr("would be published for %zu states; %zu coordinators would be told")
-					      : tr("published for %zu states; %zu coordinators told"),
-			 r->published, r->told);
+		print_done(r);
 }
 
 static void print_csv(const struct report *r)

@@ -21,7 +21,7 @@ static void tell_sent(void *ctx, const struct outbox_result *result)
 	const char *what = result->is_notice || result->step != 0 ? id : result->name;
 	if (result->status == 0)
 		cli_note(cli, tr("sent from the outbox: %s"), what);
-	else if (result->status != STATUS_QUEUED)
+	else if (!result->waits)
 		cli_alert(cli, tr("refused, and set aside in the outbox: %s: %s"), what, result->message);
 }
 

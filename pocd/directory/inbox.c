@@ -184,8 +184,9 @@ static int check_backlogs(struct inbox *inbox, const struct post *post, struct r
 			return refuse(why, status, "", "cannot read: %s", status_text(status));
 		if (backlog->bytes + post->body_size <= inbox->options.backlog_bytes)
 			continue;
-		refuse(why, STATUS_QUOTA, "core.to", "%s has not fetched %llu notices of %s yet: no more until it does",
-		       backlog->to, (unsigned long long)backlog->notices, backlog->from);
+		refuse(why, STATUS_QUOTA, "core.to",
+		       "%s has not fetched %llu notice%s of %s yet: no more until it does", backlog->to,
+		       (unsigned long long)backlog->notices, backlog->notices == 1 ? "" : "s", backlog->from);
 		if (why != NULL)
 			why->retry_ms = BACKLOG_RETRY_MS;
 		return STATUS_QUOTA;

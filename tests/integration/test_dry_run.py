@@ -31,7 +31,7 @@ CHANGES = {
         ("notice reply", THEIRS, ["{notice}", "--text", "t"], ['would be sent: "Re: first"', "to XA technical", "would be said: answered"]),
         ("notice close", THEIRS, ["{notice}"], ["would be said: closed, of {notice}"]),
         ("notice take", THEIRS, ["{notice}"], ["would be said: taken, of {notice}"]),
-        ("notice release", THEIRS, ["{notice}"], ["would be said: released, of {notice}"]),
+        ("notice release", THEIRS, ["{taken}"], ["would be said: released, of {taken}"]),
         ("notice note", THEIRS, ["{notice}", "--text", "t"], ['would be sent: "note", from XB technical', "to XB technical"]),
         ("notice remind", OPERATOR, ["{notice}"], ['would be sent: "Reminder: first"', "to XB technical"]),
         ("notice escalate", OPERATOR, ["{notice}", "--to", "AD"], ['would be sent: "Escalated: first"', "to AD technical"]),
@@ -70,7 +70,7 @@ CHANGES = {
         ("document withdraw", STAFF, ["kept"], ["would be published: D/kept version 2"]),
         ("key rotate", STAFF, ["tls"], ["dry run: nothing was changed"]),
         ("ping start", STAFF, ["XB"], ["XB", "would be asked"]),
-        ("ping report", STAFF, ["--publish"], ["would be published for 1 states; 0 coordinators would be told"]),
+        ("ping report", STAFF, ["--publish"], ["would be published for 1 state; 0 coordinators would be told"]),
         ("ping cancel", STAFF, ["{round}"], ["2 checks would be closed"]),
         ("import", STAFF, ["{teams}", "--out", "{new}"], ["2 drafts would be written to {new}"]),
         ("backup", STAFF, ["{new}"], ["would be copied to {new}"]),
@@ -128,6 +128,8 @@ class DryRun(unittest.TestCase):
         names["notice"] = world.poc(OPERATOR, "-o", "json", "notice", "send", "--to", "XB", "--subject", "first", "--text", "t",
                                     "--attach", attached).json["id"]
         world.poc(THEIRS, "notice", "show", names["notice"])
+        names["taken"] = world.poc(OPERATOR, "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t").json["id"]
+        world.poc(THEIRS, "notice", "take", names["taken"])
         world.poc("ad-operator", "-q", "sync")
         names["queued"] = world.poc("ad-operator", "--offline", "-o", "json", "notice", "send", "--to", "XB", "--subject", "s",
                                     "--text", "t", expect=8).json["id"]

@@ -133,11 +133,64 @@ class Outbox(unittest.TestCase):
         self.assertEqual(len(self.outbox()), 1)
         self.assertNotIn("kept back", self.subjects())
         listed = world.poc("xa-operator", "--offline", "notice", "list", "--exercise", "none-such")
-        self.assertIn("no such notices; 1 wait in the outbox", listed.err)
+        self.assertIn("no such notices\npoc: 1 in the outbox, to go with", listed.err)
         world.poc("xa-operator", "notice", "flush")
         self.assertEqual(self.outbox(), [])
         shown = world.poc("xb-operator", "notice", "show", sent["id"]).out
         self.assertIn("\n\n  first\n  from           forged\n\n", shown)
+
+    def test_waiting_is_visible(self):
+        """What waits is shown by its id, in the lists and in the status, in text and in JSON; acts upon it say that it waits."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        world.stop()
+        send = ("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "the waiting one", "--text", "see you")
+        plain, marked = world.poc(*send, expect=8).json["id"], world.poc(*send, "--exercise", "ex-1", expect=8).json["id"]
+        for offline in ((), ("--offline",)):
+            shown = world.poc("xa-operator", *offline, "notice", "show", plain[:9]).out
+            self.assertRegex(shown, r"in the outbox +since 2\d{3}-.*Z: not stored yet")
+            for words in ("the waiting one", "see you", "XB technical", plain):
+                self.assertIn(words, shown)
+            self.assertIn("*** EXERCISE ex-1", world.poc("xa-operator", *offline, "notice", "show", marked).out)
+        shown = world.poc("xa-operator", "-o", "json", "notice", "show", plain).json
+        self.assertEqual((shown["subject"], shown["text"], shown["to"], shown["step"], shown["schema"]),
+                         ("the waiting one", "see you", ["XB"], None, "poc.notice-show/1"))
+        self.assertRegex(shown["in_outbox_since"], "^2")
+        self.assertIn(f"notice {plain} waits in the outbox since", world.poc("xa-operator", "notice", "remind", plain, expect=5).err)
+        for which in "--sent", "--all":
+            rows = [line for line in world.poc("xa-operator", "notice", "list", which).out.splitlines() if "in the outbox" in line]
+            self.assertEqual([line[:9] for line in rows], [plain[:9], marked[:9]])
+            self.assertIn('EXERCISE ex-1: "the waiting one"', rows[1])
+        rows = world.poc("xa-operator", "notice", "list", "--sent", "--exercise", "ex-1").out
+        self.assertEqual((rows.count("in the outbox"), plain[:9] in rows), (1, False))
+        listed = world.poc("xa-operator", "notice", "list")
+        self.assertEqual((listed.out.count("in the outbox"), listed.err.count("2 in the outbox")), (0, 1))
+        listed = world.poc("xa-operator", "-o", "json", "notice", "list", "--sent").json["in_outbox"]
+        self.assertEqual([(one["id"], one["what"], one["to"], one["exercise"]) for one in listed],
+                         [(plain, "notice", ["XB"], None), (marked, "notice", ["XB"], "ex-1")])
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "status", expect=3).json["in_outbox"], listed)
+        self.assertRegex(world.poc("xa-operator", "status", expect=3).out, f"\nEXERCISE ex-1: in the outbox since .*Z: notice {marked}\n")
+        world.start()
+        world.poc("xa-operator", "notice", "flush")
+        self.assertNotIn("outbox", world.poc("xa-operator", "notice", "show", plain).out)
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "status").json["in_outbox"], [])
+
+    def test_held_back_says_why(self):
+        """What a server does not take for now is named, with the reason, by each command that tries again."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        world.stop()
+        notice = self.queue("too much")
+        with world.settings(reload=False, notices__backlog="1K"):
+            world.start()
+            for command in ("notice", "list"), ("handover",):
+                told = world.poc("xa-operator", *command).err
+                self.assertRegex(told, f"still in the outbox, not taken for now: notice {notice}: XB has not fetched")
+            self.assertEqual(len(self.outbox()), 1)
+            world.stop()
+        world.start()
+        world.poc("xa-operator", "notice", "flush")
+        self.assertEqual(self.outbox(), [])
 
     def test_report_waits_like_a_notice(self):
         """A report without a server is kept, and the next command sends it."""

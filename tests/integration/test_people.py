@@ -288,7 +288,8 @@ class Files(People):
         """What the flags say is judged before any file or key is looked at, in the flags' words."""
         today = datetime.datetime.now(datetime.timezone.utc).date()
         later = (today + datetime.timedelta(days=2)).isoformat()
-        for flags, words in ((["--reference", ""], "--reference R: which note verbale"),
+        for flags, words in (([], "--reference R: which note verbale"),
+                             (["--reference", ""], "--reference: the value is empty"),
                              (["--reference", "x" * 201], "--reference: longer than 200"),
                              (["--reference", "a\nb"], "--reference: "),
                              (["--reference", "x", "--date", later], f"--date {later}: that day is still to come"),

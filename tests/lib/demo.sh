@@ -88,7 +88,7 @@ run() {
         shown="$shown $word"
     done
     printf '%s$%s%s\n' "$bold" "$shown" "$plain"
-    "$@" || got=$?
+    "$@" </dev/null || got=$?
     if [ "$got" != "$want" ]; then
         echo "demo: expected exit status $want, got $got" >&2
         [ -f "$DIR/pocd.log" ] && tail -20 "$DIR/pocd.log" >&2

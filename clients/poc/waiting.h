@@ -1,0 +1,27 @@
+/* waiting: what the outbox holds, for those who ask what became of it: signed and kept here, and not stored in the
+ * directory yet. */
+#ifndef CLIENTS_POC_WAITING_H
+#define CLIENTS_POC_WAITING_H
+
+#include "clients/poc/duty.h"
+
+struct waiting_notice {
+	struct notice *notice;
+	Poc__Inner *inner; /* NULL: no reading key of ours opens it */
+	int64_t since;
+};
+void waiting_finish(struct waiting_notice *w); /* zeroed memory allowed */
+
+/* The notice that waits under an id, or the start of one.  0 and *out; NOT_FOUND or USAGE (several), not printed. */
+int waiting_find(struct duty *duty, const char *prefix, struct waiting_notice *out);
+
+/* Each notice that waits, oldest first, with its content where a key of ours opens it; each may take it and leave
+ * zeros. */
+typedef void (*waiting_each)(void *ctx, struct waiting_notice *w);
+void waiting_walk(struct duty *duty, waiting_each each, void *ctx);
+
+/* {"id", "what", "to", "exercise", "since", "file"} of all that waits, receipts too; in text mode, if asked, a line of
+ * each on stdout as well.  The caller's. */
+json_t *waiting_list(struct cli *cli, struct poc *poc, bool lines);
+
+#endif
