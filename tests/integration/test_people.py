@@ -252,7 +252,10 @@ class Files(People):
         cert, key = WORLD.key_files("xa-reader")
         shown = WORLD.poc("xa-reader", "key", "show", key).out
         self.assertEqual(WORLD.poc("xa-reader", "key", "show", cert).out, shown)
-        self.refused(4, ["no.crt: others may read"], "key", "show", self.write("no.crt", "milk"))  # it might be a private one
+        self.refused(1, ["no.crt: no key that is known here"], "key", "show", self.write("no.crt", "milk"))
+        private = self.write("open-private.key", "-----BEGIN PRIVATE KEY-----\nmilk\n-----END PRIVATE KEY-----\n")
+        os.chmod(private, 0o644)
+        self.refused(4, ["open-private.key: others may read"], "key", "show", private)
 
     def test_never_over_what_is_there(self):
         there = self.write("there", "precious")
