@@ -201,7 +201,7 @@ class Announcement(unittest.TestCase):
         return WORLD.poc(user, "-o", "json", *flags, "key", "announce").json
 
     def test_those_who_wrote_are_told_once(self):
-        self.assertIn("nothing to announce", WORLD.poc("ad-operator", "key", "announce").err)
+        self.assertIn("nothing to announce", WORLD.poc("xa-operator", "key", "announce").err)
         for kind in ("technical", "diplomatic"):
             WORLD.poc("xa-operator", "notice", "send", "--to", "XB", "--kind", kind, "--subject", "s", "--text", "t")
         WORLD.poc("ad-operator", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t")
