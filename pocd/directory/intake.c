@@ -13,7 +13,7 @@ enum {
 	SECTIONS_MAX = 16 * 16 + 4,
 	/* Of a long log so much is made durable at a time: each time costs a copy of every page of the store that it
 	 * touches, and a walk over all names. */
-	DURABLE_BYTES = 8 * 1024 * 1024
+	DURABLE_BYTES = 32 * 1024 * 1024
 };
 
 struct intake {
