@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "pocd/directory/judge.h"
+
 const struct notice_id *post_id(const struct post *post)
 {
 	return post->notice != NULL ? &post->notice->id : &post->receipt->notice_id;

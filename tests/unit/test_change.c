@@ -23,7 +23,7 @@
 #include "proto/wire/poc.pb-c.h"
 #include "proto/wire/prescan.h"
 #include "tests/lib/unit.h"
-#include "tests/lib/world.h"
+#include "tests/lib/world_directory.h"
 
 enum { START = 1790000000, DELAY = 259200, SITUATIONS = 4096, ACTIONS = 64, CHAIN_MAX = 24, NOWHERE = -1 };
 
@@ -83,14 +83,6 @@ struct walk {
 	size_t n_situations, n_steps;
 };
 
-static uint64_t now_ms;
-
-static uint64_t read_now(void *ctx)
-{
-	(void)ctx;
-	return now_ms;
-}
-
 static int number_of(const struct situation *s)
 {
 	return (int)((unsigned)(s->authority == KEY_B) | (s->coordinators >> KEY_C) << 1 | (unsigned)s->emergency << 3 |
@@ -125,7 +117,7 @@ static struct world_item make_keys(const struct house *house, enum key authority
 
 	fill_head(house, &head, "K/XA", house->n_chain > 0 ? &house->chain[house->n_chain - 1] : &none);
 	keys.head = &head;
-	keys.issued = (int64_t)(now_ms / 1000);
+	keys.issued = (int64_t)(world_clock_ms / 1000);
 	keys.authority = owns;
 	keys.n_authority = keys.authority_threshold = 1;
 	keys.coordinators = pointers;
@@ -151,7 +143,7 @@ static struct world_item make_users(const struct house *house, const char *name,
 
 	fill_head(house, &head, name, prev);
 	users.head = &head;
-	users.issued = (int64_t)(now_ms / 1000);
+	users.issued = (int64_t)(world_clock_ms / 1000);
 	users.editors = list;
 	users.n_editors = editor;
 	world_sign(&users.base, &house->keys[by], 1, &out);
@@ -167,7 +159,7 @@ static struct world_item make_record(const struct house *house, const char *name
 
 	fill_head(house, &head, name, prev);
 	record.head = &head;
-	record.issued = record.confirmed = (int64_t)(now_ms / 1000);
+	record.issued = record.confirmed = (int64_t)(world_clock_ms / 1000);
 	record.expires = record.issued + 1000;
 	record.withdrawn = true;
 	world_sign(&record.base, &house->keys[by], 1, &out);
@@ -333,9 +325,9 @@ static bool do_trust(struct house *house, const struct action *a)
 	struct keystore_key *signer = a->by != NO_KEY ? house->keys[a->by] : world->root;
 	struct world_item before, next, keys = {0};
 	struct bundle bundle = {0};
-	const int64_t not_before = (int64_t)(now_ms / 1000) + DELAY;
+	const int64_t not_before = (int64_t)(world_clock_ms / 1000) + DELAY;
 
-	world->now = (int64_t)(now_ms / 1000);
+	world->now = (int64_t)(world_clock_ms / 1000);
 	if (a->on) {
 		keys = make_keys(house, KEY_B, BIT(KEY_D), false);
 		form.replaced[form.n_replaced++] =
@@ -388,7 +380,7 @@ static bool act(struct house *house, const struct walk *walk, const struct actio
 	case TRUST:
 		return do_trust(house, a);
 	case WAIT:
-		now_ms = (uint64_t)house->not_before * 1000;
+		world_clock_ms = (uint64_t)house->not_before * 1000;
 		house->now.council = DUE;
 		return true;
 	default:
@@ -545,22 +537,10 @@ static void check_situation(const struct house *house, const struct walk *walk)
 
 static void open_directory(struct house *house)
 {
-	const struct world *world = house->world;
-	const struct world_item *items[] = {&world->trust, &world->reg, &world->states[0].keys,
-					    &world->states[0].users};
-	struct change_write writes[4] = {{0}};
-	struct directory_options options = {.store = house->store,
-					    .log_keys = &house->world->log,
-					    .n_log_keys = 1,
-					    .interval_ms = 1000,
-					    .heartbeat_ms = 600000,
-					    .now_ms = read_now};
-	struct refusal why = {0};
+	struct directory_options options = world_directory_options(house->world, house->store);
 
-	for (size_t i = 0; i < 4; i++)
-		writes[i] = (struct change_write){.envelope = items[i]->bytes, .envelope_size = items[i]->size};
-	if (directory_create(&options, writes, 4, &why) != 0 || directory_open(&options, &house->directory, &why) != 0)
-		fail_msg("%s: %s", why.field, why.message);
+	world_directory_create(house->world, &options);
+	house->directory = world_directory_open(&options);
 }
 
 /* K(1) by A, which lists c; all is signed by c, and nobody edits the unit. */
@@ -568,7 +548,7 @@ static void found(struct house *house, struct keystore_key *const keys[N_KEYS], 
 {
 	struct bundle bundle = {0};
 
-	now_ms = (uint64_t)START * 1000;
+	world_clock_ms = (uint64_t)START * 1000;
 	*house = (struct house){.world = world_create(START), .store = store_mem_create()};
 	memcpy(house->keys, keys, sizeof house->keys);
 	open_directory(house);

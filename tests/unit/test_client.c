@@ -14,6 +14,7 @@
 #include "proto/rules/record.h"
 #include "tests/lib/tiny_server.h"
 #include "tests/lib/world.h"
+#include "tests/lib/world_directory.h"
 
 enum { START = 1790000000, BATCHES_MAX = 64, DIRECTORIES_MAX = 8 };
 
@@ -34,14 +35,6 @@ struct house {
 	struct store *stores[DIRECTORIES_MAX];
 	struct tiny_server *server;
 };
-
-static uint64_t now_ms;
-
-static uint64_t read_now(void *ctx)
-{
-	(void)ctx;
-	return now_ms;
-}
 
 /* ---- The directories */
 
@@ -117,7 +110,7 @@ static void apply(struct directory *directory, const struct batch *batch, size_t
 	int status = -1;
 	struct refusal why = {0};
 
-	now_ms = ((uint64_t)START + 10 * number) * 1000;
+	world_clock_ms = ((uint64_t)START + 10 * number) * 1000;
 	assert_int_equal(directory_submit(directory, NULL, batch->writes, batch->n, true, take_outcome, &status, &why),
 			 0);
 	assert_int_equal(directory_run_once(directory), 0);
@@ -128,16 +121,11 @@ static void apply(struct directory *directory, const struct batch *batch, size_t
 static struct directory *make_directory(struct house *h, size_t n, unsigned skip)
 {
 	struct store *store = store_mem_create();
-	struct directory_options options = {.store = store,
-					    .log_keys = &h->world->log,
-					    .n_log_keys = 1,
-					    .interval_ms = 1,
-					    .heartbeat_ms = 600000,
-					    .now_ms = read_now};
+	struct directory_options options = world_directory_options(h->world, store);
 	struct directory *directory;
 	struct refusal why = {0};
 
-	now_ms = (uint64_t)START * 1000;
+	world_clock_ms = (uint64_t)START * 1000;
 	assert_int_equal(directory_create(&options, h->batches[0].writes, h->batches[0].n, &why), 0);
 	assert_int_equal(directory_open(&options, &directory, &why), 0);
 	for (size_t i = 1; i < n; i++) {
@@ -147,7 +135,7 @@ static struct directory *make_directory(struct house *h, size_t n, unsigned skip
 	assert_true(h->n_directories < DIRECTORIES_MAX);
 	h->stores[h->n_directories] = store;
 	h->directories[h->n_directories++] = directory;
-	now_ms = ((uint64_t)START + 1000) * 1000;
+	world_clock_ms = ((uint64_t)START + 1000) * 1000;
 	return directory;
 }
 
@@ -751,7 +739,7 @@ static void test_submit(void **context)
 
 	world_next_record(h->world, xa, false, &old);
 	struct client_write write = {xa->record.bytes, xa->record.size, xa->sections, WORLD_SECTIONS};
-	now_ms += 1000;
+	world_clock_ms += 1000;
 	good(poc, client_submit(poc, &write, 1, true, &done));
 	assert_true(done.proven && done.n == 1 && !done.results[0].repeated);
 	assert_string_equal(done.results[0].name, "R/XA");

@@ -13,17 +13,9 @@
 #include "proto/rules/rules.h"
 #include "proto/wire/poc.pb-c.h"
 #include "proto/wire/prescan.h"
-#include "tests/lib/world.h"
+#include "tests/lib/world_directory.h"
 
 enum { START = 1790000000 };
-
-static uint64_t now_ms;
-
-static uint64_t read_now(void *ctx)
-{
-	(void)ctx;
-	return now_ms;
-}
 
 struct house {
 	struct world *world;
@@ -51,14 +43,9 @@ static void take_outcome(void *ctx, const struct change_outcome *outcome)
 		told->results[i] = outcome->results[i];
 }
 
-static struct change_write write_of(const struct world_item *item)
-{
-	return (struct change_write){.envelope = item->bytes, .envelope_size = item->size};
-}
-
 static struct change_write record_of(const struct world_state *state)
 {
-	struct change_write write = write_of(&state->record);
+	struct change_write write = world_write(&state->record);
 
 	write.n_sections = WORLD_SECTIONS;
 	write.sections = state->sections;
@@ -86,30 +73,25 @@ static void expect(const struct told *told, int status)
 
 static struct directory_options options_of(struct house *house)
 {
-	return (struct directory_options){.store = house->store,
-					  .log_keys = &house->world->log,
-					  .n_log_keys = 1,
-					  .interval_ms = 1000,
-					  .heartbeat_ms = 600000,
-					  .answer_cache = 1 << 20,
-					  .now_ms = read_now};
+	struct directory_options options = world_directory_options(house->world, house->store);
+
+	options.answer_cache = 1 << 20;
+	return options;
 }
 
 static void reopen(struct house *house)
 {
 	struct directory_options options = options_of(house);
-	struct refusal why = {0};
 
 	directory_close(house->directory);
-	if (directory_open(&options, &house->directory, &why) != 0)
-		fail_msg("%s: %s", why.field, why.message);
+	house->directory = world_directory_open(&options);
 }
 
 static void publish_state(struct house *house, const char *code)
 {
 	struct world_state *state = world_add_state(house->world, code);
-	struct change_write writes[] = {record_of(state), write_of(&state->users), write_of(&state->keys),
-					write_of(&house->world->reg)};
+	struct change_write writes[] = {record_of(state), world_write(&state->users), world_write(&state->keys),
+					world_write(&house->world->reg)};
 	struct told told = submit(house, writes, 4);
 
 	expect(&told, 0);
@@ -118,17 +100,12 @@ static void publish_state(struct house *house, const char *code)
 static int setup(void **context)
 {
 	struct house *house = calloc(1, sizeof *house);
-	struct refusal why = {0};
 
-	now_ms = (uint64_t)START * 1000;
+	world_clock_ms = (uint64_t)START * 1000;
 	house->world = world_create(START);
 	house->store = store_mem_create();
-	struct world_state *staff = &house->world->states[0];
-	struct change_write writes[] = {write_of(&house->world->trust), write_of(&house->world->reg),
-					write_of(&staff->keys), write_of(&staff->users)};
 	struct directory_options options = options_of(house);
-	if (directory_create(&options, writes, 4, &why) != 0)
-		fail_msg("%s: %s", why.field, why.message);
+	world_directory_create(house->world, &options);
 	reopen(house);
 	publish_state(house, "XA");
 	publish_state(house, "XB");
@@ -323,7 +300,7 @@ static void test_publish_and_repeat(void **context)
 	struct house *house = *context;
 	struct world_state *xa = world_state(house->world, "XA");
 
-	now_ms += 5000;
+	world_clock_ms += 5000;
 	world_next_record(house->world, xa, false, NULL);
 	struct change_write write = record_of(xa);
 	struct told first = submit(house, &write, 1);
@@ -331,10 +308,10 @@ static void test_publish_and_repeat(void **context)
 	assert_int_equal(first.outcome.n, 1);
 	assert_string_equal(first.results[0].name, "R/XA");
 	assert_int_equal(first.results[0].seq, 2);
-	assert_int_equal(first.results[0].stored_ms, now_ms);
+	assert_int_equal(first.results[0].stored_ms, world_clock_ms);
 	assert_false(first.results[0].repeated);
 	assert_true(first.outcome.checkpoint_size > first.results[0].leaf);
-	now_ms += 5000;
+	world_clock_ms += 5000;
 	struct told again = submit(house, &write, 1);
 	expect(&again, 0);
 	assert_true(again.results[0].repeated);
@@ -423,7 +400,7 @@ static void test_sections_rules(void **context)
 
 static struct told submit_one(struct house *house, const struct world_item *item)
 {
-	struct change_write write = write_of(item);
+	struct change_write write = world_write(item);
 
 	return submit(house, &write, 1);
 }
@@ -449,7 +426,7 @@ static void test_suspended(void **context)
 	/* lifted in the same bundle */
 	xa->suspended = false;
 	world_next_register(house->world, NULL);
-	struct change_write both[] = {write, write_of(&house->world->reg)};
+	struct change_write both[] = {write, world_write(&house->world->reg)};
 	told = submit(house, both, 2);
 	expect(&told, 0);
 	assert_int_equal(told.outcome.n, 2);
@@ -471,7 +448,7 @@ static void test_orphans(void **context)
 	assert_non_null(strstr(told.why.message, "R/XA"));
 	/* with U and R signed anew it is one bundle */
 	world_next_users(house->world, xa, true, NULL);
-	struct change_write writes[3] = {write_of(&xa->users), write_of(&xa->keys)};
+	struct change_write writes[3] = {world_write(&xa->users), world_write(&xa->keys)};
 	told = submit(house, writes, 2);
 	expect(&told, STATUS_ORPHANS);
 	assert_null(strstr(told.why.message, "U/XA"));
@@ -536,14 +513,14 @@ static void test_replacement_cannot_be_held_up(void **context)
 	expect(&told, STATUS_SUSPENDED);
 	told = submit_one(house, &state->keys);
 	expect(&told, STATUS_UNVERIFIED); /* not yet */
-	now_ms = (uint64_t)first * 1000;
+	world_clock_ms = (uint64_t)first * 1000;
 	told = submit_one(house, &stolen);
 	expect(&told, STATUS_SUSPENDED);
 	told = submit_one(house, &state->keys);
 	expect(&told, STATUS_ORPHANS); /* U and R come with it */
 	world_next_users(world, state, true, NULL);
 	world_next_record(world, state, false, NULL);
-	struct change_write all[] = {write_of(&state->keys), write_of(&state->users), record_of(state)};
+	struct change_write all[] = {world_write(&state->keys), world_write(&state->users), record_of(state)};
 	told = submit(house, all, 3);
 	expect(&told, 0);
 	world_next_keys(world, state, NULL, NULL); /* and on it goes */
@@ -567,7 +544,7 @@ static void test_replacement_cannot_be_held_up(void **context)
 	expect(&told, 0);
 	told = submit_one(house, &state->keys);
 	expect(&told, STATUS_UNVERIFIED);
-	now_ms = (uint64_t)second * 1000;
+	world_clock_ms = (uint64_t)second * 1000;
 	told = submit_one(house, &state->keys);
 	expect(&told, 0);
 	struct verified_head *at = head(house);
@@ -627,12 +604,12 @@ static void test_documents(void **context)
 	assert_int_equal(told.results[0].seq, 2);
 	world_next_keys(house->world, staff, next, NULL);
 	world_next_users(house->world, staff, true, NULL);
-	struct change_write writes[3] = {write_of(&staff->keys), write_of(&staff->users)};
+	struct change_write writes[3] = {world_write(&staff->keys), world_write(&staff->users)};
 	told = submit(house, writes, 2);
 	expect(&told, STATUS_ORPHANS);
 	assert_non_null(strstr(told.why.message, "D/early-warning"));
 	make_document(house, "Early warning", next, &item);
-	writes[2] = write_of(&item);
+	writes[2] = world_write(&item);
 	told = submit(house, writes, 3);
 	expect(&told, 0);
 	world_item_finish(&item);
@@ -696,7 +673,7 @@ static void test_units(void **context)
 	ProtobufCBinaryData section;
 
 	world_unit_record(house->world, xa, "bretagne", &unit, &section);
-	struct change_write write = write_of(&unit);
+	struct change_write write = world_write(&unit);
 	write.sections = &section;
 	write.n_sections = 1;
 	struct told told = submit(house, &write, 1);
@@ -713,7 +690,7 @@ static void test_units(void **context)
 	world_next_keys(house->world, xa, next, NULL);
 	world_next_users(house->world, xa, true, NULL);
 	world_next_record(house->world, xa, false, NULL);
-	struct change_write writes[] = {write_of(&xa->keys), write_of(&xa->users), record_of(xa)};
+	struct change_write writes[] = {world_write(&xa->keys), world_write(&xa->users), record_of(xa)};
 	told = submit(house, writes, 3);
 	expect(&told, STATUS_ORPHANS);
 	assert_non_null(strstr(told.why.message, "R/XA/bretagne"));
@@ -806,7 +783,7 @@ static void test_emergency(void **context)
 	xa->coordinator = next;
 	world_next_users(house->world, xa, true, NULL);
 	world_next_record(house->world, xa, false, NULL);
-	struct change_write writes[] = {write_of(&xa->users), record_of(xa)};
+	struct change_write writes[] = {world_write(&xa->users), record_of(xa)};
 	told = submit(house, writes, 2);
 	expect(&told, 0);
 	who = user(house, "XA", xa->operator_);
@@ -849,7 +826,7 @@ static void test_editors(void **context)
 	assert_string_equal(who.handle, "bretagne");
 	xa->coordinator = editor; /* signs the unit's record */
 	world_unit_record(house->world, xa, "bretagne", &record, &section);
-	struct change_write write = write_of(&record);
+	struct change_write write = world_write(&record);
 	write.sections = &section;
 	write.n_sections = 1;
 	told = submit(house, &write, 1);
@@ -880,7 +857,7 @@ static void test_clock_of_signer(void **context)
 	struct change_write write = record_of(xa);
 	struct told told = submit(house, &write, 1);
 	expect(&told, STATUS_CLOCK);
-	now_ms += (uint64_t)3000 * 1000; /* ten minutes ahead of us is let pass */
+	world_clock_ms += (uint64_t)3000 * 1000; /* ten minutes ahead of us is let pass */
 	told = submit(house, &write, 1);
 	expect(&told, 0);
 }
@@ -1024,13 +1001,13 @@ static void submit_four(struct house *house, struct told told[4], struct change_
 	world_next_record(house->world, xa, false, &rival);
 	struct change_write two = record_of(xa);
 	queue(house, &two, &told[1]);
-	struct change_write old = write_of(&before);
+	struct change_write old = world_write(&before);
 	queue(house, &old, &told[3]);
 	/* signed anew over the same version: another value */
 	world_item_finish(&xa->record);
 	xa->record = before;
 	world_next_record(house->world, xa, true, NULL);
-	struct change_write three = write_of(&xa->record);
+	struct change_write three = world_write(&xa->record);
 	queue(house, &three, &told[2]);
 	*last = three;
 	world_item_finish(&rival);

@@ -10,20 +10,12 @@
 #include "proto/proof/note.h"
 #include "proto/wire/poc.pb-c.h"
 #include "proto/wire/prescan.h"
-#include "tests/lib/world.h"
+#include "tests/lib/world_directory.h"
 
 enum { START = 1790000000 };
 
 #define TECHNICAL POC__POC_KIND__POC_KIND_TECHNICAL
 #define DIPLOMATIC POC__POC_KIND__POC_KIND_DIPLOMATIC
-
-static uint64_t now_ms;
-
-static uint64_t read_now(void *ctx)
-{
-	(void)ctx;
-	return now_ms;
-}
 
 struct house {
 	struct world *world;
@@ -51,11 +43,6 @@ static void note_growth(void *ctx, const char *place, Poc__PocKind kind, uint64_
 	struct grown *grown = &house->grown[house->n_grown++];
 	*grown = (struct grown){.kind = kind, .cursor = cursor};
 	snprintf(grown->place, sizeof grown->place, "%s", place);
-}
-
-static struct change_write write_of(const struct world_item *item)
-{
-	return (struct change_write){.envelope = item->bytes, .envelope_size = item->size};
 }
 
 static void must_be_done(void *ctx, const struct change_outcome *outcome)
@@ -104,34 +91,24 @@ static void open_on_disk(struct house *house)
 static int setup_in(void **context, bool on_disk)
 {
 	struct house *house = calloc(1, sizeof *house);
-	struct refusal why = {0};
 
-	now_ms = (uint64_t)START * 1000;
+	world_clock_ms = (uint64_t)START * 1000;
 	house->world = world_create(START);
 	if (on_disk)
 		open_on_disk(house);
 	else
 		house->store = store_mem_create();
-	house->options = (struct directory_options){.store = house->store,
-						    .log_keys = &house->world->log,
-						    .n_log_keys = 1,
-						    .interval_ms = 1000,
-						    .heartbeat_ms = 600000,
-						    .now_ms = read_now,
-						    .retention_ms = (uint64_t)30 * 86400 * 1000,
-						    .grown = note_growth,
-						    .grown_ctx = house};
-	struct world_state *staff = &house->world->states[0];
-	struct change_write first[] = {write_of(&house->world->trust), write_of(&house->world->reg),
-				       write_of(&staff->keys), write_of(&staff->users)};
-	if (directory_create(&house->options, first, 4, &why) != 0)
-		fail_msg("%s", why.message);
+	house->options = world_directory_options(house->world, house->store);
+	house->options.retention_ms = (uint64_t)30 * 86400 * 1000;
+	house->options.grown = note_growth;
+	house->options.grown_ctx = house;
+	world_directory_create(house->world, &house->options);
 	reopen(house);
 	for (int i = 0; i < 4; i++) {
 		const char *codes[] = {"XA", "XB", "XC", "XD"};
 		struct world_state *state = world_add_state(house->world, codes[i]);
-		struct change_write writes[] = {write_of(&house->world->reg), write_of(&state->keys),
-						write_of(&state->users), write_of(&state->record)};
+		struct change_write writes[] = {world_write(&house->world->reg), world_write(&state->keys),
+						world_write(&state->users), world_write(&state->record)};
 		writes[3].sections = state->sections;
 		writes[3].n_sections = WORLD_SECTIONS;
 		queue(house, writes, 4);
@@ -273,7 +250,7 @@ static void seal(struct house *house, struct letter *letter)
 	core.category = letter->category != 0 ? letter->category : POC__CATEGORY__CATEGORY_NOTIFICATION;
 	core.urgency = POC__URGENCY__URGENCY_ROUTINE;
 	core.tlp = POC__NOTICE_TLP__NOTICE_TLP_AMBER;
-	core.created = letter->created != 0 ? letter->created : (int64_t)(now_ms / 1000);
+	core.created = letter->created != 0 ? letter->created : (int64_t)(world_clock_ms / 1000);
 	content.subject = "Scans";
 	letter_finish(letter);
 	if (notice_make(&core, &content, keys, letter->signer != NULL ? letter->signer : sender->operator_,
@@ -361,7 +338,7 @@ static void sign_receipt(struct house *house, const struct letter *letter, const
 	receipt.handle = "operator";
 	if (note->step == POC__STEP__STEP_DECLINED)
 		receipt.reason = note->reason != 0 ? note->reason : POC__REASON__REASON_OTHER;
-	receipt.time = note->time != 0 ? note->time : (int64_t)(now_ms / 1000);
+	receipt.time = note->time != 0 ? note->time : (int64_t)(world_clock_ms / 1000);
 	receipt.answer_by = note->answer_by;
 	if (note->step == POC__STEP__STEP_ANSWERED)
 		receipt.answer = (ProtobufCBinaryData){NOTICE_ID_SIZE, (uint8_t *)note->answer.bytes};
@@ -503,7 +480,7 @@ static void test_main_path(void **context)
 	struct said ack = {.desk = XB, .step = POC__STEP__STEP_ACKNOWLEDGED};
 	told = receive(house, &letter, &ack);
 	expect(&told, 0);
-	now_ms += 5000;
+	world_clock_ms += 5000;
 	again = receive(house, &letter, &ack); /* another envelope, the same statement */
 	expect(&again, 0);
 	assert_true(again.result.repeated);
@@ -735,7 +712,7 @@ static void test_story(void **context)
 	expect(&told, 0);
 	/* K of XB is at its second version when it acknowledges: the chain comes along */
 	world_next_keys(house->world, xb, NULL, NULL);
-	struct change_write keys = write_of(&xb->keys);
+	struct change_write keys = world_write(&xb->keys);
 	queue(house, &keys, 1);
 	told = receive(house, &letter, &ack);
 	expect(&told, 0);
@@ -771,7 +748,7 @@ static void test_judged_at_publication(void **context)
 	send_as(house, &who, &letter, &first);
 	xa->operator_ = keystore_ephemeral(KEY_P256); /* the next U lists another operator */
 	world_next_users(house->world, xa, true, NULL);
-	struct change_write users = write_of(&xa->users);
+	struct change_write users = world_write(&xa->users);
 	queue(house, &users, 1);
 	send_as(house, &who, &late, &second);
 	turn(house);
@@ -805,17 +782,17 @@ static void test_escalation(void **context)
 	told = receive(house, &quiet, &ours);
 	expect(&told, STATUS_NOT_FOUND);
 	assert_int_equal(fetch(house, &quiet, diplomats), STATUS_NOT_FOUND);
-	now_ms += 3599000;
+	world_clock_ms += 3599000;
 	turn(house);
 	assert_int_equal(feed_length(house, diplomats), 0);
 	reopen(house);
-	now_ms += 1000;
+	world_clock_ms += 1000;
 	turn(house);
 	assert_int_equal(feed_length(house, diplomats), 2); /* the notice, escalated */
-	now_ms -= 7200000;                                  /* the clock is set back, and comes again */
+	world_clock_ms -= 7200000;                          /* the clock is set back, and comes again */
 	turn(house);
 	reopen(house);
-	now_ms += 7200000;
+	world_clock_ms += 7200000;
 	turn(house);
 	assert_int_equal(feed_length(house, diplomats), 2);
 	assert_int_equal(fetch(house, &quiet, diplomats), 0);
@@ -854,7 +831,7 @@ static void test_changed_mind(void **context)
 	expect(&told, 0);
 	for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
 		struct said said = {.desk = XB, .step = says[i].step, .reason = says[i].reason};
-		now_ms += 1000;
+		world_clock_ms += 1000;
 		told = receive(house, &letter, &said);
 		expect(&told, 0);
 		assert_int_equal(told.result.repeated, says[i].repeated);
@@ -879,10 +856,10 @@ static void test_escalation_twice(void **context)
 	seal(house, &letter);
 	struct told told = send_letter(house, &letter);
 	expect(&told, 0);
-	now_ms += 3601000;
+	world_clock_ms += 3601000;
 	turn(house);
 	assert_int_equal(feed_length(house, diplomats), 2); /* the notice, escalated */
-	now_ms += 3600000;
+	world_clock_ms += 3600000;
 	turn(house);
 	assert_int_equal(feed_length(house, diplomats), 2);
 	struct said ack = {.desk = diplomats, .step = POC__STEP__STEP_ACKNOWLEDGED};
@@ -924,7 +901,7 @@ static void test_many_timers(void **context)
 		expect(&told, 0);
 		letter_finish(&letter);
 	}
-	now_ms += 3601000;
+	world_clock_ms += 3601000;
 	between = from_xa_to_xb(house);
 	house->growing = post_between;
 	turn(house);
@@ -1004,7 +981,7 @@ static void test_quotas(void **context)
 	expect(&told, 0);
 	told = send_letter(house, &back);
 	expect(&told, 0);
-	now_ms += told.why.retry_ms + 900001;
+	world_clock_ms += told.why.retry_ms + 900001;
 	told = send_letter(house, &fifth);
 	expect(&told, 0);
 	letter_finish(&one);
@@ -1025,7 +1002,7 @@ static void test_retention(void **context)
 	reopen(house);
 	told = send_letter(house, &letter);
 	expect(&told, 0);
-	now_ms += (uint64_t)31 * 86400 * 1000;
+	world_clock_ms += (uint64_t)31 * 86400 * 1000;
 	turn(house);
 	assert_int_equal(fetch(house, &letter, to), STATUS_EXPIRED);
 	assert_int_equal(feed_length(house, to), 1);
@@ -1052,14 +1029,14 @@ static void test_delivered_too_late(void **context)
 	bool fetched;
 
 	expect(&told, 0);
-	now_ms += (uint64_t)29 * 86400 * 1000;
+	world_clock_ms += (uint64_t)29 * 86400 * 1000;
 	seal(house, &second);
 	told = send_letter(house, &second);
 	expect(&told, 0);
 	assert_int_equal(directory_story(house->directory, &who, &query, &answer, &fetched, &why), 0);
 	answer_finish(&answer);
 	assert_true(fetched);
-	now_ms += (uint64_t)2 * 86400 * 1000;
+	world_clock_ms += (uint64_t)2 * 86400 * 1000;
 	turn(house);
 	directory_deliver(house->directory, &query);
 	turn(house);
@@ -1297,7 +1274,7 @@ static void test_sessions(void **context)
 	struct keystore_key *dropped = xb->operator_;
 	xb->operator_ = keystore_ephemeral(KEY_P256);
 	world_next_users(house->world, xb, true, NULL);
-	struct change_write users = write_of(&xb->users);
+	struct change_write users = world_write(&xb->users);
 	queue(house, &users, 1);
 	turn(house);
 	post_on(house, &sender, &next);
@@ -1496,7 +1473,7 @@ static int model_hand_in(struct house *house, struct model *model, size_t n, str
 	struct principal who = operator_of(house, state_of(house, letter->from.place)->code);
 
 	send_as(house, &who, letter, told);
-	if (model->made_ms[n] / 1000 + house->options.retention_ms / 1000 < now_ms / 1000)
+	if (model->made_ms[n] / 1000 + house->options.retention_ms / 1000 < world_clock_ms / 1000)
 		return STATUS_EXPIRED;
 	if (over_quota(model, n)) {
 		model->over_quota++;
@@ -1540,7 +1517,7 @@ static int model_send(struct house *house, struct model *model, struct told *tol
 		letter->category = POC__CATEGORY__CATEGORY_NOTE;
 	}
 	model->n_to[n] = letter->n_to;
-	model->made_ms[n] = now_ms;
+	model->made_ms[n] = world_clock_ms;
 	seal(house, letter);
 	return model_hand_in(house, model, n, told);
 }
@@ -1580,10 +1557,10 @@ static void model_repeat(struct house *house, struct model *model)
 /* Some days go by. */
 static void model_pause(struct house *house, struct model *model)
 {
-	now_ms += MODEL_PAUSE_MS;
+	world_clock_ms += MODEL_PAUSE_MS;
 	turn(house);
 	for (size_t n = 0; n < model->n; n++) {
-		bool over = model->there[n] && model->stored_ms[n] + house->options.retention_ms <= now_ms;
+		bool over = model->there[n] && model->stored_ms[n] + house->options.retention_ms <= world_clock_ms;
 		model->n_expired += over && !model->expired[n];
 		model->expired[n] = over;
 	}
@@ -1599,7 +1576,7 @@ static void model_receive(struct house *house, struct model *model)
 	bool to = model->there[n] && is_recipient(model, n, desk), from = model->there[n] && model->from[n] == desk;
 	bool hidden = step_is_private(note.step), any = note.step == POC__STEP__STEP_CLOSED || hidden;
 
-	now_ms += 1000; /* so that no two receipts are the same bytes */
+	world_clock_ms += 1000; /* so that no two receipts are the same bytes */
 	struct told told = receive(house, &model->letters[n], &note);
 	if (!to && !from) {
 		expect(&told, STATUS_NOT_FOUND);

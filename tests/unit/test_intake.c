@@ -8,17 +8,9 @@
 #include "proto/keys/keystore_file.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
-#include "tests/lib/world.h"
+#include "tests/lib/world_directory.h"
 
 enum { START = 1790000000 };
-
-static uint64_t now_ms;
-
-static uint64_t read_now(void *ctx)
-{
-	(void)ctx;
-	return now_ms;
-}
 
 /* A directory, and a follower that has nothing yet. */
 struct house {
@@ -28,11 +20,6 @@ struct house {
 	struct intake *intake;
 	struct principal who;
 };
-
-static struct change_write write_of(const struct world_item *item)
-{
-	return (struct change_write){.envelope = item->bytes, .envelope_size = item->size};
-}
 
 static void take_outcome(void *ctx, const struct change_outcome *outcome)
 {
@@ -55,20 +42,20 @@ static int submit(struct house *house, const struct change_write *writes, size_t
 static void add_state(struct house *house, const char *code)
 {
 	struct world_state *state = world_add_state(house->world, code);
-	struct change_write record = write_of(&state->record);
+	struct change_write record = world_write(&state->record);
 
 	record.n_sections = WORLD_SECTIONS;
 	record.sections = state->sections;
-	struct change_write writes[] = {record, write_of(&state->users), write_of(&state->keys),
-					write_of(&house->world->reg)};
-	now_ms += 1000;
+	struct change_write writes[] = {record, world_write(&state->users), world_write(&state->keys),
+					world_write(&house->world->reg)};
+	world_clock_ms += 1000;
 	assert_int_equal(submit(house, writes, 4), 0);
 }
 
 static void open_mirror(struct house *house)
 {
 	struct directory_options options = {
-	    .store = house->copy, .follows = &house->world->directory_id, .state = "XA", .now_ms = read_now};
+	    .store = house->copy, .follows = &house->world->directory_id, .state = "XA", .now_ms = world_read_clock};
 	struct refusal why = {0};
 
 	intake_destroy(house->intake);
@@ -82,23 +69,14 @@ static void open_mirror(struct house *house)
 static int setup(void **context)
 {
 	struct house *house = calloc(1, sizeof *house);
-	struct refusal why = {0};
 
-	now_ms = (uint64_t)START * 1000;
+	world_clock_ms = (uint64_t)START * 1000;
 	house->world = world_create(START);
 	house->store = store_mem_create();
 	house->copy = store_mem_create();
-	struct world_state *staff = &house->world->states[0];
-	struct change_write writes[] = {write_of(&house->world->trust), write_of(&house->world->reg),
-					write_of(&staff->keys), write_of(&staff->users)};
-	struct directory_options options = {.store = house->store,
-					    .log_keys = &house->world->log,
-					    .n_log_keys = 1,
-					    .interval_ms = 1000,
-					    .heartbeat_ms = 600000,
-					    .now_ms = read_now};
-	if (directory_create(&options, writes, 4, &why) != 0 || directory_open(&options, &house->directory, &why) != 0)
-		fail_msg("%s: %s", why.field, why.message);
+	struct directory_options options = world_directory_options(house->world, house->store);
+	world_directory_create(house->world, &options);
+	house->directory = world_directory_open(&options);
 	add_state(house, "XA");
 	add_state(house, "XB");
 	strcpy(house->who.state, "XA");
@@ -192,8 +170,8 @@ static void test_follows(void **context)
 	open_mirror(house);
 	same_tip(house);
 	world_next_record(house->world, world_state(house->world, "XC"), true, NULL);
-	struct change_write write = write_of(&world_state(house->world, "XC")->record);
-	now_ms += 5000;
+	struct change_write write = world_write(&world_state(house->world, "XC")->record);
+	world_clock_ms += 5000;
 	assert_int_equal(submit(house, &write, 1), 0);
 	assert_int_equal(directory_run_once(house->directory), 0);
 	take_honest(house);
@@ -483,7 +461,7 @@ static void attend(struct house *house, const struct auditor *auditor)
 
 static void submit_trust(struct house *house, const struct world_item *trust, int expect)
 {
-	struct change_write write = write_of(trust);
+	struct change_write write = world_write(trust);
 	int status = -1;
 	struct refusal why = {0};
 
@@ -517,7 +495,7 @@ static void next_trust(struct house *house, const struct auditor *auditors, size
 	trust.quorum = quorum;
 	world_sign(&trust.base, &house->world->root, 1, &next);
 	envelope_destroy(before);
-	now_ms += 1000;
+	world_clock_ms += 1000;
 	for (size_t i = 0; i < quorum; i++) {
 		submit_trust(house, &next, STATUS_INVALID);
 		attend(house, &auditors[i]);
@@ -551,12 +529,12 @@ static void test_two_quorums(void **context)
 	next_trust(house, old, 2, 2);
 	assert_int_equal(served(house), before);
 	assert_true(ledger_waits(directory_ledger(house->directory)));
-	cosign(house, &stranger, (int64_t)(now_ms / 1000), STATUS_UNVERIFIED);
-	cosign(house, &old[0], (int64_t)(now_ms / 1000) - 121, STATUS_INVALID);
-	cosign(house, &old[0], (int64_t)(now_ms / 1000) + 121, STATUS_INVALID);
-	cosign(house, &old[0], (int64_t)(now_ms / 1000), 0);
+	cosign(house, &stranger, (int64_t)(world_clock_ms / 1000), STATUS_UNVERIFIED);
+	cosign(house, &old[0], (int64_t)(world_clock_ms / 1000) - 121, STATUS_INVALID);
+	cosign(house, &old[0], (int64_t)(world_clock_ms / 1000) + 121, STATUS_INVALID);
+	cosign(house, &old[0], (int64_t)(world_clock_ms / 1000), 0);
 	assert_int_equal(served(house), before);
-	cosign(house, &old[1], (int64_t)(now_ms / 1000), 0);
+	cosign(house, &old[1], (int64_t)(world_clock_ms / 1000), 0);
 	assert_true(served(house) > before);
 	/* a follower serves what the directory serves */
 	take_honest(house);
@@ -570,8 +548,8 @@ static void test_two_quorums(void **context)
 	assert_int_equal(directory_follow(house->directory, &house->who, &query, &told, &answer, NULL), 0);
 	answer_finish(&answer);
 	next_trust(house, new, 2, 1);
-	cosign(house, &new[0], (int64_t)(now_ms / 1000), 0);
-	cosign(house, &new[1], (int64_t)(now_ms / 1000), 0);
+	cosign(house, &new[0], (int64_t)(world_clock_ms / 1000), 0);
+	cosign(house, &new[1], (int64_t)(world_clock_ms / 1000), 0);
 	assert_int_equal(served(house), before); /* not by the new ones alone */
 	take_honest(house);
 	struct snapshot *mirrored = ledger_snapshot(directory_ledger(house->mirror));
@@ -581,9 +559,9 @@ static void test_two_quorums(void **context)
 	mirrored = ledger_snapshot(directory_ledger(house->mirror));
 	assert_int_equal(mirrored->checkpoint.size, before);
 	snapshot_unref(mirrored);
-	cosign(house, &old[0], (int64_t)(now_ms / 1000), 0);
+	cosign(house, &old[0], (int64_t)(world_clock_ms / 1000), 0);
 	assert_int_equal(served(house), before);
-	cosign(house, &old[1], (int64_t)(now_ms / 1000), 0);
+	cosign(house, &old[1], (int64_t)(world_clock_ms / 1000), 0);
 	assert_true(served(house) > before);
 	take_honest(house);
 	same_tip(house);

@@ -2,28 +2,15 @@
 
 #include "pocd/directory/directory.h"
 #include "pocd/offline.h"
-#include "tests/lib/world.h"
+#include "tests/lib/world_directory.h"
 
 /* The full check against everything that can be wrong in a store whose checksums are right: rows are written through
  * the store's own batches, as a thief with the daemon's rights could. */
-
-static uint64_t now_ms = UINT64_C(1790000000000);
-
-static uint64_t read_now(void *ctx)
-{
-	(void)ctx;
-	return now_ms;
-}
 
 struct ruin {
 	struct world *world;
 	struct store *store;
 };
-
-static struct change_write write_of(const struct world_item *item)
-{
-	return (struct change_write){.envelope = item->bytes, .envelope_size = item->size};
-}
 
 static void must_be_done(void *ctx, const struct change_outcome *outcome)
 {
@@ -39,7 +26,7 @@ static void state_events(struct ruin *ruin)
 					 .origin = "pocd.test/2026",
 					 .log_keys = &ruin->world->log,
 					 .n_log_keys = 1,
-					 .now_ms = read_now};
+					 .now_ms = world_read_clock};
 	struct ledger_event events[] = {{(const uint8_t *)"one", 3, "U/XA", 0},
 					{(const uint8_t *)"two", 3, NULL, 0},
 					{(const uint8_t *)"three", 5, "U/XB", 0}};
@@ -55,27 +42,19 @@ static void state_events(struct ruin *ruin)
 static int setup(void **context)
 {
 	struct ruin *ruin = calloc(1, sizeof *ruin);
-	struct directory *directory;
 	struct refusal why = {0};
 
+	world_clock_ms = UINT64_C(1790000000000);
 	ruin->world = world_create(1790000000);
 	ruin->store = store_mem_create();
-	struct directory_options options = {.store = ruin->store,
-					    .log_keys = &ruin->world->log,
-					    .n_log_keys = 1,
-					    .interval_ms = 1000,
-					    .heartbeat_ms = 1000,
-					    .now_ms = read_now};
-	struct world_state *staff = &ruin->world->states[0];
-	struct change_write first[] = {write_of(&ruin->world->trust), write_of(&ruin->world->reg),
-				       write_of(&staff->keys), write_of(&staff->users)};
-	assert_int_equal(directory_create(&options, first, 4, &why), 0);
-	assert_int_equal(directory_open(&options, &directory, &why), 0);
+	struct directory_options options = world_directory_options(ruin->world, ruin->store);
+	world_directory_create(ruin->world, &options);
+	struct directory *directory = world_directory_open(&options);
 	for (int i = 0; i < 3; i++) {
 		const char *codes[] = {"XA", "XB", "XC"};
 		struct world_state *state = world_add_state(ruin->world, codes[i]);
-		struct change_write writes[] = {write_of(&ruin->world->reg), write_of(&state->keys),
-						write_of(&state->users), write_of(&state->record)};
+		struct change_write writes[] = {world_write(&ruin->world->reg), world_write(&state->keys),
+						world_write(&state->users), world_write(&state->record)};
 		writes[3].sections = state->sections;
 		writes[3].n_sections = WORLD_SECTIONS;
 		assert_int_equal(directory_submit(directory, NULL, writes, 4, false, must_be_done, NULL, &why), 0);
@@ -170,7 +149,7 @@ static void test_sound(void **context)
 	assert_int_equal(report.history.records, 3);
 	assert_int_equal(report.history.checkpoints, 5);
 	assert_int_equal(report.size, report.ledger.leaves);
-	assert_int_equal(report.time_ms, now_ms);
+	assert_int_equal(report.time_ms, world_clock_ms);
 }
 
 /* Every byte of every row of every table matters: one changed bit is found, at the first byte, the last and in between;
@@ -220,8 +199,11 @@ static void test_erased(void **context)
 
 static struct ledger *open_ledger(struct ruin *ruin, struct keystore_key *const *key)
 {
-	struct ledger_options options = {
-	    .store = ruin->store, .origin = "pocd.test/2026", .log_keys = key, .n_log_keys = 1, .now_ms = read_now};
+	struct ledger_options options = {.store = ruin->store,
+					 .origin = "pocd.test/2026",
+					 .log_keys = key,
+					 .n_log_keys = 1,
+					 .now_ms = world_read_clock};
 	struct ledger *ledger;
 	struct refusal why = {0};
 

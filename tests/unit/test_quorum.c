@@ -12,6 +12,7 @@
 #include "pocd/directory/quorum.h"
 #include "proto/keys/keystore_file.h"
 #include "tests/lib/scene.h"
+#include "tests/lib/world_directory.h"
 
 enum { START = 1790000000, AUDITORS = 2, STRANGER = 2, KEYS = 3, FORMS = 8, T_LEAF = 1 };
 
@@ -22,14 +23,6 @@ static const struct form {
 
 static const char *const names[KEYS] = {"a.example", "b.example", "z.example"};
 static struct keystore_key *keys[KEYS];
-static uint64_t now_ms;
-
-static uint64_t read_now(void *ctx)
-{
-	(void)ctx;
-	return now_ms;
-}
-
 static int make_keys(void **state)
 {
 	(void)state;
@@ -228,40 +221,22 @@ static int submit(struct house *house, const struct world_item *item)
 	return status;
 }
 
-static struct directory_options options_of(struct house *house)
-{
-	return (struct directory_options){.store = house->store,
-					  .log_keys = &house->world->log,
-					  .n_log_keys = 1,
-					  .interval_ms = 1000,
-					  .heartbeat_ms = 600000,
-					  .now_ms = read_now};
-}
-
 /* A start forgets who was at work. */
 static void start(struct house *house)
 {
-	struct directory_options options = options_of(house);
-	struct refusal why = {0};
+	struct directory_options options = world_directory_options(house->world, house->store);
 
 	directory_close(house->directory);
-	if (directory_open(&options, &house->directory, &why) != 0)
-		fail_msg("%s: %s", why.field, why.message);
+	house->directory = world_directory_open(&options);
 }
 
 static void found(struct house *house)
 {
-	now_ms = (uint64_t)START * 1000;
+	world_clock_ms = (uint64_t)START * 1000;
 	*house = (struct house){.world = world_create(START), .store = store_mem_create()};
-	const struct world *world = house->world;
-	const struct world_item *items[] = {&world->trust, &world->reg, &world->states[0].keys,
-					    &world->states[0].users};
-	struct change_write writes[4] = {{0}};
-	struct directory_options options = options_of(house);
+	struct directory_options options = world_directory_options(house->world, house->store);
 
-	for (size_t i = 0; i < 4; i++)
-		writes[i] = (struct change_write){.envelope = items[i]->bytes, .envelope_size = items[i]->size};
-	assert_int_equal(directory_create(&options, writes, 4, NULL), 0);
+	world_directory_create(house->world, &options);
 	start(house);
 }
 
