@@ -3,11 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "clients/cli/strings.h"
 #include "clients/libpoc/content.h"
 #include "pocd/base/ini.h"
 #include "proto/wire/prescan.h"
+
+enum { ANCHOR_WAIT_MS = 3000, POLL_MS = 200 };
 
 static bool unreached(int status)
 {
@@ -332,6 +335,25 @@ int duty_open_notice(struct duty *duty, const struct desk *desk, const struct de
 	status = notice_open(notice->notice, body, size, key, inner, why);
 	free(body);
 	return status;
+}
+
+static void nap(void)
+{
+	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+
+	nanosleep(&pause, NULL);
+}
+
+int duty_story(struct duty *duty, const struct desk *desk, const struct desk_notice *notice, struct story **out)
+{
+	for (int waited = 0;; waited += POLL_MS) {
+		int status = client_story(duty->poc, &desk->id, &notice->notice->id, out);
+		if (status != 0 || (*out)->unproven == 0 || waited >= ANCHOR_WAIT_MS)
+			return status;
+		story_destroy(*out);
+		*out = NULL;
+		nap();
+	}
 }
 
 /* ---- Looks */

@@ -46,6 +46,10 @@ int duty_find(struct duty *duty, const char *prefix, struct desk **desk, struct 
  * UNREACHABLE, not printed: duty->poc has the words. */
 int duty_open_notice(struct duty *duty, const struct desk *desk, const struct desk_notice *notice, Poc__Inner **inner);
 
+/* The story of a notice, verified: what was said a moment ago is published within the interval, and is waited for, so
+ * that one call has the proof.  0 and *out (story_destroy) or a status, not printed. */
+int duty_story(struct duty *duty, const struct desk *desk, const struct desk_notice *notice, struct story **out);
+
 /* Prints poc's last error. */
 int duty_fail(struct duty *duty, int status);
 

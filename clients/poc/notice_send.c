@@ -7,6 +7,7 @@
 #include "clients/poc/notice.h"
 #include "clients/poc/receipts.h"
 #include "clients/poc/sending.h"
+#include "clients/poc/would.h"
 #include "proto/wire/prescan.h"
 
 /* "diplomatic": the same place's other point of contact; else another place's of the same kind. */
@@ -147,6 +148,8 @@ static int send_each(struct duty *duty, const struct client_notice *n, json_t *l
 		failed = failed || cli->failed;
 	}
 	cli->failed = failed;
+	if (worst == 0 && cli->dry_run)
+		would_end(duty);
 	return worst;
 }
 

@@ -16,7 +16,7 @@
 #include "proto/wire/prescan.h"
 #include "proto/wire/utf8.h"
 
-enum { INNER_FIELDS = 4096 };
+enum { INNER_FIELDS = 4096, FORWARDED_DEPTH = 8 };
 
 /* ---- Content */
 
@@ -106,8 +106,17 @@ static json_t *content_json(const Poc__NoticeContent *content)
 
 /* ---- What a notice forwards */
 
-/* Its proofs, and the content under the hash that its sender signed. */
-static json_t *show_forwarded(struct duty *duty, const Poc__NoticeContent *content)
+static void print_forwarded(struct duty *duty, const struct story *story, const struct verified_head *head,
+			    const Poc__NoticeContent *content)
+{
+	cli_line("%s", tr("---- forwarded, with its proofs:"));
+	story_view_print(story, head);
+	if (content != NULL && notice_content_check(content, NULL) == 0)
+		print_content(content, strcmp(story->notice->core->from->place, conf_place(&duty->cli->conf)) == 0);
+}
+
+/* Its proofs, and the content under the hash that its sender signed; so what that forwards in turn. */
+static json_t *show_forwarded(struct duty *duty, const Poc__NoticeContent *content, unsigned depth)
 {
 	struct prescan_limits limits = {.depth = 4, .fields = INNER_FIELDS, .memory = 4 * 1024 * 1024};
 	struct story *story;
@@ -117,25 +126,27 @@ static json_t *show_forwarded(struct duty *duty, const Poc__NoticeContent *conte
 
 	if (content->forwarded.len == 0)
 		return NULL;
+	if (depth == FORWARDED_DEPTH) {
+		cli_note(duty->cli, tr("it forwards more, which is not shown: it was passed on too often"));
+		return NULL;
+	}
 	if (client_verify_story(duty->poc, content->forwarded.data, content->forwarded.len, &story, &head) != 0) {
 		cli_note(duty->cli, tr("the forwarded notice does not verify: %s"), client_why(duty->poc)->message);
 		return json_pack("{s:b}", "verified", 0);
 	}
 	const ProtobufCBinaryData *body = &story->message->body;
 	message_decode(&poc__inner__descriptor, body->data, body->len, &limits, &inner, NULL);
-	const Poc__Inner *i = (Poc__Inner *)inner;
-	if (duty->cli->json) {
-		json = story_view_json(story, head);
-		if (i != NULL && i->content != NULL)
-			json_object_set_new(json, "content", content_json(i->content));
+	const Poc__NoticeContent *of = inner != NULL ? ((Poc__Inner *)inner)->content : NULL;
+	if (!duty->cli->json)
+		print_forwarded(duty, story, head, of);
+	else if ((json = story_view_json(story, head)) != NULL) {
+		if (of != NULL)
+			json_object_set_new(json, "content", content_json(of));
 		json_object_set_new(json, "verified", json_true());
-	} else {
-		cli_line("%s", tr("---- forwarded, with its proofs:"));
-		story_view_print(story, head);
-		if (i != NULL && i->content != NULL && notice_content_check(i->content, NULL) == 0)
-			print_content(i->content,
-				      strcmp(story->notice->core->from->place, conf_place(&duty->cli->conf)) == 0);
 	}
+	json_t *further = of != NULL ? show_forwarded(duty, of, depth + 1) : NULL;
+	if (further != NULL)
+		json_object_set_new(json, "forwarded", further);
 	message_free(inner);
 	story_destroy(story);
 	verified_head_unref(head);
@@ -276,7 +287,7 @@ static int show_notice(struct duty *duty)
 		json_t *json = duty_notice_json(duty, desk, n, inner);
 		json_object_set_new(json, "content", content_json(inner->content));
 		json_object_set_new(json, "text", json_string(inner->content->text));
-		json_t *forwarded = show_forwarded(duty, inner->content);
+		json_t *forwarded = show_forwarded(duty, inner->content, 0);
 		if (forwarded != NULL)
 			json_object_set_new(json, "forwarded", forwarded);
 		cli_document(duty->cli, "poc.notice-show/1", json);
@@ -285,7 +296,7 @@ static int show_notice(struct duty *duty)
 		print_header(duty, desk, n);
 		if (inner != NULL) {
 			print_content(inner->content, n->side == SIDE_FROM);
-			json_decref(show_forwarded(duty, inner->content));
+			json_decref(show_forwarded(duty, inner->content, 0));
 		}
 		duty_exercise_line(n->notice);
 	}

@@ -46,10 +46,19 @@ static const struct flag note_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag escalate_flags[] = {
+    {"to", 0, "PLACE[,PLACE]", "recipients (may be given several times); our own place: colleagues who came later",
+     true},
+    {"kind", 'k', "KIND", "technical (default), diplomatic or coordinator"},
+    {"text", 0, "TEXT", "a word before it"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct flag forward_flags[] = {
     {"to", 0, "PLACE[,PLACE]", "recipients (may be given several times); our own place: colleagues who came later",
      true},
     {"kind", 'k', "KIND", "technical (default), diplomatic or coordinator"},
+    {"thread", 0, NULL, "all of its thread, oldest first: what they do not have yet"},
     {"text", 0, "TEXT", "a word before it"},
     {NULL, 0, NULL, NULL},
 };
@@ -130,7 +139,7 @@ const struct command poc_notice_commands[] = {
     {"release", "ID", "tell colleagues that I do not any more", 1, 1, say_flags, poc_cmd_notice_release, NULL},
     {"note", "ID", "a private note for colleagues", 1, 1, note_flags, poc_cmd_notice_note, NULL},
     {"remind", "ID", "remind the recipients who have not acknowledged", 1, 1, note_flags, poc_cmd_notice_remind, NULL},
-    {"escalate", "ID --to PLACE", "send it on, in its thread, to somebody else", 1, 1, forward_flags,
+    {"escalate", "ID --to PLACE", "send it on, in its thread, to somebody else", 1, 1, escalate_flags,
      poc_cmd_notice_escalate, NULL},
     {"forward", "ID --to PLACE", "encrypt it, with its proofs, to a colleague or place", 1, 1, forward_flags,
      poc_cmd_notice_forward, NULL},

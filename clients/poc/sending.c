@@ -22,7 +22,7 @@ static bool is_note(const struct client_notice *n)
 	return n->category == POC__CATEGORY__CATEGORY_NOTE;
 }
 
-static json_t *sent_json(struct duty *duty, const struct client_notice *n, int64_t stored_ms)
+json_t *sending_json(struct duty *duty, const struct client_notice *n, int64_t stored_ms)
 {
 	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT];
 	json_t *reach = json_array(), *later = json_array();
@@ -56,9 +56,8 @@ static void print_sent(struct duty *duty, const struct client_notice *n, int64_t
 		reach_tell(duty, &n->escalations[i].to, true, NULL);
 }
 
-/* Before a notice goes: whose authority keys have changed since somebody here compared them.  Costs nothing where no
- * keys were ever compared; a lookup that fails is no reason not to send. */
-static void warn_of_keys(struct duty *duty, const struct client_notice *n)
+/* Costs nothing where no keys were ever compared; a lookup that fails is no reason not to send. */
+void sending_warn(struct duty *duty, const struct client_notice *n)
 {
 	struct known known;
 
@@ -83,32 +82,51 @@ static void warn_of_keys(struct duty *duty, const struct client_notice *n)
 	}
 }
 
-/* Sends one.  *json: what came of it, in JSON mode. */
-int sending_one(struct duty *duty, struct client_notice *n, json_t **json)
+int sending_try(struct duty *duty, const struct client_notice *n, json_t **json)
+{
+	struct client_sealed sealed;
+	int status = client_seal(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, n, &sealed);
+
+	*json = NULL;
+	if (status == 0)
+		status = would_send(duty, n, &sealed, json);
+	client_sealed_finish(&sealed);
+	return status;
+}
+
+int sending_post(struct duty *duty, const struct client_notice *n, int64_t *stored_ms)
 {
 	struct client_sealed sealed;
 	struct client_posted posted = {0};
-	int status = 0;
+	int status = outbox_send(duty->poc, duty->offline, n, &sealed, &posted);
+
+	client_sealed_finish(&sealed);
+	*stored_ms = posted.stored_ms;
+	duty->offline = duty->offline || status == STATUS_QUEUED;
+	return status;
+}
+
+int sending_one(struct duty *duty, struct client_notice *n, json_t **json)
+{
+	char reason[400];
+	int64_t stored_ms;
 
 	*json = NULL;
-	warn_of_keys(duty, n);
+	sending_warn(duty, n);
 	if (duty->cli->dry_run) {
-		status = client_seal(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, n, &sealed);
-		status = status == 0 ? would_send(duty, n, &sealed, json) : duty_fail(duty, status);
-		client_sealed_finish(&sealed);
-		return status;
+		int status = sending_try(duty, n, json);
+		if (status == 0 && !duty->cli->collecting)
+			would_end(duty);
+		return status == 0 ? 0 : duty_fail(duty, status);
 	}
-	status = outbox_send(duty->poc, duty->offline, n, &sealed, &posted);
-	client_sealed_finish(&sealed);
+	int status = sending_post(duty, n, &stored_ms);
 	if (status != 0 && status != STATUS_QUEUED)
 		return duty_fail(duty, status);
-	duty->offline = duty->offline || status == STATUS_QUEUED;
-	char reason[400];
 	snprintf(reason, sizeof reason, "%s", client_why(duty->poc)->message);
 	if (duty->cli->json)
-		*json = sent_json(duty, n, posted.stored_ms);
+		*json = sending_json(duty, n, stored_ms);
 	else
-		print_sent(duty, n, posted.stored_ms);
+		print_sent(duty, n, stored_ms);
 	if (status == STATUS_QUEUED && !duty->cli->json)
 		cli_fail(duty->cli, status, "%s", reason);
 	duty->cli->failed = duty->cli->failed || status == STATUS_QUEUED; /* its document says it */
@@ -163,7 +181,7 @@ int sending_follow(struct duty *duty, const struct desk *desk, const struct desk
 }
 
 void sending_subject(struct duty *duty, const struct desk *desk, const struct desk_notice *of, const char *before,
-		       char out[SENDING_SUBJECT])
+		     char out[SENDING_SUBJECT])
 {
 	Poc__Inner *inner = NULL;
 	char id[NOTICE_ID_TEXT];

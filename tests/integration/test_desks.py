@@ -50,6 +50,79 @@ class Desks(unittest.TestCase):
         again = self.listed("ad-operator")[-1]["id"]
         self.pass_on("reply", "ad-operator", again, "--text", "So do we.")
 
+    def forward_thread(self, user, notice, *words, expect=0):
+        return self.world.poc(user, "-o", "json", "notice", "forward", notice, "--thread", *words, expect=expect).json
+
+    def in_thread(self, user, notice):
+        """Subjects of a thread as a user has them, in order, but for those that cannot be read."""
+        return [each["subject"] for each in self.listed(user, "--thread", notice) if each["subject"]]
+
+    def test_forward_a_thread(self):
+        """All of a thread goes, oldest first, once: to a place that was no part of it, and to colleagues who came later."""
+        world = self.world
+        first = self.send()
+        second = self.pass_on("reply", "xb-operator", first, "--text", "Which ports?", "--subject", "Ports")
+        third = self.pass_on("reply", "xa-operator", second, "--text", "All of them.", "--subject", "All")
+        world.poc("xb-operator", "notice", "note", first, "--text", "for us only")
+        say = world.poc("xb-operator", "-n", "notice", "forward", third, "--thread", "--to", "AE")
+        self.assertEqual([say.out.count(f'would be sent: "Fwd: {each}", from XB technical') for each in ("Scans", "Ports", "All")],
+                         [1, 1, 1])
+        self.assertEqual(say.err.count("dry run: nothing was sent"), 1)
+        self.assertEqual(self.forward_thread("xb-operator", third, "--to", "AE")["left_out"], [])
+        fourth = self.pass_on("reply", "xa-operator", second, "--text", "And more.", "--subject", "More")
+        # said again: what came meanwhile
+        text = world.poc("xb-operator", "notice", "forward", first, "--thread", "--to", "AE")
+        self.assertRegex(text.out, f"^[0-9A-Z-]+  stored .*Z, holds {fourth}\\n")
+        self.assertIn("1 private note of the thread stays with its desk", text.err)
+        again = self.forward_thread("xb-operator", fourth, "--to", "AE")
+        self.assertEqual((again["notices"], again["had"], again["private"]), ([], 4, 1))
+        got = self.listed("ae-operator", "--thread", next(each["id"] for each in self.listed("ae-operator")
+                                                          if each["thread"] == first))
+        self.assertEqual([each["subject"] for each in got], ["Fwd: Scans", "Fwd: Ports", "Fwd: All", "Fwd: More"])
+        shown = world.poc("ae-operator", "notice", "show", got[2]["id"]).out
+        self.assertIn("All of them.", shown)
+        self.assertIn("signed by operator of XA", shown)
+        # XA was a part of it from the beginning
+        self.assertIn("nothing to pass on", world.poc("xb-operator", "notice", "forward", first, "--thread", "--to", "XA").out)
+
+        # a colleague cannot pass on what is not readable, and is told so; then gets it, the notes too, and can
+        late = self.invite("xb", "late", "--role", "operator", "--kind", "technical")
+        refused = world.poc(late, "notice", "forward", first, "--thread", "--to", "AD", expect=4)
+        self.assertEqual(refused.err.count("is not passed on: no reading key of ours opens it"), 4)
+        for notice in first, second, third, fourth:
+            self.assertIn(f"{notice}, of 2", refused.err)
+        self.assertEqual(refused.out, "")
+        passed = self.forward_thread("xb-operator", second, "--to", "XB", "--text", "Welcome.")
+        self.assertEqual([each["forwards"] for each in passed["notices"]][:3], [first, second, third])
+        self.assertEqual(len(passed["notices"]), 5)
+        self.assertEqual(sorted(self.in_thread(late, first)),
+                         ["Fwd: All", "Fwd: More", "Fwd: Ports", "Fwd: Scans", "Fwd: note"])
+        self.assertEqual(sum("Welcome." in world.poc(late, "notice", "show", each["id"]).out for each in passed["notices"]), 1)
+        note = passed["notices"][3]
+        self.assertIn("for us only", world.poc(late, "notice", "show", note["id"]).out)
+        self.assertNotIn(note["id"], [each["id"] for each in self.listed(late)])
+        self.assertRegex(world.poc(late, "handover").out, f"note, passed on by operator, 2.*: poc notice show {note['id'][:9]}")
+        for user in "xb-operator", late:
+            self.assertEqual(self.forward_thread(user, second, "--to", "XB")["notices"], [])
+        # what was itself passed on is shown whole
+        onwards = self.forward_thread(late, first, "--to", "AD")
+        self.assertEqual((len(onwards["notices"]), onwards["left_out"]), (4, []))
+        shown = world.poc("ad-operator", "notice", "show", onwards["notices"][2]["id"]).out
+        self.assertEqual((shown.count("---- forwarded, with its proofs:"), shown.count("All of them.")), (2, 1))
+        shown = world.poc("ad-operator", "-o", "json", "notice", "show", onwards["notices"][2]["id"]).json
+        self.assertEqual(shown["forwarded"]["forwarded"]["content"]["text"], "All of them.")
+        self.assertEqual(self.forward_thread(late, first, "--to", "AD")["notices"], [])
+        # what has grown too large with its proofs is named, and the others go
+        large = world.path("users", "large.bin")
+        with open(large, "wb") as out:
+            out.write(bytes(985000))
+        fifth = self.pass_on("reply", "xa-operator", first, "--text", "The file.", "--attach", large)
+        sixth = self.pass_on("reply", "xa-operator", first, "--text", "Did you get it?")
+        part = self.forward_thread("xb-operator", first, "--to", "AE", expect=1)
+        self.assertEqual([[each["forwards"] for each in part["notices"]], [each["id"] for each in part["left_out"]]],
+                         [[sixth], [fifth]])
+        self.assertEqual((part["left_out"][0]["code"], part["not_tried"]), ("too-large", 0))
+
     def test_colleague_of_another_kind(self):
         colleague = self.invite("xb", "night", "--role", "operator", "--kind", "technical")
         notice = self.send("--kind", "diplomatic")
