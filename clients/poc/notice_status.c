@@ -41,13 +41,18 @@ static int save(struct duty *duty, const struct story *story)
 	return status == 0 ? 0 : cli_refused(duty->cli, &why);
 }
 
-/* Whom to call of those who received it, an escalation's desk too, and have not come to an end of it. */
+/* A recipient, and an escalation's desk once it was released to that. */
+static bool has_received(const struct desk_party *p)
+{
+	return p->side == SIDE_TO || (p->side == SIDE_ESCALATION && p->times[POC__STEP__STEP_ESCALATED] != 0);
+}
+
+/* Whom to call of those who received it and have not come to an end of it. */
 static void tell_reach(struct duty *duty, const struct desk_notice *n, json_t *list)
 {
 	for (size_t i = 0; i < n->n_parties; i++) {
 		const struct desk_party *p = &n->parties[i];
-		const bool received = p->side == SIDE_TO || p->times[POC__STEP__STEP_ESCALATED] != 0;
-		if (received && desk_party_step(p) < POC__STEP__STEP_DECLINED)
+		if (has_received(p) && desk_party_step(p) < POC__STEP__STEP_DECLINED)
 			reach_tell(duty, &p->desk, false, duty->cli->json ? list : NULL);
 	}
 }
@@ -83,12 +88,12 @@ static int show(struct duty *duty, const struct desk *desk, const struct desk_no
 	return status;
 }
 
-/* Every recipient has come so far; declined is an end like accepted. */
+/* Everybody who received it has come so far; declined is an end like accepted. */
 static bool reached(const struct desk_notice *n, Poc__Step step)
 {
 	for (size_t i = 0; i < n->n_parties; i++) {
 		const struct desk_party *p = &n->parties[i];
-		if (p->side == SIDE_TO && desk_party_step(p) < step)
+		if (has_received(p) && desk_party_step(p) < step)
 			return false;
 	}
 	return true;

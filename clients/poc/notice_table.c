@@ -95,7 +95,7 @@ static const struct flag decline_flags[] = {
 
 static const struct flag status_flags[] = {
     {"save", 0, "FILE", "keep the story with all that proves it; poc verify checks it offline"},
-    {"wait", 0, "STEP", "wait until every recipient has come so far"},
+    {"wait", 0, "STEP", "wait until every recipient, and whom it was escalated to, has come so far"},
     {NULL, 0, NULL, NULL},
 };
 

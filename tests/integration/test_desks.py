@@ -1,8 +1,9 @@
 """Desks: who was brought into a thread later, one person at several desks, minds that change, programs."""
+import subprocess
 import time
 import unittest
 
-from harness import SLOW, World, main
+from harness import POC, SLOW, World, main
 
 
 class Desks(unittest.TestCase):
@@ -231,6 +232,23 @@ class Desks(unittest.TestCase):
             self.assertEqual(world.poc("xa-operator", "verify", story).out.count(line), 1)
         reach = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"]
         self.assertEqual((calls, [each["kind"] for each in reach]), (1, ["technical", "diplomatic"]))
+
+    def test_wait_for_the_escalated(self):
+        """A desk that an escalation has brought in is waited for like a recipient; before that it is not."""
+        world = self.world
+        early, notice = self.send("--reply-by", "1h", "--escalate", "AE"), self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "AE")
+        self.escalated(notice, "ae-operator", "technical")
+        for each in early, notice:
+            world.poc("xb-operator", "notice", "ack", each)
+        world.poc("xa-operator", "notice", "status", early, "--wait", "acknowledged")
+        waiting = subprocess.Popen([POC, "-c", world.conf("xa-operator"), "notice", "status", notice, "--wait", "acknowledged"],
+                                   env=world.env, stdout=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        self.assertIsNone(waiting.poll())
+        world.poc("ae-operator", "notice", "ack", notice)
+        out, _ = waiting.communicate(timeout=15 * SLOW)
+        self.assertEqual(waiting.returncode, 0)
+        self.assertRegex(out, "acknowledged +AE technical")
 
     def test_one_of_both_desks(self):
         world = self.world
