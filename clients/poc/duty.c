@@ -286,6 +286,40 @@ int duty_find(struct duty *duty, const char *prefix, struct desk **desk, struct 
 	return 0;
 }
 
+int duty_desks(struct duty *duty, const char *prefix, Poc__PocKind kind, struct duty_at out[DUTY_DESKS], size_t *n)
+{
+	struct desk *best;
+	struct desk_notice *notice;
+	int status = duty_find(duty, prefix, &best, &notice);
+
+	*n = 0;
+	if (status != 0)
+		return status;
+	const struct notice_id *id = &notice->notice->id;
+	const bool received = desk_own_party(best, notice) != NULL;
+	for (size_t i = 0; i < duty->n_desks; i++) {
+		struct desk *desk = duty->desks[i];
+		struct desk_notice *known = desk_find(desk, id);
+		if (known != NULL && (kind != 0  ? desk->id.kind == kind
+				      : received ? desk_own_party(desk, known) != NULL
+						 : desk == best))
+			out[(*n)++] = (struct duty_at){desk, known};
+	}
+	return *n > 0 ? 0
+		      : cli_fail(duty->cli, STATUS_NOT_FOUND, tr("no %s desk of ours has the notice %s"),
+				 poc_kind_name(kind), prefix);
+}
+
+int duty_kind(struct cli *cli, Poc__PocKind *out)
+{
+	const char *text = cli_value(cli, "kind");
+
+	*out = 0;
+	return text == NULL || poc_kind_parse(text, out)
+		   ? 0
+		   : cli_fail(cli, STATUS_USAGE, tr("--kind is technical, diplomatic or coordinator"));
+}
+
 static bool desk_has(const Poc__Desk *desk, const struct hash *id)
 {
 	for (size_t i = 0; i < desk->n_keys; i++) {

@@ -202,20 +202,58 @@ static int say_answered(struct duty *duty, const struct desk *desk, const struct
 	return status == 0 || status == STATUS_QUEUED ? status : duty_fail(duty, status);
 }
 
+static bool may_answer(const struct duty_at *at)
+{
+	const struct desk_party *own = desk_own_party(at->desk, at->notice);
+
+	return own != NULL && !own->answered && desk_is_open(at->desk, at->notice);
+}
+
+/* A notice goes from one desk: of several that received it the first that has not answered it, or if none has yet to,
+ * the first. */
+static size_t pick_answering(const struct duty_at *at, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (may_answer(&at[i]))
+			return i;
+	}
+	return 0;
+}
+
+/* Where it goes on waiting, of our desks. */
+static void tell_others(struct duty *duty, const struct duty_at *at, size_t n, size_t picked)
+{
+	if (n > 1)
+		cli_note(duty->cli, tr("answered from %s %s"), at[picked].desk->id.place,
+			 poc_kind_name(at[picked].desk->id.kind));
+	for (size_t i = 0; i < n; i++) {
+		if (i != picked && may_answer(&at[i]))
+			cli_note(duty->cli, tr("%s %s has received it too, and has not answered it: -k %s"),
+				 at[i].desk->id.place, poc_kind_name(at[i].desk->id.kind),
+				 poc_kind_name(at[i].desk->id.kind));
+	}
+}
+
 int poc_cmd_notice_reply(struct cli *cli)
 {
 	struct compose compose = {0};
 	struct client_notice n = {0};
-	struct desk_notice *of;
-	struct desk *desk;
+	struct duty_at at[DUTY_DESKS];
 	struct duty duty;
 	char subject[SENDING_SUBJECT];
 	json_t *json = NULL;
-	int status = duty_open(cli, &duty);
+	Poc__PocKind kind;
+	size_t n_at = 0;
+	int status = duty_kind(cli, &kind);
 
+	if (status == 0)
+		status = duty_open(cli, &duty);
 	if (status != 0)
 		return status;
-	status = duty_find(&duty, cli->argv[0], &desk, &of);
+	status = duty_desks(&duty, cli->argv[0], kind, at, &n_at);
+	const size_t picked = pick_answering(at, n_at);
+	struct desk *desk = status == 0 ? at[picked].desk : NULL;
+	struct desk_notice *of = status == 0 ? at[picked].notice : NULL;
 	if (status == 0)
 		status = sending_follow(&duty, desk, of, &n);
 	if (status == 0) {
@@ -237,6 +275,8 @@ int poc_cmd_notice_reply(struct cli *cli)
 		status = sending_worst(status, say_answered(&duty, desk, of, &n));
 	if (status == 0 && !cli->json && !cli->dry_run && received)
 		cli_line("%s", duty_disclaimer());
+	if (status == 0 || status == STATUS_QUEUED)
+		tell_others(&duty, at, n_at, picked);
 	sending_finish(&duty, &compose, json, "poc.notice-send/1", status);
 	return status;
 }
@@ -245,17 +285,20 @@ int poc_cmd_notice_note(struct cli *cli)
 {
 	struct compose compose = {0};
 	struct client_notice n = {0};
-	struct desk_notice *of;
-	struct desk *desk;
+	struct duty_at at[DUTY_DESKS];
 	struct duty duty;
 	json_t *json = NULL;
-	int status = duty_open(cli, &duty);
+	Poc__PocKind kind;
+	size_t n_at;
+	int status = duty_kind(cli, &kind);
 
+	if (status == 0)
+		status = duty_open(cli, &duty);
 	if (status != 0)
 		return status;
-	status = duty_find(&duty, cli->argv[0], &desk, &of);
+	status = duty_desks(&duty, cli->argv[0], kind, at, &n_at);
 	if (status == 0)
-		status = sending_follow(&duty, desk, of, &n);
+		status = sending_follow(&duty, at[0].desk, at[0].notice, &n);
 	if (status == 0)
 		status = compose_read(&duty, FORM_NOTE, "note", true, &compose);
 	if (status == 0 && compose.content->text[0] == '\0')

@@ -33,7 +33,8 @@ json_t *sending_json(struct duty *duty, const struct client_notice *n, int64_t s
 		reach_tell(duty, &n->to[i], false, reach);
 	for (size_t i = 0; i < n->n_escalations; i++)
 		reach_tell(duty, &n->escalations[i].to, false, later);
-	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "id", id, "thread", thread, "stored",
+	return json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "id", id, "thread", thread, "from", n->from.place,
+			 "from_kind", poc_kind_name(n->from.kind), "stored",
 			 stored_ms != 0 ? json_string(time_text(stored_ms / 1000)) : json_null(), "exercise",
 			 n->exercise[0] != '\0' ? json_string(n->exercise) : json_null(), "recipients", reach,
 			 "escalations", later);

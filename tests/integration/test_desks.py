@@ -186,7 +186,7 @@ class Desks(unittest.TestCase):
         """Waits until a desk has a notice that is escalated to it, and gives it as the desk has it."""
         end = time.monotonic() + seconds * SLOW
         while True:
-            for each in self.listed(user):
+            for each in self.listed(user, "--headers"):
                 if each["id"] == notice and each["desk"]["kind"] == kind:
                     return each
             self.assertLess(time.monotonic(), end)
@@ -233,28 +233,63 @@ class Desks(unittest.TestCase):
         reach = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"]
         self.assertEqual((calls, [each["kind"] for each in reach]), (1, ["technical", "diplomatic"]))
 
-    def test_wait_for_the_escalated(self):
-        """A desk that an escalation has brought in is waited for like a recipient; before that it is not."""
+    def test_reply_from_one_of_both_desks(self):
+        """A reply goes from the desk that is chosen, else from the first that has not answered; show says how far each is."""
         world = self.world
-        early, notice = self.send("--reply-by", "1h", "--escalate", "AE"), self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "AE")
-        self.escalated(notice, "ae-operator", "technical")
-        for each in early, notice:
-            world.poc("xb-operator", "notice", "ack", each)
-        world.poc("xa-operator", "notice", "status", early, "--wait", "acknowledged")
-        waiting = subprocess.Popen([POC, "-c", world.conf("xa-operator"), "notice", "status", notice, "--wait", "acknowledged"],
-                                   env=world.env, stdout=subprocess.PIPE, text=True)
-        time.sleep(0.5)
-        self.assertIsNone(waiting.poll())
-        world.poc("ae-operator", "notice", "ack", notice)
-        out, _ = waiting.communicate(timeout=15 * SLOW)
-        self.assertEqual(waiting.returncode, 0)
-        self.assertRegex(out, "acknowledged +AE technical")
+        notice, other = (self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic") for _ in range(2))
+        for each in notice, other:
+            self.escalated(each, "xb-operator", "diplomatic")
+
+        def desks():
+            return {each["kind"]: (each["step"], each["waits"])
+                    for each in world.poc("xb-operator", "-o", "json", "notice", "show", notice).json["desks"]}
+
+        self.assertNotIn("delivered", self.steps(other)["diplomatic"])
+        world.poc("xb-operator", "notice", "show", "-k", "technical", other)
+        self.assertNotIn("delivered", self.steps(other)["diplomatic"])
+        world.poc("xb-operator", "notice", "show", other)  # is read for both
+        self.assertIn("delivered", self.steps(other)["diplomatic"])
+        self.assertRegex(world.poc("xb-operator", "notice", "show", notice).out,
+                         r"\nour desks +XB technical: \w+, waits\n +XB diplomatic: \w+, waits\n")
+        self.assertEqual({kind: waits for kind, (_, waits) in desks().items()}, {"technical": True, "diplomatic": True})
+        say = world.poc("xb-operator", "-n", "notice", "reply", "-k", "diplomatic", notice, "--text", "t").out
+        self.assertIn("from XB diplomatic", say)
+        self.assertIn("would be said: answered, of the notice, for XB diplomatic", say)
+        first = world.poc("xb-operator", "notice", "reply", notice, "--text", "From the engineers.").err
+        self.assertIn("answered from XB technical", first)
+        self.assertIn("XB diplomatic has received it too, and has not answered it: -k diplomatic", first)
+        self.assertEqual({kind: step for kind, (step, _) in desks().items()},
+                         {"technical": "answered", "diplomatic": "delivered"})
+        again = world.poc("xb-operator", "-o", "json", "notice", "reply", notice, "--text", "And from the ministry.").json
+        self.assertEqual((again["from"], again["from_kind"]), ("XB", "diplomatic"))
+        third = world.poc("xb-operator", "notice", "reply", "-k", "diplomatic", notice, "--text", "And once more.").err
+        self.assertNotIn("has not answered", third)
+        self.assertEqual({kind: steps.count("answered") for kind, steps in self.steps(notice).items()},
+                         {"technical": 1, "diplomatic": 2})
+        self.assertEqual(desks(), {"technical": ("answered", False), "diplomatic": ("answered", False)})
+        for words in ("reply", "--text", "t"), ("note", "--text", "t"), ("show",):
+            world.poc("xb-operator", "notice", *words, "-k", "coordinator", notice, expect=5)
+            world.poc("xb-operator", "notice", *words, "-k", "night", notice, expect=2)
+        world.poc("xb-operator", "notice", "note", "-k", "diplomatic", notice, "--text", "told the minister")
+        note = next(each for each in self.listed("xb-operator", "--all") if each["thread"] == notice and each["category"] == "note")
+        self.assertEqual(note["desk"]["kind"], "diplomatic")
 
     def test_one_of_both_desks(self):
         world = self.world
+        early = self.send("--reply-by", "1h", "--escalate", "diplomatic")
+        world.poc("xb-operator", "notice", "ack", early)
+        world.poc("xa-operator", "notice", "status", early, "--wait", "acknowledged")  # it has come to no other desk
         notice = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic")
         self.escalated(notice, "xb-operator", "diplomatic")
+        # who was brought in by escalation is waited for like a recipient
+        waiting = subprocess.Popen([POC, "-c", world.conf("xa-operator"), "notice", "status", notice, "--wait", "acknowledged"],
+                                   env=world.env, stdout=subprocess.PIPE, text=True)
+        world.poc("xb-operator", "notice", "ack", "-k", "technical", notice)
+        time.sleep(0.5)
+        self.assertIsNone(waiting.poll())
         world.poc("xb-operator", "notice", "accept", "-k", "diplomatic", notice)
+        out, _ = waiting.communicate(timeout=15 * SLOW)
+        self.assertEqual((waiting.returncode, "accepted" in out), (0, True))
         self.assertNotIn("accepted", self.steps(notice)["technical"])
         said = world.poc("xb-operator", "-o", "json", "notice", "accept", notice).json
         self.assertEqual((said["kind"], said["repeated"], "also" in said), ("technical", False, False))
