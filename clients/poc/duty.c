@@ -227,6 +227,7 @@ static bool better(const struct desk *desk, const struct desk_notice *notice, co
 
 struct sought {
 	const char *prefix;
+	bool refused;
 	char why[512];
 	int64_t since; /* of what waits; 0: nothing does */
 };
@@ -238,6 +239,7 @@ static void seek(void *ctx, const struct outbox_result *result)
 	if (!result->is_notice || !notice_id_matches(&result->id, sought->prefix))
 		return;
 	snprintf(sought->why, sizeof sought->why, "%s", result->message);
+	sought->refused = sought->refused || !result->waits;
 	sought->since = result->waits ? result->since : 0;
 }
 
@@ -247,14 +249,14 @@ static int not_found(struct duty *duty, const char *prefix)
 	struct sought sought = {.prefix = prefix};
 
 	outbox_refused(duty->poc, seek, &sought);
-	if (sought.why[0] != '\0')
+	if (sought.refused)
 		return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("notice %s was refused, and not sent: %s"), prefix,
 				sought.why);
 	outbox_list(duty->poc, seek, &sought);
 	if (sought.since != 0)
 		return cli_fail(duty->cli, STATUS_NOT_FOUND,
-				tr("notice %s waits in the outbox since %s, and is not stored yet"), prefix,
-				time_text(sought.since));
+				tr("notice %s waits in the outbox since %s, and is not stored yet%s%s"), prefix,
+				time_text(sought.since), sought.why[0] != '\0' ? ": " : "", sought.why);
 	return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("no notice of ours has the id %s%s"), prefix,
 			strlen(prefix) < 4 ? tr(" (give at least four characters)") : "");
 }

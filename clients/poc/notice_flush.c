@@ -5,6 +5,7 @@
 #include "clients/cli/strings.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
+#include "clients/poc/waiting.h"
 
 struct discarding {
 	struct cli *cli;
@@ -90,8 +91,10 @@ static void would_flush(void *ctx, const struct outbox_result *result)
 	duty_what(result, what);
 	json_array_append_new(waiting->list, json_string(what));
 	if (!waiting->cli->json)
-		cli_line(tr("would be sent: %s%s%s%s"), result->exercise[0] != '\0' ? tr("EXERCISE ") : "",
-			 result->exercise, result->exercise[0] != '\0' ? ": " : "", what);
+		cli_line(tr("would be sent: %s%s%s%s, waiting since %s%s%s"),
+			 result->exercise[0] != '\0' ? tr("EXERCISE ") : "", result->exercise,
+			 result->exercise[0] != '\0' ? ": " : "", what, time_text(result->since),
+			 result->message[0] != '\0' ? ": " : "", result->message);
 }
 
 /* What waits, which is not sent. */
@@ -107,7 +110,8 @@ static int flush_dry(struct cli *cli)
 	outbox_list(poc, would_flush, &waiting);
 	if (cli->json)
 		cli_document(cli, "poc.notice-flush/1",
-			     json_pack("{s:b,s:O}", "dry_run", 1, "would_send", waiting.list));
+			     json_pack("{s:b,s:O,s:o}", "dry_run", 1, "would_send", waiting.list, "in_outbox",
+				       waiting_list(cli, poc, false)));
 	else if (json_array_size(waiting.list) == 0)
 		cli_line(tr("nothing waits in the outbox"));
 	cli_note(cli, tr("dry run: nothing was sent"));

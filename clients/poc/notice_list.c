@@ -226,6 +226,7 @@ static void list_waiting_one(void *ctx, struct waiting_notice *w)
 		print_head();
 	duty_marks(&as, false, marks);
 	print_cells(w->notice, tr("in the outbox"), "", marks, w->inner);
+	cli_line(tr("           waiting since %s%s%s"), time_text(w->since), w->why[0] != '\0' ? ": " : "", w->why);
 	l->waiting_shown++;
 }
 

@@ -257,6 +257,8 @@ static json_t *waiting_json(const struct waiting_notice *w)
 		      cli_time_json(w->since), "step", json_null(), "subject",
 		      w->inner != NULL ? json_string(w->inner->content->subject) : json_null(), "text",
 		      w->inner != NULL ? json_string(w->inner->content->text) : json_null());
+	json_object_set_new(json, "in_outbox_code", waiting_code(w->status, w->why));
+	json_object_set_new(json, "in_outbox_message", w->why[0] != '\0' ? json_string(w->why) : json_null());
 	if (json != NULL && w->inner != NULL)
 		json_object_set_new(json, "content", content_json(w->inner->content));
 	return json;
@@ -273,6 +275,7 @@ static void print_waiting(const struct waiting_notice *w)
 	cli_line("%-14s %s", tr("notice"), id);
 	cli_line(tr("%-14s since %s: not stored yet, the next command that reaches a server sends it"),
 		 tr("in the outbox"), time_text(w->since));
+	line_if(tr("waits"), w->why);
 	if (strcmp(id, thread) != 0)
 		cli_line("%-14s %s", tr("thread"), thread);
 	cli_line(tr("%-14s %s %s, signed by %s"), tr("from"), core->from->place, poc_kind_name(core->from->kind),

@@ -46,7 +46,7 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 		return cli_refused(duty->cli, &why);
 	status = outbox_put(duty->poc, bytes, size, NULL, 0, name);
 	if (status == 0 && duty->offline)
-		status = STATUS_QUEUED;
+		status = outbox_wait(duty->poc, name);
 	else if (status == 0)
 		status = outbox_post(duty->poc, name, bytes, size, NULL, 0, posted);
 	free(bytes);
