@@ -52,8 +52,9 @@ struct poc {
 	int64_t deadline; /* of the call under way */
 	bool accepted;    /* the server may be asked more than T, S, K, U/@directory */
 	bool greeted;
-	bool any_clock;        /* what is under way only reads: a head ahead of our clock is used, but not held */
-	bool only_reads;       /* what cannot be held for want of a folder to write to is used all the same */
+	bool any_clock;      /* what is under way only reads: a head ahead of our clock is used, but not held */
+	bool only_reads;     /* what cannot be held for want of a folder to write to is used all the same */
+	struct refusal lost; /* why no server could be reached when it was tried last; code 0: one was, or none tried */
 	struct refusal unheld; /* why that was so, the first time; code 0: it was not */
 	int64_t clock_ahead;   /* seconds that our clock is ahead of the server's, as it says; 0: it does not say */
 	unsigned connections;  /* made so far: tells a new one from the one before */

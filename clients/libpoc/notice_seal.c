@@ -349,3 +349,29 @@ int client_seal(struct poc *poc, enum client_mode mode, const struct client_noti
 	free(s);
 	return status;
 }
+
+int client_desk_keys(struct poc *poc, enum client_mode mode, const struct client_desk *desk, struct hash *out,
+		     size_t *n)
+{
+	struct places *places = calloc(1, sizeof *places);
+	struct public_key room[NOTICE_DESK_KEYS_MAX];
+	struct notice_keys keys;
+
+	*n = 0;
+	connection_begin(poc);
+	if (places == NULL)
+		return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
+	int status = add_place(poc, places, desk->place);
+	if (status == 0)
+		status = fetch_places(poc, mode, places);
+	if (status == 0)
+		status = check_places(poc, places);
+	if (status == 0)
+		status =
+		    keys_of_desk(poc, places, desk, (int64_t)(head_of(poc, mode)->leaf.time_ms / 1000), room, &keys);
+	for (size_t i = 0; status == 0 && i < keys.n; i++)
+		out[(*n)++] = keys.keys[i].id;
+	places_finish(places);
+	free(places);
+	return status;
+}

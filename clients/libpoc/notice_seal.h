@@ -37,6 +37,11 @@ void client_sealed_finish(struct client_sealed *sealed); /* zeroed memory allowe
  * is not in the directory; SUSPENDED. */
 int client_seal(struct poc *poc, enum client_mode mode, const struct client_notice *notice, struct client_sealed *out);
 
+/* Ids of the reading keys that client_seal would encrypt to for a desk now: at most NOTICE_DESK_KEYS_MAX.  Refusals as
+ * there. */
+int client_desk_keys(struct poc *poc, enum client_mode mode, const struct client_desk *desk, struct hash *out,
+		     size_t *n);
+
 /* Our handle in U/<our state>, verified: copied into out (UNIT_MAX_LENGTH + 1).  DENIED if we are not listed. */
 int client_own_handle(struct poc *poc, enum client_mode mode, char *out);
 

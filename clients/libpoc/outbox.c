@@ -13,6 +13,7 @@
 #include "clients/libpoc/desk.h"
 #include "clients/libpoc/session.h"
 #include "proto/wire/prescan.h"
+#include "proto/wire/utf8.h"
 
 enum { FILE_MAX = NOTICE_BODY_MAX + NOTICE_HEADER_MAX + 1024, WAITING_MAX = 100000, REASON_MAX = 1024 };
 
@@ -82,18 +83,86 @@ static int remove_file(const struct poc *poc, const char *name, const char *endi
 
 void outbox_remove(struct poc *poc, const char *name)
 {
-	/* one that comes back after a crash is only posted again, under the same id */
+	/* one that comes back after a crash is only posted again, under the same id; a reason is none without it */
+	remove_file(poc, name, REASON);
 	remove_file(poc, name, "");
 }
 
-/* Keeps why beside it first: "CODE MESSAGE". */
+/* ---- Why one waits, or was refused: "CODE MESSAGE", beside it */
+
+static void reason_file(const char *name, char out[OUTBOX_NAME + sizeof REASON])
+{
+	snprintf(out, OUTBOX_NAME + sizeof REASON, "%s" REASON, name);
+}
+
+/* text holds the message, out borrows it.  False: nothing is kept. */
+static bool read_reason(const char *folder, const char *name, char text[REASON_MAX], struct outbox_result *out)
+{
+	char file[OUTBOX_NAME + sizeof REASON], *end;
+	uint8_t *bytes;
+	size_t size;
+
+	reason_file(name, file);
+	int status = held_read_file(folder, file, REASON_MAX - 1, &bytes, &size, NULL);
+	if (status == STATUS_NOT_FOUND)
+		return false;
+	out->status = STATUS_FAILED;
+	out->message = "the reason is not known any more";
+	if (status != 0)
+		return true;
+	const bool valid = utf8_valid(bytes, size);
+	memcpy(text, bytes, size);
+	text[size] = '\0';
+	free(bytes);
+	long code = valid ? strtol(text, &end, 10) : 0;
+	if (code <= 0 || code > INT_MAX || *end != ' ')
+		return true;
+	out->status = (int)code;
+	out->message = end + 1;
+	return true;
+}
+
+/* Lost, it is not known why: no reason to fail.  Not written again where it stands there already. */
+static void keep_reason(const char *folder, const char *name, int status, const char *message)
+{
+	char reason[REASON_MAX], text[REASON_MAX], file[OUTBOX_NAME + sizeof REASON];
+	struct outbox_result known = {0};
+
+	if (read_reason(folder, name, text, &known) && known.status == status && strcmp(known.message, message) == 0)
+		return;
+	snprintf(reason, sizeof reason, "%d %s", status, message);
+	reason_file(name, file);
+	held_write_file(folder, file, reason, strlen(reason), NULL);
+}
+
+/* The same of one that waits, which another command may have sent meanwhile. */
+static void note_waiting(const struct poc *poc, const char *name, int status, const char *message)
+{
+	char *folder = folder_of(poc), *path = NULL;
+
+	if (folder != NULL && asprintf(&path, "%s/%s", folder, name) >= 0) {
+		keep_reason(folder, name, status, message);
+		if (access(path, F_OK) != 0)
+			remove_file(poc, name, REASON);
+	}
+	free(path);
+	free(folder);
+}
+
+/* No server could be reached, for the reason that why has. */
+static void note_unreached(const struct poc *poc, const char *name, const struct refusal *why)
+{
+	char words[sizeof why->message + 20];
+
+	snprintf(words, sizeof words, "no connection: %s", why->message);
+	note_waiting(poc, name, why->code, words);
+}
+
 static void set_aside(const char *folder, const char *name, int status, const char *message)
 {
-	char *from = NULL, *to = NULL, reason[REASON_MAX], file[OUTBOX_NAME + sizeof REASON];
+	char *from = NULL, *to = NULL;
 
-	snprintf(reason, sizeof reason, "%d %s", status, message);
-	snprintf(file, sizeof file, "%s" REASON, name);
-	held_write_file(folder, file, reason, strlen(reason), NULL);
+	keep_reason(folder, name, status, message);
 	if (asprintf(&from, "%s/%s", folder, name) >= 0 && asprintf(&to, "%s/%s" REFUSED, folder, name) >= 0)
 		(void)!rename(from, to);
 	free(to);
@@ -107,17 +176,29 @@ static bool unreached(int status)
 	return status == STATUS_UNREACHABLE || status == STATUS_TLS || status == STATUS_BEHIND;
 }
 
+int outbox_wait(struct poc *poc, const char *name)
+{
+	if (poc->lost.code != 0)
+		note_unreached(poc, name, &poc->lost);
+	else
+		note_waiting(poc, name, STATUS_QUEUED, "no server was asked: --offline");
+	return refuse(&poc->why, STATUS_QUEUED, "", "kept in the outbox, sent by the next command or poc notice flush");
+}
+
 int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
 		size_t body_size, struct client_posted *out)
 {
 	int status = client_post(poc, envelope, size, body, body_size, out);
 
-	if (unreached(status))
+	if (unreached(status)) {
+		note_unreached(poc, name, &poc->why);
 		return refuse(
 		    &poc->why, STATUS_QUEUED, "",
 		    "no server can be reached: kept in the outbox, sent by the next command or poc notice flush");
+	}
 	if (status == STATUS_BUSY) {
 		char reason[sizeof poc->why.message];
+		note_waiting(poc, name, status, poc->why.message);
 		snprintf(reason, sizeof reason, "%s", poc->why.message);
 		return refuse(&poc->why, STATUS_QUEUED, "",
 			      "%.300s: kept in the outbox, sent by the next command or poc notice flush", reason);
@@ -149,9 +230,7 @@ static int keep_for_later(struct poc *poc, const struct client_notice *notice, s
 
 	if (status == 0)
 		status = outbox_put(poc, sealed->header, sealed->header_size, sealed->body, sealed->body_size, name);
-	return status != 0 ? status
-			   : refuse(&poc->why, STATUS_QUEUED, "",
-				    "kept in the outbox, sent by the next command or poc notice flush");
+	return status != 0 ? status : outbox_wait(poc, name);
 }
 
 int outbox_try(struct poc *poc, bool offline, const struct client_notice *notice)
@@ -391,8 +470,12 @@ static int flush_one(struct poc *poc, const char *folder, const char *name, stru
 		    client_post(poc, post->envelope.data, post->envelope.len, post->body.data, post->body.len, &posted);
 		if (status == STATUS_STALE_KEY && result->is_notice)
 			status = reseal(poc, name, post, keys, n_keys, &posted);
-		if (unreached(status))
+		if (unreached(status)) {
+			note_unreached(poc, name, &poc->why);
 			status = STATUS_QUEUED;
+		} else if (passing(status)) {
+			note_waiting(poc, name, status, poc->why.message);
+		}
 	}
 	if (status == 0)
 		outbox_remove(poc, name);
@@ -441,8 +524,10 @@ void outbox_list(struct poc *poc, outbox_each each, void *ctx)
 	for (size_t i = 0; i < n; i++) {
 		struct outbox_result result = result_of(list[i]);
 		ProtobufCMessage *message;
+		char reason[REASON_MAX];
 		result.waits = true;
 		result.status = STATUS_QUEUED;
+		(void)read_reason(folder, list[i], reason, &result);
 		if (read_post(poc, folder, list[i], &result, &message) != STATUS_NOT_FOUND)
 			each(ctx, &result);
 		message_free(message);
@@ -452,28 +537,6 @@ void outbox_list(struct poc *poc, outbox_each each, void *ctx)
 }
 
 /* ---- What was refused */
-
-/* Why, as set_aside kept it; text holds the message. */
-static void read_reason(const char *folder, const char *name, char text[REASON_MAX], struct outbox_result *out)
-{
-	char file[OUTBOX_NAME + sizeof REASON], *end;
-	uint8_t *bytes;
-	size_t size;
-
-	snprintf(file, sizeof file, "%s" REASON, name);
-	out->status = STATUS_FAILED;
-	out->message = "the reason is not known any more";
-	if (held_read_file(folder, file, REASON_MAX - 1, &bytes, &size, NULL) != 0)
-		return;
-	memcpy(text, bytes, size);
-	text[size] = '\0';
-	free(bytes);
-	long code = strtol(text, &end, 10);
-	if (code <= 0 || code > INT_MAX || *end != ' ')
-		return;
-	out->status = (int)code;
-	out->message = end + 1;
-}
 
 void outbox_refused(struct poc *poc, outbox_each each, void *ctx)
 {
@@ -486,7 +549,10 @@ void outbox_refused(struct poc *poc, outbox_each each, void *ctx)
 		ProtobufCMessage *message;
 		snprintf(file, sizeof file, "%s" REFUSED, list[i]);
 		bool there = read_post(poc, folder, file, &result, &message) != STATUS_NOT_FOUND;
-		read_reason(folder, list[i], reason, &result);
+		if (!read_reason(folder, list[i], reason, &result)) {
+			result.status = STATUS_FAILED;
+			result.message = "the reason is not known any more";
+		}
 		if (there)
 			each(ctx, &result);
 		message_free(message);

@@ -13,6 +13,10 @@ int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint
 	       char name[OUTBOX_NAME]);
 void outbox_remove(struct poc *poc, const char *name);
 
+/* Lets one wait that is not posted now, since no server is asked: QUEUED.  Here and below, why it waits is kept beside
+ * it as NAME.reason. */
+int outbox_wait(struct poc *poc, const char *name);
+
 /* Posts one: 0, QUEUED (it stays: no server could be reached), or a refusal (it is taken away). */
 int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
 		size_t body_size, struct client_posted *out);
@@ -35,7 +39,7 @@ struct outbox_result {
 	char exercise[UNIT_MAX_LENGTH + 1]; /* of that notice; "": none known */
 	bool waits;                         /* it goes on waiting */
 	int status;          /* 0; QUEUED: no server could be reached; else of the refusal, for now or good */
-	const char *message; /* of a refusal */
+	const char *message; /* of a refusal; of what is listed as waiting: why it does, "" if it was not tried yet */
 	int64_t since;       /* when it was put there */
 	ProtobufCBinaryData envelope, body; /* borrowed until the call ends; empty of a damaged one */
 };
@@ -50,7 +54,8 @@ int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_key
 /* How many wait, without touching the network. */
 size_t outbox_waiting(const struct poc *poc);
 
-/* What waits, oldest first: nothing is sent. */
+/* What waits, oldest first, each with the status and the words of its last attempt (QUEUED and "": there was none yet).
+ * Nothing is sent. */
 void outbox_list(struct poc *poc, outbox_each each, void *ctx);
 
 /* What was refused for good, oldest first, each with the refusal: it is kept, as NAME.refused beside NAME.reason, until

@@ -576,8 +576,9 @@ int session_connect(struct poc *poc)
 	free(list);
 	if (status != 0 && try_next(status) && worst != 0) {
 		poc->why = why;
-		return worst;
+		status = worst;
 	}
+	poc->lost = status != 0 ? poc->why : (struct refusal){0};
 	return status;
 }
 

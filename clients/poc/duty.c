@@ -3,11 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "clients/cli/strings.h"
 #include "clients/libpoc/content.h"
 #include "pocd/base/ini.h"
 #include "proto/wire/prescan.h"
+
+enum { ANCHOR_WAIT_MS = 3000, POLL_MS = 200 };
 
 static bool unreached(int status)
 {
@@ -224,6 +227,7 @@ static bool better(const struct desk *desk, const struct desk_notice *notice, co
 
 struct sought {
 	const char *prefix;
+	bool refused;
 	char why[512];
 	int64_t since; /* of what waits; 0: nothing does */
 };
@@ -235,6 +239,7 @@ static void seek(void *ctx, const struct outbox_result *result)
 	if (!result->is_notice || !notice_id_matches(&result->id, sought->prefix))
 		return;
 	snprintf(sought->why, sizeof sought->why, "%s", result->message);
+	sought->refused = sought->refused || !result->waits;
 	sought->since = result->waits ? result->since : 0;
 }
 
@@ -244,14 +249,14 @@ static int not_found(struct duty *duty, const char *prefix)
 	struct sought sought = {.prefix = prefix};
 
 	outbox_refused(duty->poc, seek, &sought);
-	if (sought.why[0] != '\0')
+	if (sought.refused)
 		return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("notice %s was refused, and not sent: %s"), prefix,
 				sought.why);
 	outbox_list(duty->poc, seek, &sought);
 	if (sought.since != 0)
 		return cli_fail(duty->cli, STATUS_NOT_FOUND,
-				tr("notice %s waits in the outbox since %s, and is not stored yet"), prefix,
-				time_text(sought.since));
+				tr("notice %s waits in the outbox since %s, and is not stored yet%s%s"), prefix,
+				time_text(sought.since), sought.why[0] != '\0' ? ": " : "", sought.why);
 	return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("no notice of ours has the id %s%s"), prefix,
 			strlen(prefix) < 4 ? tr(" (give at least four characters)") : "");
 }
@@ -281,6 +286,40 @@ int duty_find(struct duty *duty, const char *prefix, struct desk **desk, struct 
 	if (*notice == NULL)
 		return not_found(duty, prefix);
 	return 0;
+}
+
+int duty_desks(struct duty *duty, const char *prefix, Poc__PocKind kind, struct duty_at out[DUTY_DESKS], size_t *n)
+{
+	struct desk *best;
+	struct desk_notice *notice;
+	int status = duty_find(duty, prefix, &best, &notice);
+
+	*n = 0;
+	if (status != 0)
+		return status;
+	const struct notice_id *id = &notice->notice->id;
+	const bool received = desk_own_party(best, notice) != NULL;
+	for (size_t i = 0; i < duty->n_desks; i++) {
+		struct desk *desk = duty->desks[i];
+		struct desk_notice *known = desk_find(desk, id);
+		if (known != NULL && (kind != 0  ? desk->id.kind == kind
+				      : received ? desk_own_party(desk, known) != NULL
+						 : desk == best))
+			out[(*n)++] = (struct duty_at){desk, known};
+	}
+	return *n > 0 ? 0
+		      : cli_fail(duty->cli, STATUS_NOT_FOUND, tr("no %s desk of ours has the notice %s"),
+				 poc_kind_name(kind), prefix);
+}
+
+int duty_kind(struct cli *cli, Poc__PocKind *out)
+{
+	const char *text = cli_value(cli, "kind");
+
+	*out = 0;
+	return text == NULL || poc_kind_parse(text, out)
+		   ? 0
+		   : cli_fail(cli, STATUS_USAGE, tr("--kind is technical, diplomatic or coordinator"));
 }
 
 static bool desk_has(const Poc__Desk *desk, const struct hash *id)
@@ -332,6 +371,25 @@ int duty_open_notice(struct duty *duty, const struct desk *desk, const struct de
 	status = notice_open(notice->notice, body, size, key, inner, why);
 	free(body);
 	return status;
+}
+
+static void nap(void)
+{
+	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+
+	nanosleep(&pause, NULL);
+}
+
+int duty_story(struct duty *duty, const struct desk *desk, const struct desk_notice *notice, struct story **out)
+{
+	for (int waited = 0;; waited += POLL_MS) {
+		int status = client_story(duty->poc, &desk->id, &notice->notice->id, out);
+		if (status != 0 || (*out)->unproven == 0 || waited >= ANCHOR_WAIT_MS)
+			return status;
+		story_destroy(*out);
+		*out = NULL;
+		nap();
+	}
 }
 
 /* ---- Looks */

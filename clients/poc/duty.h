@@ -42,9 +42,24 @@ void duty_what(const struct outbox_result *result, char out[DUTY_WHAT]);
  * received it.  NOT_FOUND or USAGE, printed. */
 int duty_find(struct duty *duty, const char *prefix, struct desk **desk, struct desk_notice **notice);
 
+/* The same at each of our desks that received it, else at the one that sent it; with a kind (0: any), at that one only,
+ * whatever side it has.  NOT_FOUND or USAGE, printed. */
+struct duty_at {
+	struct desk *desk;
+	struct desk_notice *notice;
+};
+int duty_desks(struct duty *duty, const char *prefix, Poc__PocKind kind, struct duty_at out[DUTY_DESKS], size_t *n);
+
+/* What --kind says of our own desks; 0: nothing.  0 or USAGE, printed. */
+int duty_kind(struct cli *cli, Poc__PocKind *out);
+
 /* Fetches and opens a notice's body.  0 and *inner (message_free); UNVERIFIED, DENIED (no key of ours opens it) or
  * UNREACHABLE, not printed: duty->poc has the words. */
 int duty_open_notice(struct duty *duty, const struct desk *desk, const struct desk_notice *notice, Poc__Inner **inner);
+
+/* The story of a notice, verified: what was said a moment ago is published within the interval, and is waited for, so
+ * that one call has the proof.  0 and *out (story_destroy) or a status, not printed. */
+int duty_story(struct duty *duty, const struct desk *desk, const struct desk_notice *notice, struct story **out);
 
 /* Prints poc's last error. */
 int duty_fail(struct duty *duty, int status);

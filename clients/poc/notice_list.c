@@ -226,6 +226,7 @@ static void list_waiting_one(void *ctx, struct waiting_notice *w)
 		print_head();
 	duty_marks(&as, false, marks);
 	print_cells(w->notice, tr("in the outbox"), "", marks, w->inner);
+	cli_line(tr("           waiting since %s%s%s"), time_text(w->since), w->why[0] != '\0' ? ": " : "", w->why);
 	l->waiting_shown++;
 }
 
@@ -288,6 +289,24 @@ int poc_cmd_notice_list(struct cli *cli)
 
 /* ---- handover */
 
+static void hand_note(const struct desk_notice *n, const Poc__NoticeContent *content, json_t *notes)
+{
+	char id[NOTICE_ID_TEXT];
+
+	duty_id(&n->notice->id, id);
+	if (notes != NULL) {
+		json_array_append_new(notes,
+				      json_pack("{s:s,s:s,s:s,s:s}", "id", id, "by", n->notice->core->handle, "time",
+						time_text(n->notice->core->created), "text", content->text));
+	} else if (content->text[0] == '\0' && content->forwarded.len > 0) {
+		cli_line(tr("    note, passed on by %s, %s: poc notice show %.9s"), n->notice->core->handle,
+			 time_text(n->notice->core->created), id);
+	} else {
+		cli_line(tr("    note of %s, %s:"), n->notice->core->handle, time_text(n->notice->core->created));
+		cli_lines("      ", content->text);
+	}
+}
+
 /* Private notes of a thread. */
 static void hand_notes(struct duty *duty, const struct desk *desk, const struct desk_notice *of, json_t *notes)
 {
@@ -299,15 +318,7 @@ static void hand_notes(struct duty *duty, const struct desk *desk, const struct 
 			continue;
 		if (duty_open_notice(duty, desk, n, &inner) != 0)
 			continue;
-		if (duty->cli->json)
-			json_array_append_new(notes, json_pack("{s:s,s:s,s:s}", "by", n->notice->core->handle, "time",
-							       time_text(n->notice->core->created), "text",
-							       inner->content->text));
-		else {
-			cli_line(tr("    note of %s, %s:"), n->notice->core->handle,
-				 time_text(n->notice->core->created));
-			cli_lines("      ", inner->content->text);
-		}
+		hand_note(n, inner->content, duty->cli->json ? notes : NULL);
 		message_free(inner);
 	}
 }

@@ -16,7 +16,7 @@
 #include "proto/wire/prescan.h"
 #include "proto/wire/utf8.h"
 
-enum { INNER_FIELDS = 4096 };
+enum { INNER_FIELDS = 4096, FORWARDED_DEPTH = 8 };
 
 /* ---- Content */
 
@@ -106,8 +106,17 @@ static json_t *content_json(const Poc__NoticeContent *content)
 
 /* ---- What a notice forwards */
 
-/* Its proofs, and the content under the hash that its sender signed. */
-static json_t *show_forwarded(struct duty *duty, const Poc__NoticeContent *content)
+static void print_forwarded(struct duty *duty, const struct story *story, const struct verified_head *head,
+			    const Poc__NoticeContent *content)
+{
+	cli_line("%s", tr("---- forwarded, with its proofs:"));
+	story_view_print(story, head);
+	if (content != NULL && notice_content_check(content, NULL) == 0)
+		print_content(content, strcmp(story->notice->core->from->place, conf_place(&duty->cli->conf)) == 0);
+}
+
+/* Its proofs, and the content under the hash that its sender signed; so what that forwards in turn. */
+static json_t *show_forwarded(struct duty *duty, const Poc__NoticeContent *content, unsigned depth)
 {
 	struct prescan_limits limits = {.depth = 4, .fields = INNER_FIELDS, .memory = 4 * 1024 * 1024};
 	struct story *story;
@@ -117,25 +126,27 @@ static json_t *show_forwarded(struct duty *duty, const Poc__NoticeContent *conte
 
 	if (content->forwarded.len == 0)
 		return NULL;
+	if (depth == FORWARDED_DEPTH) {
+		cli_note(duty->cli, tr("it forwards more, which is not shown: it was passed on too often"));
+		return NULL;
+	}
 	if (client_verify_story(duty->poc, content->forwarded.data, content->forwarded.len, &story, &head) != 0) {
 		cli_note(duty->cli, tr("the forwarded notice does not verify: %s"), client_why(duty->poc)->message);
 		return json_pack("{s:b}", "verified", 0);
 	}
 	const ProtobufCBinaryData *body = &story->message->body;
 	message_decode(&poc__inner__descriptor, body->data, body->len, &limits, &inner, NULL);
-	const Poc__Inner *i = (Poc__Inner *)inner;
-	if (duty->cli->json) {
-		json = story_view_json(story, head);
-		if (i != NULL && i->content != NULL)
-			json_object_set_new(json, "content", content_json(i->content));
+	const Poc__NoticeContent *of = inner != NULL ? ((Poc__Inner *)inner)->content : NULL;
+	if (!duty->cli->json)
+		print_forwarded(duty, story, head, of);
+	else if ((json = story_view_json(story, head)) != NULL) {
+		if (of != NULL)
+			json_object_set_new(json, "content", content_json(of));
 		json_object_set_new(json, "verified", json_true());
-	} else {
-		cli_line("%s", tr("---- forwarded, with its proofs:"));
-		story_view_print(story, head);
-		if (i != NULL && i->content != NULL && notice_content_check(i->content, NULL) == 0)
-			print_content(i->content,
-				      strcmp(story->notice->core->from->place, conf_place(&duty->cli->conf)) == 0);
 	}
+	json_t *further = of != NULL ? show_forwarded(duty, of, depth + 1) : NULL;
+	if (further != NULL)
+		json_object_set_new(json, "forwarded", further);
 	message_free(inner);
 	story_destroy(story);
 	verified_head_unref(head);
@@ -161,8 +172,46 @@ static void print_parties(const struct desk_notice *n)
 	}
 }
 
-static void print_header(const struct duty *duty, const struct desk *desk, const struct desk_notice *n)
+/* It has come to the desk, and nobody there has said yet what they do about it. */
+static bool waits_at(const struct duty_at *at)
 {
+	return desk_own_party(at->desk, at->notice) != NULL &&
+	       desk_step(at->desk, at->notice) < POC__STEP__STEP_ACCEPTED;
+}
+
+/* How far each of several desks of ours is with it. */
+static void print_own(const struct duty_at *at, size_t n)
+{
+	for (size_t i = 0; i < n && n > 1; i++) {
+		const struct desk_notice *notice = at[i].notice;
+		cli_line("%-14s %s %s: %s%s%s%s", i == 0 ? tr("our desks") : "", at[i].desk->id.place,
+			 poc_kind_name(at[i].desk->id.kind), step_name(desk_step(at[i].desk, notice)),
+			 waits_at(&at[i]) ? tr(", waits") : "", notice->taken_by[0] != '\0' ? tr(", taken by ") : "",
+			 notice->taken_by);
+	}
+}
+
+static json_t *own_json(const struct duty_at *at, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		const char *taken_by = at[i].notice->taken_by;
+		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:b,s:b,s:o}", "place", at[i].desk->id.place,
+						      "kind", poc_kind_name(at[i].desk->id.kind), "step",
+						      step_name(desk_step(at[i].desk, at[i].notice)), "open",
+						      (int)desk_is_open(at[i].desk, at[i].notice), "waits",
+						      (int)waits_at(&at[i]), "taken_by",
+						      taken_by[0] != '\0' ? json_string(taken_by) : json_null()));
+	}
+	return list;
+}
+
+/* at: our desks that have it, the first one that which shows it. */
+static void print_header(const struct duty *duty, const struct duty_at *at, size_t n_at)
+{
+	const struct desk *desk = at[0].desk;
+	const struct desk_notice *n = at[0].notice;
 	const Poc__Core *core = n->notice->core;
 	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT];
 
@@ -175,13 +224,14 @@ static void print_header(const struct duty *duty, const struct desk *desk, const
 			 : tr("%-14s %s %s, NOT VERIFIED: the signature is not that of %s"),
 		 tr("from"), core->from->place, poc_kind_name(core->from->kind), core->handle);
 	print_parties(n);
+	print_own(at, n_at);
 	cli_line("%-14s %s, %s, %s", tr("category"), category_name(core->category), urgency_name(core->urgency),
 		 notice_tlp_name(core->tlp));
 	cli_line("%-14s %s", tr("created"), time_text(core->created));
 	if (core->reply_by != 0)
 		cli_line("%-14s %s%s", tr("answer by"), time_text(core->reply_by),
 			 desk_overdue(desk, n, client_now(duty->poc)) ? tr("  OVERDUE") : "");
-	if (n->taken_by[0] != '\0')
+	if (n->taken_by[0] != '\0' && n_at == 1)
 		cli_line("%-14s %s, %s", tr("taken by"), n->taken_by, time_text(n->taken_at));
 }
 
@@ -207,6 +257,8 @@ static json_t *waiting_json(const struct waiting_notice *w)
 		      cli_time_json(w->since), "step", json_null(), "subject",
 		      w->inner != NULL ? json_string(w->inner->content->subject) : json_null(), "text",
 		      w->inner != NULL ? json_string(w->inner->content->text) : json_null());
+	json_object_set_new(json, "in_outbox_code", waiting_code(w->status, w->why));
+	json_object_set_new(json, "in_outbox_message", w->why[0] != '\0' ? json_string(w->why) : json_null());
 	if (json != NULL && w->inner != NULL)
 		json_object_set_new(json, "content", content_json(w->inner->content));
 	return json;
@@ -223,6 +275,7 @@ static void print_waiting(const struct waiting_notice *w)
 	cli_line("%-14s %s", tr("notice"), id);
 	cli_line(tr("%-14s since %s: not stored yet, the next command that reaches a server sends it"),
 		 tr("in the outbox"), time_text(w->since));
+	line_if(tr("waits"), w->why);
 	if (strcmp(id, thread) != 0)
 		cli_line("%-14s %s", tr("thread"), thread);
 	cli_line(tr("%-14s %s %s, signed by %s"), tr("from"), core->from->place, poc_kind_name(core->from->kind),
@@ -257,18 +310,33 @@ static bool show_waiting(struct duty *duty)
 	return !stored;
 }
 
+/* What is read is delivered to each of the desks that it is read for. */
+static void deliver_further(struct duty *duty, const struct duty_at *at, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		Poc__Inner *inner;
+		if (duty_open_notice(duty, at[i].desk, at[i].notice, &inner) == 0)
+			message_free(inner);
+	}
+}
+
 static int show_notice(struct duty *duty)
 {
-	struct desk_notice *n;
-	struct desk *desk;
+	struct duty_at at[DUTY_DESKS];
 	Poc__Inner *inner = NULL;
+	Poc__PocKind kind;
+	size_t n_at;
+	int status = duty_kind(duty->cli, &kind);
 
-	if (show_waiting(duty))
+	if (status == 0 && show_waiting(duty))
 		return 0;
-	int status = duty_find(duty, duty->cli->argv[0], &desk, &n);
-
+	if (status == 0)
+		status = duty_desks(duty, duty->cli->argv[0], kind, at, &n_at);
 	if (status != 0)
 		return status;
+	const struct desk *desk = at[0].desk;
+	const struct desk_notice *n = at[0].notice;
+	deliver_further(duty, at, n_at);
 	int opened = duty_open_notice(duty, desk, n, &inner);
 	char reason[400];
 	snprintf(reason, sizeof reason, "%s", client_why(duty->poc)->message);
@@ -276,16 +344,17 @@ static int show_notice(struct duty *duty)
 		json_t *json = duty_notice_json(duty, desk, n, inner);
 		json_object_set_new(json, "content", content_json(inner->content));
 		json_object_set_new(json, "text", json_string(inner->content->text));
-		json_t *forwarded = show_forwarded(duty, inner->content);
+		json_object_set_new(json, "desks", own_json(at, n_at));
+		json_t *forwarded = show_forwarded(duty, inner->content, 0);
 		if (forwarded != NULL)
 			json_object_set_new(json, "forwarded", forwarded);
 		cli_document(duty->cli, "poc.notice-show/1", json);
 	} else if (!duty->cli->json) {
 		duty_exercise_line(n->notice);
-		print_header(duty, desk, n);
+		print_header(duty, at, n_at);
 		if (inner != NULL) {
 			print_content(inner->content, n->side == SIDE_FROM);
-			json_decref(show_forwarded(duty, inner->content));
+			json_decref(show_forwarded(duty, inner->content, 0));
 		}
 		duty_exercise_line(n->notice);
 	}

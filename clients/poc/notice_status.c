@@ -9,28 +9,13 @@
 #include "clients/poc/reach.h"
 #include "clients/poc/story_view.h"
 
-enum { ANCHOR_WAIT_MS = 3000, POLL_MS = 200, EVENT_WAIT_MS = 30000 };
+enum { POLL_MS = 200, EVENT_WAIT_MS = 30000 };
 
 static void nap(void)
 {
 	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
 
 	nanosleep(&pause, NULL);
-}
-
-/* What was said a moment ago is published within the interval: waited for, so that one call shows the proof. */
-static int fetch(struct duty *duty, const struct desk *desk, const struct desk_notice *n, struct story **out)
-{
-	for (int waited = 0;; waited += POLL_MS) {
-		int status = client_story(duty->poc, &desk->id, &n->notice->id, out);
-		if (status != 0)
-			return duty_fail(duty, status);
-		if ((*out)->unproven == 0 || waited >= ANCHOR_WAIT_MS)
-			return 0;
-		story_destroy(*out);
-		*out = NULL;
-		nap();
-	}
 }
 
 static int save(struct duty *duty, const struct story *story)
@@ -56,13 +41,18 @@ static int save(struct duty *duty, const struct story *story)
 	return status == 0 ? 0 : cli_refused(duty->cli, &why);
 }
 
-/* Whom to call of those who received it, an escalation's desk too, and have not come to an end of it. */
+/* A recipient, and an escalation's desk once it was released to that. */
+static bool has_received(const struct desk_party *p)
+{
+	return p->side == SIDE_TO || (p->side == SIDE_ESCALATION && p->times[POC__STEP__STEP_ESCALATED] != 0);
+}
+
+/* Whom to call of those who received it and have not come to an end of it. */
 static void tell_reach(struct duty *duty, const struct desk_notice *n, json_t *list)
 {
 	for (size_t i = 0; i < n->n_parties; i++) {
 		const struct desk_party *p = &n->parties[i];
-		const bool received = p->side == SIDE_TO || p->times[POC__STEP__STEP_ESCALATED] != 0;
-		if (received && desk_party_step(p) < POC__STEP__STEP_DECLINED)
+		if (has_received(p) && desk_party_step(p) < POC__STEP__STEP_DECLINED)
 			reach_tell(duty, &p->desk, false, duty->cli->json ? list : NULL);
 	}
 }
@@ -70,10 +60,10 @@ static void tell_reach(struct duty *duty, const struct desk_notice *n, json_t *l
 static int show(struct duty *duty, const struct desk *desk, const struct desk_notice *n)
 {
 	struct story *story;
-	int status = fetch(duty, desk, n, &story);
+	int status = duty_story(duty, desk, n, &story);
 
 	if (status != 0)
-		return status;
+		return duty_fail(duty, status);
 	struct verified_head *head = verified_head_ref((struct verified_head *)client_head(duty->poc));
 	status = save(duty, story);
 	json_t *reach = json_array(), *json = duty->cli->json ? story_view_json(story, head) : NULL;
@@ -98,12 +88,12 @@ static int show(struct duty *duty, const struct desk *desk, const struct desk_no
 	return status;
 }
 
-/* Every recipient has come so far; declined is an end like accepted. */
+/* Everybody who received it has come so far; declined is an end like accepted. */
 static bool reached(const struct desk_notice *n, Poc__Step step)
 {
 	for (size_t i = 0; i < n->n_parties; i++) {
 		const struct desk_party *p = &n->parties[i];
-		if (p->side == SIDE_TO && desk_party_step(p) < step)
+		if (has_received(p) && desk_party_step(p) < step)
 			return false;
 	}
 	return true;

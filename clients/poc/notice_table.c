@@ -25,6 +25,7 @@ static const struct flag send_flags[] = {
 };
 
 static const struct flag reply_flags[] = {
+    {"kind", 'k', "KIND", "from our desk of this kind: technical, diplomatic or coordinator"},
     {"text", 0, "TEXT", "what it says; else --file, standard input or $EDITOR"},
     {"file", 0, "FILE", "what it says, from a file"},
     {"attach", 0, "FILE", "a file that goes with it (may be given several times)", true},
@@ -41,8 +42,23 @@ static const struct flag reply_flags[] = {
 };
 
 static const struct flag note_flags[] = {
+    {"kind", 'k', "KIND", "for our desk of this kind: technical, diplomatic or coordinator"},
     {"text", 0, "TEXT", "what it says; else --file, standard input or $EDITOR"},
     {"file", 0, "FILE", "what it says, from a file"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag remind_flags[] = {
+    {"text", 0, "TEXT", "what it says; else --file, standard input or $EDITOR"},
+    {"file", 0, "FILE", "what it says, from a file"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct flag escalate_flags[] = {
+    {"to", 0, "PLACE[,PLACE]", "recipients (may be given several times); our own place: colleagues who came later",
+     true},
+    {"kind", 'k', "KIND", "technical (default), diplomatic or coordinator"},
+    {"text", 0, "TEXT", "a word before it"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -50,6 +66,7 @@ static const struct flag forward_flags[] = {
     {"to", 0, "PLACE[,PLACE]", "recipients (may be given several times); our own place: colleagues who came later",
      true},
     {"kind", 'k', "KIND", "technical (default), diplomatic or coordinator"},
+    {"thread", 0, NULL, "all of its thread, oldest first: what they do not have yet"},
     {"text", 0, "TEXT", "a word before it"},
     {NULL, 0, NULL, NULL},
 };
@@ -86,7 +103,7 @@ static const struct flag decline_flags[] = {
 
 static const struct flag status_flags[] = {
     {"save", 0, "FILE", "keep the story with all that proves it; poc verify checks it offline"},
-    {"wait", 0, "STEP", "wait until every recipient has come so far"},
+    {"wait", 0, "STEP", "wait until every recipient, and whom it was escalated to, has come so far"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -119,7 +136,7 @@ const struct command poc_notice_commands[] = {
      NULL},
     {"list", "", "notices of our desks; open ones that we received, if no flag says otherwise", 0, 0, list_flags,
      poc_cmd_notice_list, NULL},
-    {"show", "ID|FILE", "read a notice, or a saved story", 1, 1, NULL, poc_cmd_notice_show, NULL},
+    {"show", "ID|FILE", "read a notice, or a saved story", 1, 1, say_flags, poc_cmd_notice_show, NULL},
     {"ack", "ID", "say that it has been received; implies neither agreement nor responsibility", 1, 1, ack_flags,
      poc_cmd_notice_ack, NULL},
     {"accept", "ID", "say that we work on it", 1, 1, ack_flags, poc_cmd_notice_accept, NULL},
@@ -129,8 +146,9 @@ const struct command poc_notice_commands[] = {
     {"take", "ID", "tell colleagues that I work on it; invisible abroad", 1, 1, say_flags, poc_cmd_notice_take, NULL},
     {"release", "ID", "tell colleagues that I do not any more", 1, 1, say_flags, poc_cmd_notice_release, NULL},
     {"note", "ID", "a private note for colleagues", 1, 1, note_flags, poc_cmd_notice_note, NULL},
-    {"remind", "ID", "remind the recipients who have not acknowledged", 1, 1, note_flags, poc_cmd_notice_remind, NULL},
-    {"escalate", "ID --to PLACE", "send it on, in its thread, to somebody else", 1, 1, forward_flags,
+    {"remind", "ID", "remind the recipients who have not acknowledged", 1, 1, remind_flags, poc_cmd_notice_remind,
+     NULL},
+    {"escalate", "ID --to PLACE", "send it on, in its thread, to somebody else", 1, 1, escalate_flags,
      poc_cmd_notice_escalate, NULL},
     {"forward", "ID --to PLACE", "encrypt it, with its proofs, to a colleague or place", 1, 1, forward_flags,
      poc_cmd_notice_forward, NULL},

@@ -46,7 +46,7 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 		return cli_refused(duty->cli, &why);
 	status = outbox_put(duty->poc, bytes, size, NULL, 0, name);
 	if (status == 0 && duty->offline)
-		status = STATUS_QUEUED;
+		status = outbox_wait(duty->poc, name);
 	else if (status == 0)
 		status = outbox_post(duty->poc, name, bytes, size, NULL, 0, posted);
 	free(bytes);
@@ -192,29 +192,14 @@ static bool has_said(const struct desk *desk, const struct desk_notice *notice, 
 	return saying->answer_by == 0 || saying->answer_by == party->answer_by;
 }
 
-/* Our desks that have the notice: those that received it, else the one that sent it; with a kind, that one. */
 static int find_desks(struct duty *duty, Poc__PocKind kind, struct act acts[DUTY_DESKS], size_t *n)
 {
-	struct desk *best;
-	struct desk_notice *notice;
-	int status = duty_find(duty, duty->cli->argv[0], &best, &notice);
+	struct duty_at at[DUTY_DESKS];
+	int status = duty_desks(duty, duty->cli->argv[0], kind, at, n);
 
-	*n = 0;
-	if (status != 0)
-		return status;
-	const struct notice_id *id = &notice->notice->id;
-	const bool received = desk_own_party(best, notice) != NULL;
-	for (size_t i = 0; i < duty->n_desks; i++) {
-		struct desk *desk = duty->desks[i];
-		struct desk_notice *known = desk_find(desk, id);
-		if (known != NULL && (kind != 0  ? desk->id.kind == kind
-				      : received ? desk_own_party(desk, known) != NULL
-						 : desk == best))
-			acts[(*n)++] = (struct act){.desk = desk, .notice = known};
-	}
-	return *n > 0 ? 0
-		      : cli_fail(duty->cli, STATUS_NOT_FOUND, tr("no %s desk of ours has the notice %s"),
-				 poc_kind_name(kind), duty->cli->argv[0]);
+	for (size_t i = 0; status == 0 && i < *n; i++)
+		acts[i] = (struct act){.desk = at[i].desk, .notice = at[i].notice};
+	return status;
 }
 
 /* Of several desks those that have not said so yet; if all have, all: the directory then says that it is known. */
@@ -294,16 +279,6 @@ static void end_acts(struct duty *duty, json_t *list, Poc__Step step, int status
 	}
 }
 
-static int read_kind(struct cli *cli, Poc__PocKind *out)
-{
-	const char *text = cli_value(cli, "kind");
-
-	*out = 0;
-	return text == NULL || poc_kind_parse(text, out)
-		   ? 0
-		   : cli_fail(cli, STATUS_USAGE, tr("--kind is technical, diplomatic or coordinator"));
-}
-
 static int act(struct cli *cli, const struct receipts_saying *given, const char *answer_by)
 {
 	struct receipts_saying saying = *given;
@@ -311,7 +286,7 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 	struct duty duty;
 	Poc__PocKind kind;
 	size_t n = 0;
-	int status = read_kind(cli, &kind);
+	int status = duty_kind(cli, &kind);
 
 	if (status == 0)
 		status = duty_open(cli, &duty);

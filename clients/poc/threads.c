@@ -145,6 +145,59 @@ int threads_list(const struct duty *duty, threads_wanted wanted, const void *ctx
 	return 0;
 }
 
+/* ---- One thread */
+
+/* In the order of the feed; stored is in whole seconds. */
+static int by_age(const void *a, const void *b)
+{
+	const struct desk_notice *x = ((const struct thread_member *)a)->notice,
+				 *y = ((const struct thread_member *)b)->notice;
+
+	if (x->stored != y->stored)
+		return x->stored > y->stored ? 1 : -1;
+	return (x->order > y->order) - (x->order < y->order);
+}
+
+/* Whether another of our desks is the one that a notice is looked at from. */
+static bool better_elsewhere(const struct duty *duty, size_t desk, const struct desk_notice *n)
+{
+	const bool received = desk_own_party(duty->desks[desk], n) != NULL;
+
+	for (size_t i = 0; i < duty->n_desks; i++) {
+		const struct desk_notice *other = i != desk ? desk_find(duty->desks[i], &n->notice->id) : NULL;
+		if (other == NULL)
+			continue;
+		const bool there = desk_own_party(duty->desks[i], other) != NULL;
+		if (there != received ? there : i < desk)
+			return true;
+	}
+	return false;
+}
+
+int threads_members(const struct duty *duty, const struct notice_id *thread, struct thread_member **out, size_t *n)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < duty->n_desks; i++)
+		total += duty->desks[i]->n;
+	*n = 0;
+	*out = calloc(total + 1, sizeof **out);
+	if (*out == NULL)
+		return STATUS_NO_MEMORY;
+	for (size_t i = 0; i < duty->n_desks; i++) {
+		struct desk *desk = duty->desks[i];
+		for (size_t j = 0; j < desk->n; j++) {
+			struct desk_notice *each = desk->notices[j];
+			if (memcmp(each->notice->thread.bytes, thread->bytes, NOTICE_ID_SIZE) == 0 &&
+			    !better_elsewhere(duty, i, each))
+				(*out)[(*n)++] = (struct thread_member){desk, each};
+		}
+	}
+	if (*n > 0)
+		qsort(*out, *n, sizeof **out, by_age);
+	return 0;
+}
+
 /* ---- Looks */
 
 void threads_print_head(void)

@@ -24,6 +24,14 @@ typedef bool (*threads_wanted)(const void *ctx, const struct desk *desk, const s
 int threads_list(const struct duty *duty, threads_wanted wanted, const void *ctx, size_t limit, struct thread **out,
 		 size_t *n, size_t *left_out);
 
+/* What our desks have of one thread, each notice once, oldest first: at the desk that received it, if one did.  0 and
+ * *out (free), or NO_MEMORY. */
+struct thread_member {
+	struct desk *desk;
+	struct desk_notice *notice;
+};
+int threads_members(const struct duty *duty, const struct notice_id *thread, struct thread_member **out, size_t *n);
+
 void threads_print_head(void);
 
 /* inner: of the first one; may be NULL. */

@@ -22,10 +22,11 @@ struct walk {
 static void open_one(void *ctx, const struct outbox_result *result)
 {
 	struct walk *walk = ctx;
-	struct waiting_notice w = {.since = result->since};
+	struct waiting_notice w = {.since = result->since, .status = result->status};
 
 	if (!result->is_notice || notice_parse(result->envelope.data, result->envelope.len, &w.notice, NULL) != 0)
 		return;
+	snprintf(w.why, sizeof w.why, "%s", result->message);
 	for (size_t i = 0; i < walk->duty->keys.n && w.inner == NULL; i++)
 		notice_open(w.notice, result->body.data, result->body.len, walk->duty->keys.keys[i], &w.inner, NULL);
 	walk->each(walk->ctx, &w);
@@ -69,6 +70,11 @@ int waiting_find(struct duty *duty, const char *prefix, struct waiting_notice *o
 	return f.n == 0 ? STATUS_NOT_FOUND : STATUS_USAGE;
 }
 
+json_t *waiting_code(int status, const char *why)
+{
+	return why[0] != '\0' ? json_string(status_name(status)) : json_null();
+}
+
 struct listing {
 	bool lines;
 	json_t *list;
@@ -97,16 +103,20 @@ static void list_one(void *ctx, const struct outbox_result *result)
 	notice_id_print(&result->id, id);
 	duty_what(result, what);
 	if (l->lines)
-		cli_line(tr("%s%s%sin the outbox since %s: %s"), result->exercise[0] != '\0' ? tr("EXERCISE ") : "",
-			 result->exercise, result->exercise[0] != '\0' ? ": " : "", time_text(result->since), what);
-	json_array_append_new(
-	    l->list, json_pack("{s:o,s:s,s:o,s:o,s:o,s:s}", "id", damaged ? json_null() : json_string(id), "what",
-			       damaged             ? "damaged"
-			       : result->is_notice ? "notice"
-						   : step_name(result->step),
-			       "to", places_of(result), "exercise",
-			       result->exercise[0] != '\0' ? json_string(result->exercise) : json_null(), "since",
-			       cli_time_json(result->since), "file", result->name));
+		cli_line(tr("%s%s%sin the outbox since %s: %s%s%s"), result->exercise[0] != '\0' ? tr("EXERCISE ") : "",
+			 result->exercise, result->exercise[0] != '\0' ? ": " : "", time_text(result->since), what,
+			 result->message[0] != '\0' ? ": " : "", result->message);
+	json_array_append_new(l->list,
+			      json_pack("{s:o,s:s,s:o,s:o,s:o,s:s,s:o,s:o}", "id",
+					damaged ? json_null() : json_string(id), "what",
+					damaged             ? "damaged"
+					: result->is_notice ? "notice"
+							    : step_name(result->step),
+					"to", places_of(result), "exercise",
+					result->exercise[0] != '\0' ? json_string(result->exercise) : json_null(),
+					"since", cli_time_json(result->since), "file", result->name, "code",
+					waiting_code(result->status, result->message), "message",
+					result->message[0] != '\0' ? json_string(result->message) : json_null()));
 }
 
 json_t *waiting_list(struct cli *cli, struct poc *poc, bool lines)

@@ -5,10 +5,14 @@
 
 #include "clients/poc/duty.h"
 
+enum { WAITING_WHY = 512 };
+
 struct waiting_notice {
 	struct notice *notice;
 	Poc__Inner *inner; /* NULL: no reading key of ours opens it */
 	int64_t since;
+	int status; /* of the last attempt; QUEUED and "": there was none yet */
+	char why[WAITING_WHY];
 };
 void waiting_finish(struct waiting_notice *w); /* zeroed memory allowed */
 
@@ -20,8 +24,11 @@ int waiting_find(struct duty *duty, const char *prefix, struct waiting_notice *o
 typedef void (*waiting_each)(void *ctx, struct waiting_notice *w);
 void waiting_walk(struct duty *duty, waiting_each each, void *ctx);
 
-/* {"id", "what", "to", "exercise", "since", "file"} of all that waits, receipts too; in text mode, if asked, a line of
- * each on stdout as well.  The caller's. */
+/* The "code" of why one waits: null where it was not tried yet. */
+json_t *waiting_code(int status, const char *why);
+
+/* {"id", "what", "to", "exercise", "since", "file", "code", "message"} of all that waits, receipts too; in text mode,
+ * if asked, a line of each on stdout as well.  The caller's. */
 json_t *waiting_list(struct cli *cli, struct poc *poc, bool lines);
 
 #endif

@@ -94,17 +94,22 @@ static void print_notice(struct duty *duty, const struct notice *notice, const P
 
 int would_send(struct duty *duty, const struct client_notice *n, const struct client_sealed *sealed, json_t **json)
 {
-	struct refusal why = {0};
 	struct notice *notice;
+	int status =
+	    notice_parse(sealed->header, sealed->header_size, &notice, (struct refusal *)client_why(duty->poc));
 
-	if (notice_parse(sealed->header, sealed->header_size, &notice, &why) != 0)
-		return cli_refused(duty->cli, &why);
+	if (status != 0)
+		return status;
 	if (duty->cli->json)
 		*json = notice_json(duty, notice, n->content);
 	else
 		print_notice(duty, notice, n->content);
 	notice_destroy(notice);
+	return 0;
+}
+
+void would_end(const struct duty *duty)
+{
 	cli_note(duty->cli,
 		 duty->offline ? tr("dry run: nothing was put into the outbox") : tr("dry run: nothing was sent"));
-	return 0;
 }

@@ -1,8 +1,9 @@
 """Desks: who was brought into a thread later, one person at several desks, minds that change, programs."""
+import subprocess
 import time
 import unittest
 
-from harness import SLOW, World, main
+from harness import POC, SLOW, World, main
 
 
 class Desks(unittest.TestCase):
@@ -49,6 +50,79 @@ class Desks(unittest.TestCase):
         # and further on: who received it from one that was brought in
         again = self.listed("ad-operator")[-1]["id"]
         self.pass_on("reply", "ad-operator", again, "--text", "So do we.")
+
+    def forward_thread(self, user, notice, *words, expect=0):
+        return self.world.poc(user, "-o", "json", "notice", "forward", notice, "--thread", *words, expect=expect).json
+
+    def in_thread(self, user, notice):
+        """Subjects of a thread as a user has them, in order, but for those that cannot be read."""
+        return [each["subject"] for each in self.listed(user, "--thread", notice) if each["subject"]]
+
+    def test_forward_a_thread(self):
+        """All of a thread goes, oldest first, once: to a place that was no part of it, and to colleagues who came later."""
+        world = self.world
+        first = self.send()
+        second = self.pass_on("reply", "xb-operator", first, "--text", "Which ports?", "--subject", "Ports")
+        third = self.pass_on("reply", "xa-operator", second, "--text", "All of them.", "--subject", "All")
+        world.poc("xb-operator", "notice", "note", first, "--text", "for us only")
+        say = world.poc("xb-operator", "-n", "notice", "forward", third, "--thread", "--to", "AE")
+        self.assertEqual([say.out.count(f'would be sent: "Fwd: {each}", from XB technical') for each in ("Scans", "Ports", "All")],
+                         [1, 1, 1])
+        self.assertEqual(say.err.count("dry run: nothing was sent"), 1)
+        self.assertEqual(self.forward_thread("xb-operator", third, "--to", "AE")["left_out"], [])
+        fourth = self.pass_on("reply", "xa-operator", second, "--text", "And more.", "--subject", "More")
+        # said again: what came meanwhile
+        text = world.poc("xb-operator", "notice", "forward", first, "--thread", "--to", "AE")
+        self.assertRegex(text.out, f"^[0-9A-Z-]+  stored .*Z, holds {fourth}\\n")
+        self.assertIn("1 private note of the thread stays with its desk", text.err)
+        again = self.forward_thread("xb-operator", fourth, "--to", "AE")
+        self.assertEqual((again["notices"], again["had"], again["private"]), ([], 4, 1))
+        got = self.listed("ae-operator", "--thread", next(each["id"] for each in self.listed("ae-operator")
+                                                          if each["thread"] == first))
+        self.assertEqual([each["subject"] for each in got], ["Fwd: Scans", "Fwd: Ports", "Fwd: All", "Fwd: More"])
+        shown = world.poc("ae-operator", "notice", "show", got[2]["id"]).out
+        self.assertIn("All of them.", shown)
+        self.assertIn("signed by operator of XA", shown)
+        # XA was a part of it from the beginning
+        self.assertIn("nothing to pass on", world.poc("xb-operator", "notice", "forward", first, "--thread", "--to", "XA").out)
+
+        # a colleague cannot pass on what is not readable, and is told so; then gets it, the notes too, and can
+        late = self.invite("xb", "late", "--role", "operator", "--kind", "technical")
+        refused = world.poc(late, "notice", "forward", first, "--thread", "--to", "AD", expect=4)
+        self.assertEqual(refused.err.count("is not passed on: no reading key of ours opens it"), 4)
+        for notice in first, second, third, fourth:
+            self.assertIn(f"{notice}, of 2", refused.err)
+        self.assertEqual(refused.out, "")
+        passed = self.forward_thread("xb-operator", second, "--to", "XB", "--text", "Welcome.")
+        self.assertEqual([each["forwards"] for each in passed["notices"]][:3], [first, second, third])
+        self.assertEqual(len(passed["notices"]), 5)
+        self.assertEqual(sorted(self.in_thread(late, first)),
+                         ["Fwd: All", "Fwd: More", "Fwd: Ports", "Fwd: Scans", "Fwd: note"])
+        self.assertEqual(sum("Welcome." in world.poc(late, "notice", "show", each["id"]).out for each in passed["notices"]), 1)
+        note = passed["notices"][3]
+        self.assertIn("for us only", world.poc(late, "notice", "show", note["id"]).out)
+        self.assertNotIn(note["id"], [each["id"] for each in self.listed(late)])
+        self.assertRegex(world.poc(late, "handover").out, f"note, passed on by operator, 2.*: poc notice show {note['id'][:9]}")
+        for user in "xb-operator", late:
+            self.assertEqual(self.forward_thread(user, second, "--to", "XB")["notices"], [])
+        # what was itself passed on is shown whole
+        onwards = self.forward_thread(late, first, "--to", "AD")
+        self.assertEqual((len(onwards["notices"]), onwards["left_out"]), (4, []))
+        shown = world.poc("ad-operator", "notice", "show", onwards["notices"][2]["id"]).out
+        self.assertEqual((shown.count("---- forwarded, with its proofs:"), shown.count("All of them.")), (2, 1))
+        shown = world.poc("ad-operator", "-o", "json", "notice", "show", onwards["notices"][2]["id"]).json
+        self.assertEqual(shown["forwarded"]["forwarded"]["content"]["text"], "All of them.")
+        self.assertEqual(self.forward_thread(late, first, "--to", "AD")["notices"], [])
+        # what has grown too large with its proofs is named, and the others go
+        large = world.path("users", "large.bin")
+        with open(large, "wb") as out:
+            out.write(bytes(985000))
+        fifth = self.pass_on("reply", "xa-operator", first, "--text", "The file.", "--attach", large)
+        sixth = self.pass_on("reply", "xa-operator", first, "--text", "Did you get it?")
+        part = self.forward_thread("xb-operator", first, "--to", "AE", expect=1)
+        self.assertEqual([[each["forwards"] for each in part["notices"]], [each["id"] for each in part["left_out"]]],
+                         [[sixth], [fifth]])
+        self.assertEqual((part["left_out"][0]["code"], part["not_tried"]), ("too-large", 0))
 
     def test_colleague_of_another_kind(self):
         colleague = self.invite("xb", "night", "--role", "operator", "--kind", "technical")
@@ -112,7 +186,7 @@ class Desks(unittest.TestCase):
         """Waits until a desk has a notice that is escalated to it, and gives it as the desk has it."""
         end = time.monotonic() + seconds * SLOW
         while True:
-            for each in self.listed(user):
+            for each in self.listed(user, "--headers"):
                 if each["id"] == notice and each["desk"]["kind"] == kind:
                     return each
             self.assertLess(time.monotonic(), end)
@@ -159,11 +233,63 @@ class Desks(unittest.TestCase):
         reach = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["recipients"]
         self.assertEqual((calls, [each["kind"] for each in reach]), (1, ["technical", "diplomatic"]))
 
+    def test_reply_from_one_of_both_desks(self):
+        """A reply goes from the desk that is chosen, else from the first that has not answered; show says how far each is."""
+        world = self.world
+        notice, other = (self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic") for _ in range(2))
+        for each in notice, other:
+            self.escalated(each, "xb-operator", "diplomatic")
+
+        def desks():
+            return {each["kind"]: (each["step"], each["waits"])
+                    for each in world.poc("xb-operator", "-o", "json", "notice", "show", notice).json["desks"]}
+
+        self.assertNotIn("delivered", self.steps(other)["diplomatic"])
+        world.poc("xb-operator", "notice", "show", "-k", "technical", other)
+        self.assertNotIn("delivered", self.steps(other)["diplomatic"])
+        world.poc("xb-operator", "notice", "show", other)  # is read for both
+        self.assertIn("delivered", self.steps(other)["diplomatic"])
+        self.assertRegex(world.poc("xb-operator", "notice", "show", notice).out,
+                         r"\nour desks +XB technical: \w+, waits\n +XB diplomatic: \w+, waits\n")
+        self.assertEqual({kind: waits for kind, (_, waits) in desks().items()}, {"technical": True, "diplomatic": True})
+        say = world.poc("xb-operator", "-n", "notice", "reply", "-k", "diplomatic", notice, "--text", "t").out
+        self.assertIn("from XB diplomatic", say)
+        self.assertIn("would be said: answered, of the notice, for XB diplomatic", say)
+        first = world.poc("xb-operator", "notice", "reply", notice, "--text", "From the engineers.").err
+        self.assertIn("answered from XB technical", first)
+        self.assertIn("XB diplomatic has received it too, and has not answered it: -k diplomatic", first)
+        self.assertEqual({kind: step for kind, (step, _) in desks().items()},
+                         {"technical": "answered", "diplomatic": "delivered"})
+        again = world.poc("xb-operator", "-o", "json", "notice", "reply", notice, "--text", "And from the ministry.").json
+        self.assertEqual((again["from"], again["from_kind"]), ("XB", "diplomatic"))
+        third = world.poc("xb-operator", "notice", "reply", "-k", "diplomatic", notice, "--text", "And once more.").err
+        self.assertNotIn("has not answered", third)
+        self.assertEqual({kind: steps.count("answered") for kind, steps in self.steps(notice).items()},
+                         {"technical": 1, "diplomatic": 2})
+        self.assertEqual(desks(), {"technical": ("answered", False), "diplomatic": ("answered", False)})
+        for words in ("reply", "--text", "t"), ("note", "--text", "t"), ("show",):
+            world.poc("xb-operator", "notice", *words, "-k", "coordinator", notice, expect=5)
+            world.poc("xb-operator", "notice", *words, "-k", "night", notice, expect=2)
+        world.poc("xb-operator", "notice", "note", "-k", "diplomatic", notice, "--text", "told the minister")
+        note = next(each for each in self.listed("xb-operator", "--all") if each["thread"] == notice and each["category"] == "note")
+        self.assertEqual(note["desk"]["kind"], "diplomatic")
+
     def test_one_of_both_desks(self):
         world = self.world
+        early = self.send("--reply-by", "1h", "--escalate", "diplomatic")
+        world.poc("xb-operator", "notice", "ack", early)
+        world.poc("xa-operator", "notice", "status", early, "--wait", "acknowledged")  # it has come to no other desk
         notice = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic")
         self.escalated(notice, "xb-operator", "diplomatic")
+        # who was brought in by escalation is waited for like a recipient
+        waiting = subprocess.Popen([POC, "-c", world.conf("xa-operator"), "notice", "status", notice, "--wait", "acknowledged"],
+                                   env=world.env, stdout=subprocess.PIPE, text=True)
+        world.poc("xb-operator", "notice", "ack", "-k", "technical", notice)
+        time.sleep(0.5)
+        self.assertIsNone(waiting.poll())
         world.poc("xb-operator", "notice", "accept", "-k", "diplomatic", notice)
+        out, _ = waiting.communicate(timeout=15 * SLOW)
+        self.assertEqual((waiting.returncode, "accepted" in out), (0, True))
         self.assertNotIn("accepted", self.steps(notice)["technical"])
         said = world.poc("xb-operator", "-o", "json", "notice", "accept", notice).json
         self.assertEqual((said["kind"], said["repeated"], "also" in said), ("technical", False, False))

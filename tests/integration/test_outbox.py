@@ -21,8 +21,11 @@ class Outbox(unittest.TestCase):
         if self.world.daemon is None:
             self.world.start()
 
-    def outbox(self):
+    def files(self):
         return glob.glob(self.world.path("users", "xa-operator.state", "*", "outbox", "*"))
+
+    def outbox(self):
+        return [path for path in self.files() if not path.endswith(".reason")]
 
     def subjects(self):
         return [each["subject"] for each in self.world.poc("xb-operator", "-o", "json", "notice", "list").json["notices"]]
@@ -46,12 +49,12 @@ class Outbox(unittest.TestCase):
         self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "flush").json, {"schema": "poc.notice-flush/1",
                                                                                             "sent": 2, "waiting": 0,
                                                                                             "refused": []})
-        self.assertEqual(self.outbox(), [])
+        self.assertEqual(self.files(), [])
         # a crash between answer and removal: posted again, stored once
         for copy, path in zip(copies, kept):
             shutil.copy(copy, path)
         world.poc("xa-operator", "notice", "list")  # any online command sends what waits
-        self.assertEqual(self.outbox(), [])
+        self.assertEqual(self.files(), [])
         got = self.subjects()
         self.assertEqual([got.count("offline one"), got.count("offline two")], [1, 1])
         ids = [each["id"] for each in world.poc("xb-operator", "-o", "json", "notice", "list").json["notices"]]
@@ -91,7 +94,7 @@ class Outbox(unittest.TestCase):
                              [f"notice {first}"])
             world.poc("xa-operator", "notice", "flush", "--discard", first, expect=5)
             world.poc("xa-operator", "notice", "flush", "--discard", refused[1]["file"])
-            self.assertEqual(self.outbox(), [])
+            self.assertEqual(self.files(), [])
             self.assertIn("0 refused", world.poc("xa-operator", "notice", "flush").out)
         finally:
             world.pocadm("state", "lift", "XB", "-y")
@@ -121,7 +124,7 @@ class Outbox(unittest.TestCase):
         path = sorted(copies)[-1]
         shutil.copy(copies[path], path)
         world.poc("xa-operator", "notice", "flush")
-        self.assertEqual(self.outbox(), [])
+        self.assertEqual(self.files(), [])
 
     def test_asked_to_stay_offline(self):
         """--offline posts to nobody, though the server is there; a text of several lines reads as such."""
@@ -132,10 +135,11 @@ class Outbox(unittest.TestCase):
         self.assertIsNone(sent["stored"])
         self.assertEqual(len(self.outbox()), 1)
         self.assertNotIn("kept back", self.subjects())
+        self.assertIn(": no server was asked: --offline\n", world.poc("xa-operator", "--offline", "notice", "list", "--sent").out)
         listed = world.poc("xa-operator", "--offline", "notice", "list", "--exercise", "none-such")
         self.assertIn("no such notices\npoc: 1 in the outbox, to go with", listed.err)
         world.poc("xa-operator", "notice", "flush")
-        self.assertEqual(self.outbox(), [])
+        self.assertEqual(self.files(), [])
         shown = world.poc("xb-operator", "notice", "show", sent["id"]).out
         self.assertIn("\n\n  first\n  from           forged\n\n", shown)
 
@@ -169,11 +173,41 @@ class Outbox(unittest.TestCase):
         self.assertEqual([(one["id"], one["what"], one["to"], one["exercise"]) for one in listed],
                          [(plain, "notice", ["XB"], None), (marked, "notice", ["XB"], "ex-1")])
         self.assertEqual(world.poc("xa-operator", "-o", "json", "status", expect=3).json["in_outbox"], listed)
-        self.assertRegex(world.poc("xa-operator", "status", expect=3).out, f"\nEXERCISE ex-1: in the outbox since .*Z: notice {marked}\n")
+        self.assertRegex(world.poc("xa-operator", "status", expect=3).out,
+                         f"\nEXERCISE ex-1: in the outbox since .*Z: notice {marked}: no connection: ")
+        self.says_why(plain, [plain, marked])
         world.start()
         world.poc("xa-operator", "notice", "flush")
+        self.assertEqual(self.files(), [])
         self.assertNotIn("outbox", world.poc("xa-operator", "notice", "show", plain).out)
         self.assertEqual(world.poc("xa-operator", "-o", "json", "status").json["in_outbox"], [])
+
+    def says_why(self, notice, both):
+        """Why something waits is shown wherever it is; a reason that was tampered with is none, and nobody's words."""
+        world, why = self.world, r"no connection: 127\.0\.0\.1:\d+: Connection refused"
+        for command, before in ((("notice", "list", "--sent"), r"\n {11}waiting since 2.*Z: "), (("notice", "show", notice), r"\nwaits +"),
+                                (("-n", "notice", "flush"), rf"would be sent: notice {notice}, waiting since 2.*Z: "),
+                                (("status",), rf"in the outbox since 2.*Z: notice {notice}: "),
+                                (("notice", "status", notice), "not stored yet: ")):
+            answer = world.poc("xa-operator", *command, expect=None)
+            self.assertRegex(answer.out + answer.err, f"{before}{why}\n", command)
+        listed = world.poc("xa-operator", "-o", "json", "notice", "list", "--sent").json["in_outbox"]
+        self.assertEqual([(one["id"], one["code"]) for one in listed], [(each, "unreachable") for each in both])
+        self.assertRegex(listed[0]["message"], f"^{why}$")
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "-n", "notice", "flush").json["in_outbox"], listed)
+        shown = world.poc("xa-operator", "-o", "json", "notice", "show", notice).json
+        self.assertEqual((shown["in_outbox_code"], shown["in_outbox_message"]), ("unreachable", listed[0]["message"]))
+        unknown = "the reason is not known any more"
+        for kept, words, code in ((b"3 \xff\xfe", unknown, "failed"), (b"-3 no", unknown, "failed"), (b"3", unknown, "failed"),
+                                  (b"3 a\0b", unknown, "failed"), (b"3 " + bytes(5000), unknown, "failed"),
+                                  (b"18 \x1b[2J\nnotice: stored", "\x1b[2J\nnotice: stored", "busy")):
+            for path in self.files():
+                if path.endswith(".reason"):
+                    with open(path, "wb") as out:
+                        out.write(kept)
+            shown = world.poc("xa-operator", "-o", "json", "notice", "show", notice).json
+            self.assertEqual((shown["in_outbox_code"], shown["in_outbox_message"]), (code, words))
+        self.assertIn("\nwaits          \\u001b[2J\\u000anotice: stored\n", world.poc("xa-operator", "notice", "show", notice).out)
 
     def test_held_back_says_why(self):
         """What a server does not take for now is named, with the reason, by each command that tries again."""
@@ -187,10 +221,14 @@ class Outbox(unittest.TestCase):
                 told = world.poc("xa-operator", *command).err
                 self.assertRegex(told, f"still in the outbox, not taken for now: notice {notice}: XB has not fetched")
             self.assertEqual(len(self.outbox()), 1)
+            waits, = world.poc("xa-operator", "--offline", "-o", "json", "notice", "list", "--sent").json["in_outbox"]
+            self.assertEqual(waits["code"], "quota")
+            self.assertIn("XB has not fetched", waits["message"])
+            self.assertRegex(world.poc("xa-operator", "--offline", "notice", "show", notice).out, r"\nwaits +XB has not fetched")
             world.stop()
         world.start()
         world.poc("xa-operator", "notice", "flush")
-        self.assertEqual(self.outbox(), [])
+        self.assertEqual(self.files(), [])
 
     def test_report_waits_like_a_notice(self):
         """A report without a server is kept, and the next command sends it."""
@@ -208,7 +246,7 @@ class Outbox(unittest.TestCase):
         world.poc("ad-operator", *report, expect=3)  # it has no local copy
         world.start()
         world.poc("xa-operator", "notice", "list")
-        self.assertEqual(self.outbox(), [])
+        self.assertEqual(self.files(), [])
         one, = world.poc("xb-coordinator", "-o", "json", "report").json["channels"]
         self.assertEqual((one["value"], one["counts"]), ("+999000002", {"no-answer": 2, "wrong": 0, "bounced": 0}))
 

@@ -1,0 +1,155 @@
+/* The outbox: sending what waits, and forgetting what was refused. */
+#include <stdio.h>
+#include <string.h>
+
+#include "clients/cli/strings.h"
+#include "clients/poc/duty.h"
+#include "clients/poc/notice.h"
+#include "clients/poc/waiting.h"
+
+struct discarding {
+	struct cli *cli;
+	struct poc *poc;
+	const char *which; /* start of an id, or the name of a damaged file */
+	bool found, several;
+	struct notice_id id;
+	json_t *list;
+	int status;
+};
+
+static bool is_meant(const struct discarding *d, const struct outbox_result *result)
+{
+	return strcmp(result->name, d->which) == 0 ||
+	       ((result->is_notice || result->step != 0) && notice_id_matches(&result->id, d->which));
+}
+
+static void seek(void *ctx, const struct outbox_result *result)
+{
+	struct discarding *d = ctx;
+
+	if (!is_meant(d, result))
+		return;
+	d->several = d->several || (d->found && memcmp(d->id.bytes, result->id.bytes, NOTICE_ID_SIZE) != 0);
+	d->found = true;
+	d->id = result->id;
+}
+
+static void discard_one(void *ctx, const struct outbox_result *result)
+{
+	struct discarding *d = ctx;
+	char what[DUTY_WHAT];
+
+	if (!is_meant(d, result) || d->status != 0)
+		return;
+	if (!d->cli->dry_run)
+		d->status = outbox_discard(d->poc, result->name);
+	if (d->status != 0)
+		return;
+	duty_what(result, what);
+	json_array_append_new(d->list, json_string(what));
+	if (!d->cli->json && !d->cli->quiet)
+		cli_line(d->cli->dry_run ? tr("would be discarded: %s") : tr("discarded: %s"), what);
+}
+
+/* Forgets what was refused, by the start of its id; a receipt and its notice go together.  Sends nothing. */
+static int discard(struct cli *cli, const char *which)
+{
+	struct discarding d = {.cli = cli, .which = which};
+	int status = link_open(cli, false, &d.poc);
+
+	if (status != 0)
+		return status;
+	d.list = json_array();
+	outbox_refused(d.poc, seek, &d);
+	if (d.several)
+		status = cli_fail(cli, STATUS_USAGE, tr("\"%s\" is the start of several ids: give more of it"), which);
+	else if (!d.found)
+		status = cli_fail(cli, STATUS_NOT_FOUND, tr("nothing that was refused has the id %s"), which);
+	if (status == 0) {
+		outbox_refused(d.poc, discard_one, &d);
+		status = d.status == 0 ? 0 : link_fail(cli, d.poc, d.status);
+	}
+	if (status == 0 && cli->json)
+		cli_document(cli, "poc.notice-flush/1",
+			     json_pack("{s:O,s:b}", cli->dry_run ? "would_discard" : "discarded", d.list, "dry_run",
+				       (int)cli->dry_run));
+	json_decref(d.list);
+	link_close(cli, d.poc);
+	return status;
+}
+
+struct waiting {
+	struct cli *cli;
+	json_t *list;
+};
+
+static void would_flush(void *ctx, const struct outbox_result *result)
+{
+	struct waiting *waiting = ctx;
+	char what[DUTY_WHAT];
+
+	duty_what(result, what);
+	json_array_append_new(waiting->list, json_string(what));
+	if (!waiting->cli->json)
+		cli_line(tr("would be sent: %s%s%s%s, waiting since %s%s%s"),
+			 result->exercise[0] != '\0' ? tr("EXERCISE ") : "", result->exercise,
+			 result->exercise[0] != '\0' ? ": " : "", what, time_text(result->since),
+			 result->message[0] != '\0' ? ": " : "", result->message);
+}
+
+/* What waits, which is not sent. */
+static int flush_dry(struct cli *cli)
+{
+	struct waiting waiting = {cli, NULL};
+	struct poc *poc;
+	int status = link_open(cli, false, &poc);
+
+	if (status != 0)
+		return status;
+	waiting.list = json_array();
+	outbox_list(poc, would_flush, &waiting);
+	if (cli->json)
+		cli_document(cli, "poc.notice-flush/1",
+			     json_pack("{s:b,s:O,s:o}", "dry_run", 1, "would_send", waiting.list, "in_outbox",
+				       waiting_list(cli, poc, false)));
+	else if (json_array_size(waiting.list) == 0)
+		cli_line(tr("nothing waits in the outbox"));
+	cli_note(cli, tr("dry run: nothing was sent"));
+	json_decref(waiting.list);
+	link_close(cli, poc);
+	return 0;
+}
+
+int poc_cmd_notice_flush(struct cli *cli)
+{
+	struct duty duty;
+	size_t sent, waiting;
+
+	if (cli_has(cli, "discard"))
+		return discard(cli, cli_value(cli, "discard"));
+	if (cli->dry_run)
+		return flush_dry(cli);
+	if (cli->offline)
+		return cli_fail(cli, STATUS_USAGE,
+				tr("flush sends: it does not go with --offline (poc -n notice flush says what waits)"));
+	int status = duty_open_sender(cli, &duty);
+	if (status != 0)
+		return status;
+	json_t *refused = json_array();
+	status = duty_flush(&duty, &sent, &waiting);
+	if (status != 0 && !cli->json)
+		duty_fail(&duty, status);
+	/* what was refused needs somebody, and what waits only time */
+	const int refusal = duty_refused(cli, duty.poc, refused);
+	status = refusal != 0 ? refusal : status;
+	if (cli->json)
+		cli_document(cli, "poc.notice-flush/1",
+			     json_pack("{s:I,s:I,s:O}", "sent", (json_int_t)sent, "waiting", (json_int_t)waiting,
+				       "refused", refused));
+	else if (!cli->quiet)
+		cli_line(tr("%zu sent, %zu waiting, %zu refused"), sent, waiting, json_array_size(refused));
+	json_decref(refused);
+	cli->failed = cli->failed || status != 0;
+	duty_close(&duty);
+	return status;
+}

@@ -1,0 +1,210 @@
+#include "clients/poc/sending.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "clients/cli/strings.h"
+#include "clients/libpoc/known.h"
+#include "clients/poc/reach.h"
+#include "clients/poc/would.h"
+#include "proto/wire/prescan.h"
+
+/* ---- What came of it */
+
+int sending_worst(int worst, int status)
+{
+	return status != 0 && (worst == 0 || worst == STATUS_QUEUED) ? status : worst;
+}
+
+/* To nobody but the own desk: nobody is to be called. */
+static bool is_note(const struct client_notice *n)
+{
+	return n->category == POC__CATEGORY__CATEGORY_NOTE;
+}
+
+json_t *sending_json(struct duty *duty, const struct client_notice *n, int64_t stored_ms)
+{
+	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT];
+	json_t *reach = json_array(), *later = json_array();
+
+	duty_id(&n->id, id);
+	duty_id(&n->thread, thread);
+	for (size_t i = 0; i < n->n_to && !is_note(n); i++)
+		reach_tell(duty, &n->to[i], false, reach);
+	for (size_t i = 0; i < n->n_escalations; i++)
+		reach_tell(duty, &n->escalations[i].to, false, later);
+	return json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "id", id, "thread", thread, "from", n->from.place,
+			 "from_kind", poc_kind_name(n->from.kind), "stored",
+			 stored_ms != 0 ? json_string(time_text(stored_ms / 1000)) : json_null(), "exercise",
+			 n->exercise[0] != '\0' ? json_string(n->exercise) : json_null(), "recipients", reach,
+			 "escalations", later);
+}
+
+static void print_sent(struct duty *duty, const struct client_notice *n, int64_t stored_ms)
+{
+	char id[NOTICE_ID_TEXT];
+
+	duty_id(&n->id, id);
+	if (n->exercise[0] != '\0')
+		cli_line(tr("*** EXERCISE %s *** EXERCISE *** EXERCISE ***"), n->exercise);
+	if (stored_ms != 0)
+		cli_line(tr("%s  stored %s"), id, time_text(stored_ms / 1000));
+	else
+		cli_line(tr("%s  in the outbox, not stored yet"), id);
+	for (size_t i = 0; i < n->n_to && !is_note(n); i++)
+		reach_tell(duty, &n->to[i], false, NULL);
+	for (size_t i = 0; i < n->n_escalations; i++)
+		reach_tell(duty, &n->escalations[i].to, true, NULL);
+}
+
+/* Costs nothing where no keys were ever compared; a lookup that fails is no reason not to send. */
+void sending_warn(struct duty *duty, const struct client_notice *n)
+{
+	struct known known;
+
+	for (size_t i = 0; i < n->n_to; i++) {
+		struct client_record record = {0};
+		struct name name;
+		if (!place_parse(n->to[i].place, &name) ||
+		    known_find(client_state_dir(duty->poc), name.state, &known, NULL) == STATUS_NOT_FOUND)
+			continue;
+		client_lookup(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, &name, NULL, 0, &record);
+		const struct poc_verdict *v = &record.verdict;
+		if (v->keys == POC_KEYS_CHANGED)
+			cli_note(duty->cli,
+				 tr("KEYS CHANGED: %s: its authority keys are not those that were verified on %s: "
+				    "compare them again, by telephone (poc key show %s, poc key verified %s)"),
+				 n->to[i].place, time_text(v->keys_verified), name.state, name.state);
+		else if (v->keys == POC_KEYS_UNKNOWN)
+			cli_note(duty->cli,
+				 tr("which authority keys were verified cannot be read any more; poc key show "
+				    "says why"));
+		client_record_finish(&record);
+	}
+}
+
+int sending_try(struct duty *duty, const struct client_notice *n, json_t **json)
+{
+	struct client_sealed sealed;
+	int status = client_seal(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, n, &sealed);
+
+	*json = NULL;
+	if (status == 0)
+		status = would_send(duty, n, &sealed, json);
+	client_sealed_finish(&sealed);
+	return status;
+}
+
+int sending_post(struct duty *duty, const struct client_notice *n, int64_t *stored_ms)
+{
+	struct client_sealed sealed;
+	struct client_posted posted = {0};
+	int status = outbox_send(duty->poc, duty->offline, n, &sealed, &posted);
+
+	client_sealed_finish(&sealed);
+	*stored_ms = posted.stored_ms;
+	duty->offline = duty->offline || status == STATUS_QUEUED;
+	return status;
+}
+
+int sending_one(struct duty *duty, struct client_notice *n, json_t **json)
+{
+	char reason[400];
+	int64_t stored_ms;
+
+	*json = NULL;
+	sending_warn(duty, n);
+	if (duty->cli->dry_run) {
+		int status = sending_try(duty, n, json);
+		if (status == 0 && !duty->cli->collecting)
+			would_end(duty);
+		return status == 0 ? 0 : duty_fail(duty, status);
+	}
+	int status = sending_post(duty, n, &stored_ms);
+	if (status != 0 && status != STATUS_QUEUED)
+		return duty_fail(duty, status);
+	snprintf(reason, sizeof reason, "%s", client_why(duty->poc)->message);
+	if (duty->cli->json)
+		*json = sending_json(duty, n, stored_ms);
+	else
+		print_sent(duty, n, stored_ms);
+	if (status == STATUS_QUEUED && !duty->cli->json)
+		cli_fail(duty->cli, status, "%s", reason);
+	duty->cli->failed = duty->cli->failed || status == STATUS_QUEUED; /* its document says it */
+	return status;
+}
+
+/* ---- What is to be sent */
+
+int sending_begin(struct duty *duty, struct client_notice *n)
+{
+	n->exercise = "";
+	n->category = POC__CATEGORY__CATEGORY_NOTIFICATION;
+	n->urgency = POC__URGENCY__URGENCY_ROUTINE;
+	n->tlp = POC__NOTICE_TLP__NOTICE_TLP_AMBER;
+	n->created = client_now(duty->poc);
+	if (notice_new_id(&n->id) != 0)
+		return cli_fail(duty->cli, STATUS_FAILED, tr("no random numbers"));
+	n->thread = n->id;
+	return 0;
+}
+
+/* Whose answer it is: the other side's desk, or where we sent the notice ourselves, its recipients. */
+static void answer_to(const struct desk *desk, const struct desk_notice *of, struct client_notice *n)
+{
+	const Poc__Core *core = of->notice->core;
+	bool received = desk_own_party(desk, of) != NULL;
+
+	for (size_t i = 0; i < (received ? 1 : core->n_to); i++) {
+		const Poc__Desk *to = received ? core->from : core->to[i];
+		snprintf(n->to[i].place, sizeof n->to[i].place, "%s", to->place);
+		n->to[i].kind = to->kind;
+		n->n_to = i + 1;
+	}
+	n->from = desk->id;
+}
+
+int sending_follow(struct duty *duty, const struct desk *desk, const struct desk_notice *of, struct client_notice *n)
+{
+	const Poc__Core *core = of->notice->core;
+	int status = of->good ? sending_begin(duty, n)
+			      : cli_fail(duty->cli, STATUS_UNVERIFIED, tr("the notice's signature does not verify"));
+
+	n->category = POC__CATEGORY__CATEGORY_UPDATE;
+	n->urgency = core->urgency;
+	n->tlp = core->tlp;
+	n->exercise = core->exercise;
+	n->thread = of->notice->thread;
+	n->answers = of->notice->id;
+	n->has_answers = true;
+	answer_to(desk, of, n);
+	return status;
+}
+
+void sending_subject(struct duty *duty, const struct desk *desk, const struct desk_notice *of, const char *before,
+		     char out[SENDING_SUBJECT])
+{
+	Poc__Inner *inner = NULL;
+	char id[NOTICE_ID_TEXT];
+
+	duty_id(&of->notice->id, id);
+	if (duty_open_notice(duty, desk, of, &inner) != 0)
+		snprintf(out, SENDING_SUBJECT, "%s %.9s", before, id);
+	else if (strncmp(inner->content->subject, before, strlen(before)) == 0)
+		snprintf(out, SENDING_SUBJECT, "%s", inner->content->subject);
+	else /* at most 200 characters, of which the last may not be cut through */
+		snprintf(out, SENDING_SUBJECT, "%s %.*s", before,
+			 strlen(inner->content->subject) > 180 ? 0 : (int)strlen(inner->content->subject),
+			 inner->content->subject);
+	if (inner != NULL && strlen(inner->content->subject) > 180)
+		snprintf(out, SENDING_SUBJECT, "%s %.9s", before, id);
+	message_free(inner);
+}
+
+void sending_finish(struct duty *duty, struct compose *compose, json_t *json, const char *schema, int status)
+{
+	if (json != NULL)
+		cli_document(duty->cli, schema, json);
+	compose_finish(duty->cli, compose, status);
+	duty_close(duty);
+}

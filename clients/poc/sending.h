@@ -1,0 +1,38 @@
+/* sending: what the commands that send a notice share: how it begins, how it goes, and what is said of it. */
+#ifndef CLIENTS_POC_SENDING_H
+#define CLIENTS_POC_SENDING_H
+
+#include "clients/poc/compose.h"
+
+/* A new notice under a new id, of a new thread, with what is usual.  0 or a status, printed. */
+int sending_begin(struct duty *duty, struct client_notice *n);
+
+/* An update in the thread of a notice that desk has, with its urgency, label and exercise: to its sender, or where we
+ * sent it ourselves, to its recipients.  0 or a status, printed. */
+int sending_follow(struct duty *duty, const struct desk *desk, const struct desk_notice *of, struct client_notice *n);
+
+/* "Re: ..." of a notice, or with its id where its subject is too long or cannot be read. */
+enum { SENDING_SUBJECT = 900 };
+void sending_subject(struct duty *duty, const struct desk *desk, const struct desk_notice *of, const char *before,
+		     char out[SENDING_SUBJECT]);
+
+/* Sends one, or in a dry run says what would be sent.  0, QUEUED or a refusal, printed; *json: what came of it, in JSON
+ * mode; the caller's. */
+int sending_one(struct duty *duty, struct client_notice *n, json_t **json);
+
+/* The parts of it, for one of several: not printed, duty->poc has the words.  sending_warn: whose authority keys have
+ * changed since somebody here compared them; before the first of them goes.  sending_try: the dry run, by would_send;
+ * would_end is the caller's.  sending_post: 0, QUEUED (then duty is offline from now on, and *stored_ms 0) or a
+ * refusal. */
+void sending_warn(struct duty *duty, const struct client_notice *n);
+int sending_try(struct duty *duty, const struct client_notice *n, json_t **json);
+int sending_post(struct duty *duty, const struct client_notice *n, int64_t *stored_ms);
+json_t *sending_json(struct duty *duty, const struct client_notice *n, int64_t stored_ms);
+
+/* Of several: the first refusal, else QUEUED if one is. */
+int sending_worst(int worst, int status);
+
+/* The end of a command that sent one: its document, and what it held. */
+void sending_finish(struct duty *duty, struct compose *compose, json_t *json, const char *schema, int status);
+
+#endif
