@@ -283,11 +283,16 @@ Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice)
 	return least;
 }
 
+bool desk_is_note(const struct desk_notice *notice)
+{
+	return notice->notice->core->category == POC__CATEGORY__CATEGORY_NOTE;
+}
+
 bool desk_is_open(const struct desk *desk, const struct desk_notice *notice)
 {
 	const Poc__Step step = desk_step(desk, notice);
 
-	return step != POC__STEP__STEP_CLOSED && step != POC__STEP__STEP_DECLINED;
+	return !desk_is_note(notice) && step != POC__STEP__STEP_CLOSED && step != POC__STEP__STEP_DECLINED;
 }
 
 bool desk_is_alarm(const struct desk *desk, const struct desk_notice *notice)
@@ -311,7 +316,7 @@ int64_t desk_activity(const struct desk_notice *notice)
 
 bool desk_overdue(const struct desk *desk, const struct desk_notice *notice, int64_t now)
 {
-	return notice->notice->core->reply_by != 0 && now > notice->notice->core->reply_by &&
+	return !desk_is_note(notice) && notice->notice->core->reply_by != 0 && now > notice->notice->core->reply_by &&
 	       desk_step(desk, notice) < POC__STEP__STEP_DECLINED;
 }
 

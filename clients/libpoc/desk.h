@@ -95,8 +95,11 @@ Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice);
 struct desk_party *desk_own_party(const struct desk *desk, const struct desk_notice *notice);
 struct desk_party *desk_party(const struct desk_notice *notice, const char *place, Poc__PocKind kind);
 
-/* Whether it is neither closed nor declined; and whether it is an emergency besides that was received, which nothing
- * hides. */
+/* A private note: the desk's own, about a notice, and no business by itself. */
+bool desk_is_note(const struct desk_notice *notice);
+
+/* Whether it is neither closed nor declined, nor a private note; and whether it is an emergency besides that was
+ * received, which nothing hides. */
 bool desk_is_open(const struct desk *desk, const struct desk_notice *notice);
 bool desk_is_alarm(const struct desk *desk, const struct desk_notice *notice);
 

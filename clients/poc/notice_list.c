@@ -28,7 +28,7 @@ static bool wanted(const void *ctx, const struct desk *desk, const struct desk_n
 {
 	const struct filter *f = ctx;
 	const Poc__Core *core = n->notice->core;
-	bool received = n->side != SIDE_FROM, note = core->category == POC__CATEGORY__CATEGORY_NOTE;
+	bool received = n->side != SIDE_FROM;
 
 	if (f->has_thread)
 		return memcmp(n->notice->thread.bytes, f->thread.bytes, NOTICE_ID_SIZE) == 0;
@@ -38,7 +38,7 @@ static bool wanted(const void *ctx, const struct desk *desk, const struct desk_n
 		return false;
 	if (f->all)
 		return true;
-	if (note)
+	if (desk_is_note(n))
 		return false;
 	if (f->overdue)
 		return desk_overdue(desk, n, f->now);
@@ -313,8 +313,7 @@ static void hand_notes(struct duty *duty, const struct desk *desk, const struct 
 	for (size_t i = 0; i < desk->n; i++) {
 		const struct desk_notice *n = desk->notices[i];
 		Poc__Inner *inner;
-		if (n->notice->core->category != POC__CATEGORY__CATEGORY_NOTE ||
-		    memcmp(n->notice->thread.bytes, of->notice->thread.bytes, NOTICE_ID_SIZE) != 0)
+		if (!desk_is_note(n) || memcmp(n->notice->thread.bytes, of->notice->thread.bytes, NOTICE_ID_SIZE) != 0)
 			continue;
 		if (duty_open_notice(duty, desk, n, &inner) != 0)
 			continue;
@@ -355,8 +354,7 @@ static void hand_over(struct duty *duty, int64_t since, json_t *list, size_t *n)
 		bool first = true;
 		for (size_t j = 0; j < desk->n; j++) {
 			const struct desk_notice *notice = desk->notices[j];
-			if (notice->notice->core->category == POC__CATEGORY__CATEGORY_NOTE ||
-			    !(desk_is_open(desk, notice) || desk_activity(notice) >= since))
+			if (desk_is_note(notice) || !(desk_is_open(desk, notice) || desk_activity(notice) >= since))
 				continue;
 			if ((*n)++ == 0 && !duty->cli->json)
 				print_head();

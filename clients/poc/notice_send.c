@@ -304,6 +304,7 @@ int poc_cmd_notice_note(struct cli *cli)
 	if (status == 0 && compose.content->text[0] == '\0')
 		status = cli_fail(cli, STATUS_USAGE, tr("an empty note: --text"));
 	n.category = POC__CATEGORY__CATEGORY_NOTE;
+	n.urgency = POC__URGENCY__URGENCY_ROUTINE;
 	n.to[0] = n.from;
 	n.n_to = 1;
 	n.content = compose.content;

@@ -102,11 +102,16 @@ static void tell(const struct act *act, int64_t stored_ms)
 			 time_text(stored_ms / 1000));
 }
 
-/* Who may say it: recipients and escalations; closed and the private steps also the sender. */
+/* Who may say it: recipients and escalations; closed and the private steps also the sender.  Of a private note there is
+ * nothing to tell anybody. */
 static int check_side(struct duty *duty, const struct desk *desk, const struct desk_notice *notice, Poc__Step step)
 {
 	if (!notice->good)
 		return cli_fail(duty->cli, STATUS_UNVERIFIED, tr("the notice's signature does not verify"));
+	if (desk_is_note(notice) && !step_is_private(step))
+		return cli_fail(duty->cli, STATUS_INVALID,
+				tr("it is a private note: \"%s\" is said of the notice that it is about"),
+				step_name(step));
 	if (desk_own_party(desk, notice) != NULL || step == POC__STEP__STEP_CLOSED || step_is_private(step))
 		return 0;
 	return cli_fail(duty->cli, STATUS_DENIED, tr("only who received a notice can say \"%s\" of it; we sent it"),

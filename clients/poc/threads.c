@@ -40,11 +40,6 @@ static struct member *all_members(const struct duty *duty, size_t *n)
 	return list;
 }
 
-static bool is_note(const struct desk_notice *n)
-{
-	return n->notice->core->category == POC__CATEGORY__CATEGORY_NOTE;
-}
-
 static void note_deadline(struct thread *t, const struct member *m)
 {
 	const int64_t by = m->notice->notice->core->reply_by;
@@ -64,13 +59,13 @@ static void add_member(struct thread *t, const struct member *m, bool again, int
 		t->taken_at = n->taken_at;
 		t->taken_by = n->taken_by;
 	}
-	if (is_note(t->first) && !is_note(n)) {
+	if (desk_is_note(t->first) && !desk_is_note(n)) {
 		t->first = n;
 		t->desk = m->desk;
 	}
-	t->notes += is_note(n) && !again;
-	t->n += !is_note(n) && !again;
-	if (is_note(n))
+	t->notes += desk_is_note(n) && !again;
+	t->n += !desk_is_note(n) && !again;
+	if (desk_is_note(n))
 		return;
 	t->open = t->open || (n->side != SIDE_FROM && desk_is_open(m->desk, n));
 	t->overdue = t->overdue || desk_overdue(m->desk, n, now);
@@ -97,7 +92,7 @@ static struct thread take_thread(const struct member *list, size_t n, size_t *at
 		add_member(&t, m, m != begin && same_notice(m - 1, m), now);
 		t.wanted = t.wanted || wanted(ctx, m->desk, m->notice);
 	}
-	t.open = t.open || (!is_note(t.first) && desk_is_open(t.desk, t.first));
+	t.open = t.open || desk_is_open(t.desk, t.first);
 	return t;
 }
 

@@ -269,6 +269,27 @@ class Notices(unittest.TestCase):
         self.world.poc("xb-operator", "notice", "close", notice)
         self.assertNotIn(notice, self.listed("xb-operator", "--exercise", "some-other"))
 
+    def test_private_note_is_no_business(self):
+        """A note is never open, overdue or an emergency, whatever it is about; it leaves its desk only where that is said."""
+        world, notice = self.world, self.send("--urgency", "emergency", "--reply-by", "1h")
+        note = world.poc("xb-operator", "-o", "json", "notice", "note", notice, "--text", "for us").json["id"]
+        for words in ([], ["--mine"], ["--overdue"], ["--exercise", "some-other"], ["--sent"]):
+            self.assertNotIn(note, self.listed("xb-operator", *words), words)
+        got = self.listed("xb-operator", "--all")[note]
+        self.assertEqual((got["category"], got["urgency"], got["open"], got["overdue"]), ("note", "routine", False, False))
+        for words in (["ack"], ["accept"], ["close"], ["decline", "--reason", "other"]):
+            self.assertIn("private note", world.poc("xb-operator", "notice", *words, note, expect=1).err)
+        world.poc("xb-operator", "notice", "close", notice)
+        self.assertFalse({note, notice} & set(self.listed("xb-operator", "--exercise", "some-other")))
+        # to colleagues at its desk it goes as it is, elsewhere only by -y
+        self.assertIn("-y", world.poc("xb-operator", "notice", "forward", note, "--to", "AD,XB", expect=2).err)
+        self.assertEqual(world.poc("xb-operator", "-n", "-o", "json", "notice", "forward", note, "--to", "AD").json["urgency"], "routine")
+        passed = world.poc("xb-operator", "-o", "json", "notice", "forward", note, "--to", "XB").json["id"]
+        self.assertEqual(self.listed("xb-operator", "--all")[passed]["category"], "note")
+        abroad = world.poc("xb-operator", "-y", "-o", "json", "notice", "forward", note, "--to", "AD").json["id"]
+        self.assertEqual(self.listed("ad-operator")[abroad]["urgency"], "routine")
+        self.assertIn("for us", world.poc("ad-operator", "notice", "show", abroad).out)
+
     def test_exercise_is_marked_everywhere(self):
         notice = self.send("--exercise", "spring-27")
         for command in (["list"], ["show", notice], ["ack", notice], ["status", notice]):
