@@ -54,6 +54,7 @@ static int add_parties(struct desk_notice *n)
 	}
 	for (size_t i = 0; i < core->n_escalations; i++) {
 		copy_desk(&n->parties[n->n_parties].desk, core->escalations[i]->to);
+		n->parties[n->n_parties].escalates_at = core->escalations[i]->at;
 		n->parties[n->n_parties++].side = SIDE_ESCALATION;
 	}
 	copy_desk(&n->parties[n->n_parties].desk, core->from);
@@ -255,6 +256,17 @@ Poc__Step desk_party_step(const struct desk_party *party)
 	return party->times[POC__STEP__STEP_DELIVERED] != 0 ? POC__STEP__STEP_DELIVERED : POC__STEP__STEP_STORED;
 }
 
+bool desk_party_received(const struct desk_party *party)
+{
+	return party->side == SIDE_TO ||
+	       (party->side == SIDE_ESCALATION && party->times[POC__STEP__STEP_ESCALATED] != 0);
+}
+
+int64_t desk_sender_closed(const struct desk_notice *notice)
+{
+	return notice->parties[notice->n_parties - 1].times[POC__STEP__STEP_CLOSED];
+}
+
 bool desk_party_heard(const struct desk_party *party)
 {
 	for (int step = POC__STEP__STEP_ACKNOWLEDGED; step <= POC__STEP__STEP_CLOSED; step++) {
@@ -269,7 +281,7 @@ Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice)
 	const struct desk_party *own = desk_own_party(desk, notice);
 	Poc__Step least = POC__STEP__STEP_CLOSED;
 
-	if (notice->parties[notice->n_parties - 1].times[POC__STEP__STEP_CLOSED] != 0)
+	if (desk_sender_closed(notice) != 0)
 		return POC__STEP__STEP_CLOSED;
 	if (own != NULL)
 		return desk_party_step(own);

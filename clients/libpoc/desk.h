@@ -27,6 +27,7 @@ struct desk_entry {
 struct desk_party {
 	struct client_desk desk;
 	enum notice_side side;
+	int64_t escalates_at;      /* of an escalation, unless somebody has taken notice by then */
 	int64_t times[DESK_STEPS]; /* seconds, by step; 0: not reached; by a person, if one has said it too */
 	uint16_t automatic;        /* 1 << step: only a program has said so */
 	Poc__Step stand;    /* the last of accepted, declined, closed; 0: none; a program's never after a person's */
@@ -83,6 +84,12 @@ struct desk_notice *desk_find(const struct desk *desk, const struct notice_id *i
 
 /* The step that a party has reached: where it stands now; an answer goes before accepted, closed before an answer. */
 Poc__Step desk_party_step(const struct desk_party *party);
+
+/* Whether it came to the party: a recipient, and an escalation's desk once it was released to that. */
+bool desk_party_received(const struct desk_party *party);
+
+/* When its sender's desk has closed a notice; 0: it has not. */
+int64_t desk_sender_closed(const struct desk_notice *notice);
 
 /* Whether a person at a party has said anything of the notice: what a program says is no sign that somebody looked. */
 bool desk_party_heard(const struct desk_party *party);
