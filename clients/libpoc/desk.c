@@ -276,23 +276,31 @@ bool desk_party_heard(const struct desk_party *party)
 	return false;
 }
 
+/* How far those are who received what our desk has sent: the recipient who is least far, or a desk that was brought in
+ * by an escalation, which stands in for them, if that is further and does not decline. */
+static Poc__Step step_of_sent(const struct desk_notice *notice)
+{
+	Poc__Step least = POC__STEP__STEP_CLOSED, best = POC__STEP__STEP_STORED;
+
+	for (size_t i = 0; i < notice->n_parties; i++) {
+		const struct desk_party *p = &notice->parties[i];
+		const Poc__Step step = desk_party_received(p) ? desk_party_step(p) : POC__STEP__STEP_UNSPECIFIED;
+		if (p->side == SIDE_TO && step < least)
+			least = step;
+		if (p->side == SIDE_ESCALATION && step > best && step != POC__STEP__STEP_DECLINED)
+			best = step;
+	}
+	const bool turned_to = least == POC__STEP__STEP_DECLINED && best >= POC__STEP__STEP_ACKNOWLEDGED;
+	return best > least || turned_to ? best : least;
+}
+
 Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice)
 {
 	const struct desk_party *own = desk_own_party(desk, notice);
-	Poc__Step least = POC__STEP__STEP_CLOSED;
 
 	if (desk_sender_closed(notice) != 0)
 		return POC__STEP__STEP_CLOSED;
-	if (own != NULL)
-		return desk_party_step(own);
-	for (size_t i = 0; i < notice->n_parties; i++) {
-		if (notice->parties[i].side != SIDE_TO)
-			continue;
-		Poc__Step step = desk_party_step(&notice->parties[i]);
-		if (step < least)
-			least = step;
-	}
-	return least;
+	return own != NULL ? desk_party_step(own) : step_of_sent(notice);
 }
 
 bool desk_is_note(const struct desk_notice *notice)

@@ -95,7 +95,8 @@ int64_t desk_sender_closed(const struct desk_notice *notice);
 bool desk_party_heard(const struct desk_party *party);
 
 /* The step to show for a notice: for one that was received our own; for one that was sent that of the recipient who is
- * least far; closed when its sender has closed it. */
+ * least far, or of a desk that it was escalated to, if that is further and does not decline; closed when its sender has
+ * closed it. */
 Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice);
 
 /* Our own party in a notice that was received, else NULL; and any desk's. */

@@ -232,6 +232,30 @@ class Desks(unittest.TestCase):
         self.assertRegex(lines[0], "^escalation +XB diplomatic: stored, escalated [-0-9T:]+Z$")
         self.assertEqual((inside["step"], inside["state"], inside["escalated"] >= inside["at"]), ("stored", "escalated", True))
 
+    def test_answered_by_who_was_brought_in(self):
+        """Whoever a notice is escalated to stands in for recipients who are silent: the sender's list says how far they are."""
+        world = self.world
+        notice = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "AE")
+
+        def stands():
+            one = next(each for each in self.listed("xa-operator", "--sent") if each["id"] == notice)
+            overdue = notice in [each["id"] for each in self.listed("xa-operator", "--overdue")]
+            status = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json
+            self.assertEqual((overdue, status["step"], status["overdue"]), (one["overdue"], one["step"], one["overdue"]))
+            return one["step"], one["overdue"]
+
+        self.escalated(notice, "ae-operator", "technical")
+        time.sleep(1.1)  # in whole seconds: now it is past
+        self.assertEqual(stands(), ("delivered" if "delivered" in self.steps(notice)["technical"] else "stored", True))
+        world.poc("ae-operator", "notice", "decline", "--reason", "other", notice)
+        self.assertEqual(stands()[1], True)  # nobody stands in
+        world.poc("ae-operator", "notice", "accept", notice)
+        self.assertEqual(stands(), ("accepted", True))
+        world.poc("xb-operator", "notice", "decline", "--reason", "not-competent", notice)
+        self.assertEqual(stands(), ("accepted", True))
+        world.poc("ae-operator", "notice", "reply", notice, "--text", "We take it.")
+        self.assertEqual(stands(), ("answered", False))
+
     def test_one_person_at_both_desks(self):
         """What is escalated to another desk of the same person is listed there too, and acknowledged by both."""
         world = self.world
