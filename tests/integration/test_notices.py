@@ -725,12 +725,42 @@ class Notices(unittest.TestCase):
         reminder = world.poc("xa-operator", "-o", "json", "notice", "remind", notice).json["id"]
         self.assertEqual(self.listed("xb-operator")[reminder]["subject"], "Reminder: Scans from AS64500")
         world.poc("xb-operator", "notice", "ack", notice)
-        self.assertIn("nobody is reminded", world.poc("xa-operator", "notice", "remind", notice).err)
         anchored(world, "xa-operator", notice, "acknowledged")
         passed = world.poc("xa-operator", "-o", "json", "notice", "escalate", notice, "--to", "XB", "--kind", "diplomatic").json
         self.assertEqual(passed["thread"], notice)
         self.assertIn("We see scans.", world.poc("xb-operator", "notice", "show", passed["id"]).out)
         world.poc("xb-operator", "notice", "remind", notice, expect=4)
+
+    def test_reminded_is_who_is_waited_for(self):
+        """With a deadline who has not answered, else who has not acknowledged; and it is said which."""
+        world = self.world
+        asks, tells = self.send("--reply-by", "1h", to="XB,AD"), self.send(to="XB,AD")
+
+        def remind(notice):
+            said = world.poc("xa-operator", "-n", "notice", "remind", notice)
+            one = world.poc("xa-operator", "-n", "-o", "json", "notice", "remind", notice).json
+            return one["waits_for"], [each["place"] for each in one["recipients"]], said.err
+
+        for notice in asks, tells:
+            world.poc("xb-operator", "notice", "ack", notice)
+        waits, whom, said = remind(tells)
+        self.assertEqual((waits, whom), ("acknowledged", ["AD"]))
+        self.assertNotIn("XB", said)
+        waits, whom, said = remind(asks)
+        self.assertEqual((waits, whom), ("answered", ["AD", "XB"]))
+        self.assertIn("XB technical: acknowledged, not answered", said)
+        self.assertIn("AD technical: stored, not answered", said)
+        for notice in asks, tells:
+            world.poc("xb-operator", "notice", "reply", notice, "--text", "Blocked.")
+            self.assertEqual(remind(notice)[1], ["AD"])
+        world.poc("ad-operator", "notice", "decline", "--reason", "other", asks)
+        world.poc("ad-operator", "notice", "ack", tells)
+        waits, whom, said = remind(asks)
+        self.assertEqual((waits, whom), ("answered", []))
+        self.assertIn("every recipient has answered, declined or closed it: nobody is reminded", said)
+        waits, whom, said = remind(tells)
+        self.assertEqual((waits, whom), ("acknowledged", []))
+        self.assertIn("every recipient has acknowledged it, or said more: nobody is reminded", said)
 
 
 if __name__ == "__main__":
