@@ -13,11 +13,20 @@ struct member {
 	const struct desk_notice *notice;
 };
 
+/* The notice that a thread is the thread of. */
+static bool begins_thread(const struct desk_notice *n)
+{
+	return memcmp(n->notice->id.bytes, n->notice->thread.bytes, NOTICE_ID_SIZE) == 0;
+}
+
+/* Of each thread the first one first: an answer may have come in the same second. */
 static int by_thread(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
 	int order = memcmp(x->notice->notice->thread.bytes, y->notice->notice->thread.bytes, NOTICE_ID_SIZE);
 
+	if (order == 0)
+		order = begins_thread(y->notice) - begins_thread(x->notice);
 	if (order == 0)
 		order = (x->notice->stored > y->notice->stored) - (x->notice->stored < y->notice->stored);
 	return order != 0 ? order : memcmp(x->notice->notice->id.bytes, y->notice->notice->id.bytes, NOTICE_ID_SIZE);
@@ -142,12 +151,14 @@ int threads_list(const struct duty *duty, threads_wanted wanted, const void *ctx
 
 /* ---- One thread */
 
-/* In the order of the feed; stored is in whole seconds. */
+/* The first one, then in the order of the feed; stored is in whole seconds. */
 static int by_age(const void *a, const void *b)
 {
 	const struct desk_notice *x = ((const struct thread_member *)a)->notice,
 				 *y = ((const struct thread_member *)b)->notice;
 
+	if (begins_thread(x) != begins_thread(y))
+		return begins_thread(x) ? -1 : 1;
 	if (x->stored != y->stored)
 		return x->stored > y->stored ? 1 : -1;
 	return (x->order > y->order) - (x->order < y->order);

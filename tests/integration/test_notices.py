@@ -374,6 +374,14 @@ class Notices(unittest.TestCase):
         lines = world.poc("xb-operator", "notice", "list").out.splitlines()
         self.assertEqual([line for line in lines if line.startswith("--")], ["-- XB technical", "-- XB diplomatic"])
 
+    def test_thread_is_named_by_its_first(self):
+        """Also where an answer came in the same second and has the smaller id, as half of these do."""
+        for _ in range(4):
+            notice = self.send(subject="the first")
+            self.world.poc("xb-operator", "notice", "reply", notice, "--text", "r", "--subject", "the answer")
+        threads = self.world.poc("xb-operator", "-o", "json", "notice", "list", "--threads").json["threads"]
+        self.assertNotIn("the answer", [each["subject"] for each in threads])
+
     def test_unit(self):
         """A unit's desk has the users and reading keys of its own list; without one it is refused in words."""
         world = self.world
