@@ -294,11 +294,18 @@ static Poc__Step step_of_sent(const struct desk_notice *notice)
 	return best > least || turned_to ? best : least;
 }
 
+bool desk_closed_unseen(const struct desk *desk, const struct desk_notice *notice)
+{
+	const struct desk_party *own = desk_own_party(desk, notice);
+
+	return desk_sender_closed(notice) != 0 && own != NULL && !desk_party_heard(own);
+}
+
 Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice)
 {
 	const struct desk_party *own = desk_own_party(desk, notice);
 
-	if (desk_sender_closed(notice) != 0)
+	if (desk_sender_closed(notice) != 0 && !desk_closed_unseen(desk, notice))
 		return POC__STEP__STEP_CLOSED;
 	return own != NULL ? desk_party_step(own) : step_of_sent(notice);
 }
@@ -334,10 +341,19 @@ int64_t desk_activity(const struct desk_notice *notice)
 	return last;
 }
 
+int64_t desk_wanted_by(const struct desk *desk, const struct desk_notice *notice)
+{
+	const bool over = desk_is_note(notice) || desk_sender_closed(notice) != 0 ||
+			  desk_step(desk, notice) >= POC__STEP__STEP_DECLINED;
+
+	return over ? 0 : notice->notice->core->reply_by;
+}
+
 bool desk_overdue(const struct desk *desk, const struct desk_notice *notice, int64_t now)
 {
-	return !desk_is_note(notice) && notice->notice->core->reply_by != 0 && now > notice->notice->core->reply_by &&
-	       desk_step(desk, notice) < POC__STEP__STEP_DECLINED;
+	const int64_t by = desk_wanted_by(desk, notice);
+
+	return by != 0 && now > by;
 }
 
 /* ---- The file */

@@ -94,9 +94,13 @@ int64_t desk_sender_closed(const struct desk_notice *notice);
 /* Whether a person at a party has said anything of the notice: what a program says is no sign that somebody looked. */
 bool desk_party_heard(const struct desk_party *party);
 
+/* Whether its sender has closed a notice that our desk received before a person of ours has said anything of it: nobody
+ * may have seen it yet. */
+bool desk_closed_unseen(const struct desk *desk, const struct desk_notice *notice);
+
 /* The step to show for a notice: for one that was received our own; for one that was sent that of the recipient who is
  * least far, or of a desk that it was escalated to, if that is further and does not decline; closed when its sender has
- * closed it. */
+ * closed it, unless that is unseen. */
 Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice);
 
 /* Our own party in a notice that was received, else NULL; and any desk's. */
@@ -114,7 +118,8 @@ bool desk_is_alarm(const struct desk *desk, const struct desk_notice *notice);
 /* When it was stored, or something was last stated about it, in seconds. */
 int64_t desk_activity(const struct desk_notice *notice);
 
-/* Whether an answer was wanted by now and has not come. */
+/* When an answer is wanted that has not come, 0: none is; and whether that is past. */
+int64_t desk_wanted_by(const struct desk *desk, const struct desk_notice *notice);
 bool desk_overdue(const struct desk *desk, const struct desk_notice *notice, int64_t now);
 
 /* The body of a notice, from the local copy or the server (which is delivery), checked: malloc. */

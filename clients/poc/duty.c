@@ -406,13 +406,14 @@ void duty_exercise_line(const struct notice *notice)
 		cli_line(tr("*** EXERCISE %s *** EXERCISE *** EXERCISE ***"), notice->core->exercise);
 }
 
-void duty_marks(const struct desk_notice *notice, bool overdue, char out[DUTY_MARKS])
+void duty_marks(const struct desk *desk, const struct desk_notice *notice, bool overdue, char out[DUTY_MARKS])
 {
 	const char *exercise = notice->notice->core->exercise;
 
-	snprintf(out, DUTY_MARKS, "%s%s%s%s%s", exercise[0] != '\0' ? tr("EXERCISE ") : "", exercise,
+	snprintf(out, DUTY_MARKS, "%s%s%s%s%s%s", exercise[0] != '\0' ? tr("EXERCISE ") : "", exercise,
 		 exercise[0] != '\0' ? ": " : "", notice->good ? "" : tr("NOT VERIFIED "),
-		 overdue ? tr("OVERDUE ") : "");
+		 overdue ? tr("OVERDUE ") : "",
+		 desk != NULL && desk_closed_unseen(desk, notice) ? tr("CLOSED BY SENDER ") : "");
 }
 
 char *duty_recipients(const struct notice *notice)
@@ -512,6 +513,7 @@ json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const
 			    json_pack("{s:s,s:s}", "place", desk->id.place, "kind", poc_kind_name(desk->id.kind)));
 	json_object_set_new(out, "activity", time_json(desk_activity(notice)));
 	json_object_set_new(out, "open", json_boolean(desk_is_open(desk, notice)));
+	json_object_set_new(out, "closed_by_sender", json_boolean(desk_sender_closed(notice) != 0));
 	if (core->answers.len > 0)
 		json_object_set_new(out, "answers", id_json(core->answers.data));
 	references(notice, inner, out);

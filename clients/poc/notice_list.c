@@ -78,7 +78,7 @@ static void print_row(const struct duty *duty, const struct desk *desk, const st
 {
 	char marks[DUTY_MARKS];
 
-	duty_marks(n, desk_overdue(desk, n, client_now(duty->poc)), marks);
+	duty_marks(desk, n, desk_overdue(desk, n, client_now(duty->poc)), marks);
 	print_cells(n->notice, step_name(desk_step(desk, n)), n->taken_by, marks, inner);
 }
 
@@ -224,7 +224,7 @@ static void list_waiting_one(void *ctx, struct waiting_notice *w)
 		return;
 	if (l->n++ == 0)
 		print_head();
-	duty_marks(&as, false, marks);
+	duty_marks(NULL, &as, false, marks);
 	print_cells(w->notice, tr("in the outbox"), "", marks, w->inner);
 	cli_line(tr("           waiting since %s%s%s"), time_text(w->since), w->why[0] != '\0' ? ": " : "", w->why);
 	l->waiting_shown++;
@@ -324,10 +324,9 @@ static void hand_notes(struct duty *duty, const struct desk *desk, const struct 
 
 static void hand_one(struct duty *duty, const struct desk *desk, const struct desk_notice *n, json_t *list)
 {
-	const Poc__Core *core = n->notice->core;
+	const int64_t now = client_now(duty->poc), by = desk_wanted_by(desk, n);
 	json_t *notes = json_array();
 	Poc__Inner *inner = NULL;
-	int64_t now = client_now(duty->poc);
 
 	duty_open_notice(duty, desk, n, &inner);
 	if (duty->cli->json) {
@@ -337,10 +336,10 @@ static void hand_one(struct duty *duty, const struct desk *desk, const struct de
 		json_array_append_new(list, one);
 	} else {
 		print_row(duty, desk, n, inner);
-		if (core->reply_by != 0 && desk_is_open(desk, n) && desk_step(desk, n) != POC__STEP__STEP_ANSWERED)
-			cli_line(core->reply_by > now ? tr("    answer wanted in %s, by %s")
-						      : tr("    answer was wanted %s ago, by %s"),
-				 span_text(core->reply_by - now), time_text(core->reply_by));
+		if (by != 0)
+			cli_line(by > now ? tr("    answer wanted in %s, by %s")
+					  : tr("    answer was wanted %s ago, by %s"),
+				 span_text(by - now), time_text(by));
 		hand_notes(duty, desk, n, notes);
 	}
 	json_decref(notes);

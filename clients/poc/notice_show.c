@@ -215,6 +215,8 @@ static void print_header(const struct duty *duty, const struct duty_at *at, size
 	if (core->reply_by != 0)
 		cli_line("%-14s %s%s", tr("answer by"), time_text(core->reply_by),
 			 desk_overdue(desk, n, client_now(duty->poc)) ? tr("  OVERDUE") : "");
+	if (desk_sender_closed(n) != 0)
+		cli_line(tr("%-14s by its sender, %s"), tr("closed"), time_text(desk_sender_closed(n)));
 	if (n->taken_by[0] != '\0' && n_at == 1)
 		cli_line("%-14s %s, %s", tr("taken by"), n->taken_by, time_text(n->taken_at));
 }

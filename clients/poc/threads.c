@@ -51,10 +51,9 @@ static struct member *all_members(const struct duty *duty, size_t *n)
 
 static void note_deadline(struct thread *t, const struct member *m)
 {
-	const int64_t by = m->notice->notice->core->reply_by;
+	const int64_t by = desk_wanted_by(m->desk, m->notice);
 
-	if (by != 0 && desk_step(m->desk, m->notice) < POC__STEP__STEP_DECLINED &&
-	    (t->reply_by == 0 || by < t->reply_by))
+	if (by != 0 && (t->reply_by == 0 || by < t->reply_by))
 		t->reply_by = by;
 }
 
@@ -219,7 +218,7 @@ void threads_print(const struct thread *thread, const Poc__Inner *inner)
 
 	duty_id(&first->thread, id);
 	snprintf(from, sizeof from, "%.20s %.4s", first->core->from->place, poc_kind_name(first->core->from->kind));
-	duty_marks(thread->first, thread->overdue, marks);
+	duty_marks(thread->desk, thread->first, thread->overdue, marks);
 	const char *subject = inner != NULL ? inner->content->subject : tr("(not opened)"),
 		   *quote = inner != NULL ? "\"" : "";
 	cli_line("%.9s  %3zu %-20s  %-6s %-12s %-20s  %-16s %-9s %s%s%s%s", id, thread->n, time_text(thread->activity),

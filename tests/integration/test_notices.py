@@ -269,6 +269,35 @@ class Notices(unittest.TestCase):
         self.world.poc("xb-operator", "notice", "close", notice)
         self.assertNotIn(notice, self.listed("xb-operator", "--exercise", "some-other"))
 
+    def test_closed_unread(self):
+        """What its sender closed before a person of the desk has acknowledged it stays in the desk's list, and says so."""
+        world, notice, seen = self.world, self.send("--urgency", "emergency", "--reply-by", "1h"), self.send()
+        world.poc("xb-operator", "notice", "ack", seen)
+        for each in notice, seen:
+            world.poc("xa-operator", "notice", "close", each)
+        self.assertEqual(self.listed("xa-operator", "--sent")[notice]["step"], "closed")
+        for words in ([], ["--exercise", "some-other"]):
+            got = self.listed("xb-operator", *words)
+            self.assertEqual((got[notice]["open"], got[notice]["closed_by_sender"], got[notice]["step"] in ("stored", "delivered")),
+                             (True, True, True))
+            self.assertNotIn(seen, got)
+        for words in ([], ["--threads"]):
+            line, = [line for line in world.poc("xb-operator", "notice", "list", *words).out.splitlines() if line.startswith(notice[:9])]
+            self.assertIn('CLOSED BY SENDER "Scans', line)
+        # it is to be seen, and no answer is wanted any more
+        for user in "xa-operator", "xb-operator":
+            self.assertRegex(world.poc(user, "notice", "show", notice).out, r"(?m)^closed +by its sender, 2\S+Z$")
+        over = world.poc("xb-operator", "handover").out
+        self.assertIn(notice[:9], over)
+        self.assertNotIn("answer wanted in 59", over)
+        later = world.poc("xb-operator", "-o", "json", "--offline", "notice", "list", env=shifted(7200)).json["notices"]
+        self.assertEqual([each["overdue"] for each in later if each["id"] == notice], [False])
+        world.poc("xb-operator", "notice", "ack", notice)
+        self.assertNotIn(notice, self.listed("xb-operator", "--exercise", "some-other"))
+        got = self.listed("xb-operator", "--all")[notice]
+        self.assertEqual((got["step"], got["open"], got["closed_by_sender"]), ("closed", False, True))
+        self.assertNotIn("CLOSED BY SENDER", world.poc("xb-operator", "notice", "list", "--all").out)
+
     def test_private_note_is_no_business(self):
         """A note is never open, overdue or an emergency, whatever it is about; it leaves its desk only where that is said."""
         world, notice = self.world, self.send("--urgency", "emergency", "--reply-by", "1h")
