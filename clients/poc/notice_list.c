@@ -55,16 +55,27 @@ static void print_head(void)
 	       tr("URGENCY"), tr("STEP"), tr("TAKEN BY"), tr("SUBJECT"));
 }
 
-/* marks: what stands before the subject. */
-static void print_cells(const struct notice *notice, const char *step, const char *taken_by, const char *marks,
-			const Poc__Inner *inner)
+/* Of several recipients the one that is named: our own desk, where it is one. */
+static const Poc__Desk *named_recipient(const struct desk *desk, const Poc__Core *core)
+{
+	for (size_t i = 0; desk != NULL && i < core->n_to; i++) {
+		if (core->to[i]->kind == desk->id.kind && strcmp(core->to[i]->place, desk->id.place) == 0)
+			return core->to[i];
+	}
+	return core->to[0];
+}
+
+/* desk: at which it is listed; NULL: none.  marks: what stands before the subject. */
+static void print_cells(const struct desk *desk, const struct notice *notice, const char *step, const char *taken_by,
+			const char *marks, const Poc__Inner *inner)
 {
 	const Poc__Core *core = notice->core;
+	const Poc__Desk *first = named_recipient(desk, core);
 	char id[NOTICE_ID_TEXT], from[80], to[80];
 
 	duty_id(&notice->id, id);
 	snprintf(from, sizeof from, "%.20s %.4s", core->from->place, poc_kind_name(core->from->kind));
-	snprintf(to, sizeof to, "%.20s %.4s", core->to[0]->place, poc_kind_name(core->to[0]->kind));
+	snprintf(to, sizeof to, "%.20s %.4s", first->place, poc_kind_name(first->kind));
 	if (core->n_to > 1)
 		snprintf(to + strlen(to), sizeof to - strlen(to), " +%zu", core->n_to - 1);
 	const char *subject = inner != NULL ? inner->content->subject : tr("(not opened)"),
@@ -79,7 +90,7 @@ static void print_row(const struct duty *duty, const struct desk *desk, const st
 	char marks[DUTY_MARKS];
 
 	duty_marks(desk, n, desk_overdue(desk, n, client_now(duty->poc)), marks);
-	print_cells(n->notice, step_name(desk_step(desk, n)), n->taken_by, marks, inner);
+	print_cells(desk, n->notice, step_name(desk_step(desk, n)), n->taken_by, marks, inner);
 }
 
 /* How many of a desk's are over the limit. */
@@ -225,7 +236,7 @@ static void list_waiting_one(void *ctx, struct waiting_notice *w)
 	if (l->n++ == 0)
 		print_head();
 	duty_marks(NULL, &as, false, marks);
-	print_cells(w->notice, tr("in the outbox"), "", marks, w->inner);
+	print_cells(NULL, w->notice, tr("in the outbox"), "", marks, w->inner);
 	cli_line(tr("           waiting since %s%s%s"), time_text(w->since), w->why[0] != '\0' ? ": " : "", w->why);
 	l->waiting_shown++;
 }

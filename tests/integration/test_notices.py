@@ -203,6 +203,8 @@ class Notices(unittest.TestCase):
         both = self.send(to="XB,AD")
         self.assertIn(both, self.listed("ad-operator"))
         self.assertEqual(self.listed("xb-operator")[both]["to"], ["AD", "XB"])
+        for user, words, to in (("xb-operator", [], "XB"), ("ad-operator", [], "AD"), ("xa-operator", ["--sent"], "AD")):  # own one first
+            self.assertRegex(self.world.poc(user, "notice", "list", *words).out, rf"(?m)^{both[:9]} +XA tech +{to} tech \+1 ")
         apart = self.world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB,AD", "--separately", "--subject", "s",
                                "--text", "t").json["notices"]
         self.assertEqual(len({each["id"] for each in apart}), 2)
