@@ -141,7 +141,7 @@ static int find_holder(struct duty *duty, const struct desk_notice *notice, stru
 
 	if (!step_is_private(saying->step))
 		return 0;
-	if (!held && !takes && notice->taken_at == 0 && !duty->offline) /* what waits here may have taken it */
+	if (!held && !takes && !duty->offline) /* what waits here may have taken it */
 		return cli_fail(duty->cli, STATUS_INVALID, tr("nobody at this desk has taken it: nothing to release"));
 	if (!held) {
 		saying->after = takes ? notice->taken_at : 0;

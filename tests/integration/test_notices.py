@@ -445,6 +445,8 @@ class Notices(unittest.TestCase):
         self.assertNotIn("taken", json.dumps(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]))
         world.poc("xb-operator", "notice", "release", notice)
         self.assertIsNone(self.listed(second)[notice]["taken_by"])
+        for user in second, "xb-operator":
+            self.assertIn("nothing to release", world.poc(user, "notice", "release", notice, expect=1).err)
         # who takes over is told from whom
         world.poc("xb-operator", "notice", "take", notice)
         self.assertNotIn("was", world.poc("xb-operator", "notice", "take", notice).out)
