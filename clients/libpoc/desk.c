@@ -413,14 +413,24 @@ static bool is_end(const struct desk *desk, const struct desk_entry *entry)
 	       entry->fact == desk->end.fact && hash_compare(&item, &desk->end.item) == 0;
 }
 
-static bool has_entry(const struct desk *desk, const struct desk_entry *entry)
+static bool has_item(const struct desk *desk, bool fact, const uint8_t *bytes, size_t size)
 {
 	for (size_t i = desk->n_entries; i-- > 0;) {
 		const struct desk_entry *e = &desk->entries[i];
-		if (e->size == entry->size && e->fact == entry->fact && memcmp(e->item, entry->item, e->size) == 0)
+		if (e->size == size && e->fact == fact && memcmp(e->item, bytes, size) == 0)
 			return true;
 	}
 	return false;
+}
+
+static bool has_entry(const struct desk *desk, const struct desk_entry *entry)
+{
+	return has_item(desk, entry->fact, entry->item, entry->size);
+}
+
+bool desk_has_item(const struct desk *desk, const uint8_t *bytes, size_t size)
+{
+	return has_item(desk, false, bytes, size);
 }
 
 /* Applies what the file holds after what the model has. */

@@ -82,6 +82,9 @@ void desk_close(struct desk *desk); /* NULL allowed */
 
 struct desk_notice *desk_find(const struct desk *desk, const struct notice_id *id);
 
+/* Whether the desk's feed has these very bytes. */
+bool desk_has_item(const struct desk *desk, const uint8_t *bytes, size_t size);
+
 /* The step that a party has reached: where it stands now; an answer goes before accepted, closed before an answer. */
 Poc__Step desk_party_step(const struct desk_party *party);
 

@@ -474,6 +474,20 @@ class Notices(unittest.TestCase):
             said = world.poc(user, "-o", "json", "notice", step, notice, env=behind).json
             self.assertEqual((said["repeated"], self.listed("xb-operator")[notice]["taken_by"]), (False, holder), (user, step))
 
+    def test_no_receipt_is_of_the_future(self):
+        """However fast a desk changes its mind: each statement is one of its own, in order, dated when it was made."""
+        world, notice, made = self.world, self.send(), []
+        for word in "accept", "decline", "accept", "close", "accept", "close":
+            said = world.poc("xb-operator", "-o", "json", "notice", word, notice, *(["--reason", "other"] if word == "decline" else []))
+            self.assertEqual(said.json["repeated"], False)
+            made.append((said.json["step"], int(time.time())))
+        steps = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]
+        steps = [(each["step"], each["time"]) for each in steps if each["step"] in ("accepted", "declined", "closed")]
+        self.assertEqual([step for step, _ in steps], [step for step, _ in made])
+        for (step, stated), (_, end) in zip(steps, made):
+            self.assertLessEqual(stated, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end)), (step, steps))
+        self.assertEqual(self.listed("xb-operator", "--all")[notice]["step"], "closed")
+
     def test_shifts(self):
         world, old = self.world, self.send(text="before the new one came")
         second = self.join("xb", "duty-2")
