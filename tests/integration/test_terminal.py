@@ -142,6 +142,18 @@ class Questions(unittest.TestCase):
         self.assertIn("It is over.", text)
         self.assertIn("final", text)
 
+    def test_private_note_is_asked_about(self):
+        """Before it leaves its desk; among colleagues there it goes without a question."""
+        sent = WORLD.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t").json["id"]
+        note = WORLD.poc("xb-operator", "-o", "json", "notice", "note", sent, "--text", "for us").json["id"]
+        status, shown = on_terminal("xb-operator", "notice", "forward", note, "--to", "AD", answers=["n"])
+        self.assertEqual((status, "a private note of XB technical" in shown, "not done" in shown), (1, True, True), shown)
+        self.assertEqual(WORLD.poc("ad-operator", "-o", "json", "notice", "list").json["notices"], [])
+        status, shown = on_terminal("xb-operator", "notice", "forward", note, "--to", "AD", answers=["y"])
+        self.assertEqual((status, "stored" in shown), (0, True), shown)
+        status, shown = on_terminal("xb-operator", "notice", "forward", note, "--to", "XB")
+        self.assertEqual((status, "[y/N]" in shown), (0, False), shown)
+
 
 class Colours(unittest.TestCase):
     def test_colours_on_a_terminal_only(self):
