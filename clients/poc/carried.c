@@ -7,7 +7,7 @@
 #include "clients/poc/story_view.h"
 #include "proto/wire/prescan.h"
 
-enum { INNER_FIELDS = 4096, DEPTH_MAX = 8 };
+enum { INNER_FIELDS = 4096, DEPTH_MAX = 32 };
 
 /* ---- The walk */
 

@@ -12,32 +12,76 @@
 #include "clients/poc/would.h"
 #include "proto/wire/prescan.h"
 
+/* ---- What travels */
+
+/* What the largest body leaves for keys and core of many recipients, and for the form of the CMS. */
+enum { KEYS_ROOM = 32 * 1024 };
+
+struct packing {
+	struct duty *duty;
+	const struct story *story;
+	Poc__Inner *inner;
+	Poc__NoticeContent *content; /* what is said beside it; gets the story */
+};
+
+/* An Inner that goes without its padding, for want of room, is not read by clients that know no padding of a story; so
+ * it goes with it where it fits. */
+static int pack(const struct packing *p, bool padded, bool alone)
+{
+	struct refusal *why = (struct refusal *)client_why(p->duty->poc);
+	const ProtobufCBinaryData padding = p->inner->padding;
+	struct story_with with = {.padding = padded ? 0 : (uint32_t)padding.len, .alone = alone};
+	uint8_t *bytes, *packed = NULL;
+	size_t size = 0, left_out;
+
+	if (!padded)
+		p->inner->padding = (ProtobufCBinaryData){0, NULL};
+	int status = message_encode(p->inner, &bytes, &with.size);
+	p->inner->padding = padding;
+	if (status != 0)
+		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	with.body = bytes;
+	status = story_encode(client_head(p->duty->poc), p->story, &with, &packed, &size, &left_out, why);
+	free(bytes);
+	if (status != 0)
+		return status;
+	free(p->content->forwarded.data);
+	p->content->forwarded = (ProtobufCBinaryData){size, packed};
+	if (alone && left_out > 0)
+		cli_note(p->duty->cli,
+			 tr("for want of room it goes with its own proof, without those of %zu steps after it"),
+			 left_out);
+	return 0;
+}
+
+static bool fits(const struct packing *p, size_t most)
+{
+	return poc__notice_content__get_packed_size(p->content) <= most;
+}
+
 /* The story of a notice with what its body held, as bytes.  0 or a status, not printed. */
 static int pack_forwarded(struct duty *duty, const struct desk *desk, const struct desk_notice *of,
 			  Poc__NoticeContent *content)
 {
-	struct refusal *why = (struct refusal *)client_why(duty->poc);
+	struct packing p = {.duty = duty, .content = content};
 	struct story *story = NULL;
-	Poc__Inner *inner = NULL;
-	uint8_t *bytes = NULL, *packed;
-	size_t size, packed_size, left_out;
-	int status =
-	    duty->offline ? refuse(why, STATUS_UNREACHABLE, "", "the proofs that go with it need a server") : 0;
+	int status = duty->offline ? refuse((struct refusal *)client_why(duty->poc), STATUS_UNREACHABLE, "",
+					    "the proofs that go with it need a server")
+				   : 0;
 
 	if (status == 0)
-		status = duty_open_notice(duty, desk, of, &inner);
+		status = duty_open_notice(duty, desk, of, &p.inner);
 	if (status == 0)
 		status = duty_story(duty, desk, of, &story);
-	if (status == 0 && message_encode(inner, &bytes, &size) != 0)
-		status = refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	p.story = story;
 	if (status == 0)
-		status =
-		    story_encode(client_head(duty->poc), story, bytes, size, &packed, &packed_size, &left_out, why);
-	if (status == 0)
-		content->forwarded = (ProtobufCBinaryData){packed_size, packed};
-	free(bytes);
+		status = pack(&p, true, false);
+	if (status == 0 && !fits(&p, CLIENT_CONTENT_MAX))
+		status = pack(&p, false, false);
+	if (status == 0 && !fits(&p, NOTICE_BODY_MAX - KEYS_ROOM))
+		status = pack(&p, false, true);
 	story_destroy(story);
-	message_free(inner);
+	message_free(p.inner);
 	return status;
 }
 

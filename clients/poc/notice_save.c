@@ -85,10 +85,9 @@ static void tell_saved(struct saving *s, const Poc__Attachment *attachment, cons
 	const struct cli *cli = s->duty->cli;
 
 	if (cli->json)
-		json_array_append_new(s->list,
-				      json_pack("{s:I,s:s,s:s,s:I,s:s}", "number", (json_int_t)s->number, "name",
-						attachment->name, "file", file, "size",
-						(json_int_t)attachment->data.len, "notice", s->notice));
+		json_array_append_new(s->list, json_pack("{s:I,s:s,s:s,s:I,s:s}", "number", (json_int_t)s->number,
+							 "name", attachment->name, "file", file, "size",
+							 (json_int_t)attachment->data.len, "notice", s->notice));
 	else
 		cli_line("%s%s/%s  %zu%s%s", cli->dry_run ? tr("would be written: ") : "", cli->argv[1], file,
 			 attachment->data.len, s->carried ? tr(", of notice ") : "", s->carried ? s->notice : "");

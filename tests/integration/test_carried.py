@@ -78,6 +78,33 @@ class Carried(unittest.TestCase):
         self.assertEqual([(each["id"], each["from"], each["verified"], each["content"]["text"]) for each in (one, two)],
                          [(second, "XB", True, "For you."), (first, "XA", True, "We see scans.")])
 
+    # --- Size
+
+    def test_whatever_is_sent_can_be_passed_on(self):
+        """The largest that can be sent goes on twice, and comes out as it went in; larger ones are refused at once."""
+        for size in 800_000, 920_000:
+            large = self.file("large.bin", os.urandom(size))
+            first, _, third = self.passed_twice("--attach", large)
+            escalated = self.json("xa-operator", "escalate", first, "--to", "AD")["id"]
+            for notice in third, escalated:
+                folder = self.folder(notice)
+                self.assertEqual([each["notice"] for each in self.json("ad-operator", "save", notice, folder)["files"]], [first])
+                with open(os.path.join(folder, "large.bin"), "rb") as saved, open(large, "rb") as sent:
+                    self.assertEqual(saved.read(), sent.read())
+            shown = self.json("ad-operator", "show", third)["forwarded"]["forwarded"]
+            self.assertIn("delivered", [each["step"] for each in shown["steps"]])
+            self.assertEqual(self.poc("ad-operator", "show", third).err, "")
+        # a long word before it takes the room of other steps' proofs, and at last its own
+        words = "forward", first, "--to", "AE", "--text"
+        told = self.poc("xb-operator", "-o", "json", *words, "w" * 66_000)
+        self.assertRegex(told.err, r"for want of room it goes with its own proof, without those of \d+ steps after it")
+        got = self.json("ae-operator", "show", told.json["id"])["forwarded"]
+        self.assertEqual((got["verified"], got["steps"], got["content"]["attachments"][0]["size"]), (True, [], 920_000))
+        self.assertIn("bytes with attachments, at most", self.poc("xb-operator", *words, "w" * 99_000, expect=1).err)
+        refused = self.poc("xa-operator", "send", "--to", "XB", "--subject", "s", "--text", "t", "--attach",
+                           self.file("larger.bin", bytes(922_000)), expect=1).err
+        self.assertRegex(refused, r"^poc: the notice has 922\d\d\d bytes with attachments: at most 921600, so that it can be forwarded\n$")
+
 
 if __name__ == "__main__":
     main()

@@ -113,13 +113,13 @@ class Desks(unittest.TestCase):
         shown = world.poc("ad-operator", "-o", "json", "notice", "show", onwards["notices"][2]["id"]).json
         self.assertEqual(shown["forwarded"]["forwarded"]["content"]["text"], "All of them.")
         self.assertEqual(self.forward_thread(late, first, "--to", "AD")["notices"], [])
-        # what has grown too large with its proofs is named, and the others go
+        # what grows too large with its proofs and the word before them is named, and the others go
         large = world.path("users", "large.bin")
         with open(large, "wb") as out:
-            out.write(bytes(985000))
+            out.write(bytes(920000))
         fifth = self.pass_on("reply", "xa-operator", first, "--text", "The file.", "--attach", large)
         sixth = self.pass_on("reply", "xa-operator", first, "--text", "Did you get it?")
-        part = self.forward_thread("xb-operator", first, "--to", "AE", expect=1)
+        part = self.forward_thread("xb-operator", first, "--to", "AE", "--text", "w" * 99000, expect=1)
         self.assertEqual([[each["forwards"] for each in part["notices"]], [each["id"] for each in part["left_out"]]],
                          [[sixth], [fifth]])
         self.assertEqual((part["left_out"][0]["code"], part["not_tried"]), ("too-large", 0))
