@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clients/cli/strings.h"
+#include "clients/poc/label.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/reach.h"
 #include "clients/poc/sending.h"
@@ -112,6 +113,8 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 		status = to != NULL ? compose_desks(cli, to, cli_value(cli, "kind"), n.to, NOTICE_DESKS_MAX, &n.n_to)
 				    : STATUS_NO_MEMORY;
 	free(to);
+	if (status == 0)
+		status = label_pass_on(&duty, of, n.to, n.n_to);
 	if (status == 0) {
 		sending_subject(&duty, desk, of, before, subject);
 		status = compose_read(&duty, FORM_NOTE, subject, false, &compose);
@@ -466,20 +469,45 @@ static int pass_item(struct passing *p, const struct item *item, const struct cl
 	return status;
 }
 
-static void consider(struct passing *p, const struct item *item)
+/* Who is to get it. */
+static void take_lacking(const struct passing *p, const struct item *item, struct client_notice *to, bool *lacking,
+			 bool *withheld)
 {
-	struct client_notice to = {0};
-	bool lacking = false, withheld = false;
-
+	*lacking = *withheld = false;
 	for (size_t i = 0; i < p->n_to; i++) {
 		if (!lacks(p, item, &p->to[i]))
 			continue;
-		lacking = true;
+		*lacking = true;
 		if (is_note(item) && !is_desk(item->of->notice->core->from, &p->to[i].desk))
-			withheld = true;
+			*withheld = true;
 		else
-			to.to[to.n_to++] = p->to[i].desk;
+			to->to[to->n_to++] = p->to[i].desk;
 	}
+}
+
+/* Asked once, of the first that its label keeps from one who is to get it: whoever passes on one of a thread passes on
+ * what is said about it. */
+static int confirm_labels(struct passing *p)
+{
+	for (size_t i = 0; i < p->n_items; i++) {
+		const struct item *item = &p->items[i];
+		struct client_notice to = {0};
+		bool lacking, withheld, excluded = false;
+		take_lacking(p, item, &to, &lacking, &withheld);
+		for (size_t j = 0; j < to.n_to; j++)
+			excluded = excluded || label_excludes(item->of, &to.to[j]);
+		if (excluded && item->status == 0 && !stands_for(p, item))
+			return label_pass_on(p->duty, item->of, to.to, to.n_to);
+	}
+	return 0;
+}
+
+static void consider(struct passing *p, const struct item *item)
+{
+	struct client_notice to = {0};
+	bool lacking, withheld;
+
+	take_lacking(p, item, &to, &lacking, &withheld);
 	if (stands_for(p, item))
 		return;
 	p->n_private += withheld;
@@ -536,6 +564,8 @@ static int pass_thread_on(struct passing *p, const struct client_desk *desks, si
 	if (status != 0)
 		return status;
 	waiting_walk(p->duty, take_waiting, p);
+	if ((status = confirm_labels(p)) != 0)
+		return status;
 	memcpy(whom.to, desks, n * sizeof *desks);
 	sending_warn(p->duty, &whom);
 	p->duty->cli->collecting = true; /* one document for all */

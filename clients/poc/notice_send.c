@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clients/cli/strings.h"
+#include "clients/poc/label.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/receipts.h"
 #include "clients/poc/sending.h"
@@ -264,6 +265,8 @@ int poc_cmd_notice_reply(struct cli *cli)
 		status = check_said(cli, &compose);
 	if (status == 0)
 		status = compose_header(&duty, &compose, &n);
+	if (status == 0)
+		status = label_answer(&duty, of, n.tlp);
 	n.content = compose.content;
 	if (status == 0)
 		status = sending_one(&duty, &n, &json);

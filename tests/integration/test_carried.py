@@ -105,6 +105,42 @@ class Carried(unittest.TestCase):
                            self.file("larger.bin", bytes(922_000)), expect=1).err
         self.assertRegex(refused, r"^poc: the notice has 922\d\d\d bytes with attachments: at most 921600, so that it can be forwarded\n$")
 
+    # --- The label
+
+    def test_further_than_its_label(self):
+        """What would travel further than the sender's label says is asked first: without a terminal -y answers."""
+        red = self.send("--tlp", "RED", to="XB,AE")
+        passing = "TLP:RED: AD technical was not among its recipients. Pass it on?"
+        for user, words in (("xb-operator", ["forward", red, "--to", "AD"]), ("xa-operator", ["escalate", red, "--to", "AD"]),
+                            ("xb-operator", ["forward", red, "--to", "AD", "--thread"]),
+                            ("xb-operator", ["forward", red, "--to", "AE,AD"])):
+            before = len(self.json(user, "list", "--sent", "--all")["notices"])
+            self.assertEqual(self.poc(user, *words, expect=2).err, f"poc: not a terminal, so --yes is needed: {passing}\n")
+            self.assertIn(f"poc: {passing}\n", self.poc(user, "-n", *words).err)
+            self.assertEqual(len(self.json(user, "list", "--sent", "--all")["notices"]), before)
+        for words in (["--to", "XB"], ["--to", "AE"], ["--to", "XB", "--thread"]):
+            self.poc("xb-operator", "forward", red, *words)
+        third = self.json("xb-operator", "-y", "forward", red, "--to", "AD")["id"]
+        # it keeps its label
+        self.assertIn("TLP:RED: XA technical was not", self.poc("ad-operator", "forward", third, "--to", "XA", expect=2).err)
+        self.assertIn("XB diplomatic", self.poc("xb-operator", "forward", red, "--to", "XB", "-k", "diplomatic", expect=2).err)
+        strict = self.send("--tlp", "AMBER+STRICT")
+        self.poc("xb-operator", "forward", strict, "--to", "XB", "-k", "diplomatic")
+        self.assertIn("TLP:AMBER+STRICT: AE technical, AD technical were not among its recipients. Pass it on?",
+                      self.poc("xb-operator", "forward", strict, "--to", "AE,AD", expect=2).err)
+        self.poc("xb-operator", "forward", self.send("--tlp", "AMBER"), "--to", "AE")
+
+    def test_wider_label_of_an_answer(self):
+        strict = self.send("--tlp", "AMBER+STRICT")
+        reply = "reply", strict, "--text", "t", "--tlp"
+        self.assertEqual(self.poc("xb-operator", *reply, "CLEAR", expect=2).err, "poc: not a terminal, so --yes is needed: "
+                         "TLP:CLEAR lets the answer travel further than the notice's TLP:AMBER+STRICT. Send it so?\n")
+        self.poc("xb-operator", *reply, "RED")
+        self.poc("xb-operator", *reply, "AMBER+STRICT")
+        answer = self.json("xb-operator", "-y", *reply, "CLEAR")["id"]
+        self.poc("xb-operator", "reply", answer, "--text", "Our own word.", "--tlp", "CLEAR")
+        self.poc("xa-operator", "reply", strict, "--text", "And ours.", "--tlp", "GREEN")
+
 
 if __name__ == "__main__":
     main()
