@@ -22,6 +22,12 @@ int duty_fail(struct duty *duty, int status)
 	return link_fail(duty->cli, duty->poc, status);
 }
 
+json_t *duty_error_json(const struct duty *duty, int status)
+{
+	return json_pack("{s:s,s:i,s:s}", "code", status_name(status), "exit_status", status_exit(status), "message",
+			 client_why(duty->poc)->message);
+}
+
 /* ---- Opening */
 
 static int open_keys(struct duty *duty)

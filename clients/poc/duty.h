@@ -64,6 +64,9 @@ int duty_story(struct duty *duty, const struct desk *desk, const struct desk_not
 /* Prints poc's last error. */
 int duty_fail(struct duty *duty, int status);
 
+/* {"code", "exit_status", "message"} of poc's last error: what a document that has an answer too holds beside it. */
+json_t *duty_error_json(const struct duty *duty, int status);
+
 /* ---- How a notice looks */
 
 /* The line that marks an exercise, if the notice is of one; before and after everything else. */

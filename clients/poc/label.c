@@ -62,8 +62,7 @@ int label_answer(struct duty *duty, const struct desk_notice *notice, Poc__Notic
 
 	if (tlp >= given || notice->side == SIDE_FROM)
 		return 0;
-	snprintf(question, sizeof question,
-		 tr("%s lets the answer travel further than the notice's %s. Send it so?"), notice_tlp_name(tlp),
-		 notice_tlp_name(given));
+	snprintf(question, sizeof question, tr("%s lets the answer travel further than the notice's %s. Send it so?"),
+		 notice_tlp_name(tlp), notice_tlp_name(given));
 	return ask(duty, question);
 }

@@ -4,8 +4,9 @@
 
 #include "clients/poc/duty.h"
 
-/* Whether a desk is none of those that the label is for: of TLP:RED the sender's, the recipients' and those of escalations
- * that were released, of TLP:AMBER+STRICT any desk of their places; wider labels are for whoever needs it. */
+/* Whether a desk is none of those that the label is for: of TLP:RED the sender's, the recipients' and those of
+ * escalations that were released, of TLP:AMBER+STRICT any desk of their places; wider labels are for whoever needs it.
+ */
 bool label_excludes(const struct desk_notice *notice, const struct client_desk *desk);
 
 /* Asks whether a notice is to be passed on to desks that its label excludes; a dry run only says it.  0: go on; else a

@@ -169,11 +169,13 @@ static int save(struct duty *duty, const struct notice *notice, const Poc__Notic
 	if (s.folder >= 0)
 		close(s.folder);
 	duty_id(&notice->id, id);
-	if (cli->json && (status == 0 || status == STATUS_UNVERIFIED || status == STATUS_TOO_LARGE))
+	const bool partly = status == STATUS_UNVERIFIED || status == STATUS_TOO_LARGE;
+	json_t *error = partly && cli->json ? duty_error_json(s.duty, status) : NULL;
+	if (cli->json && (status == 0 || partly))
 		cli_document(cli, "poc.notice-save/1",
-			     json_pack("{s:s,s:o,s:O,s:b,s:b}", "id", id, "exercise",
+			     json_pack("{s:s,s:o,s:O,s:b,s:o*}", "id", id, "exercise",
 				       exercise[0] != '\0' ? json_string(exercise) : json_null(), "files", s.list,
-				       "all", (int)(status == 0), "dry_run", (int)cli->dry_run));
+				       "dry_run", (int)cli->dry_run, "error", error));
 	if (status == 0 && cli->dry_run)
 		cli_note(cli, tr("dry run: nothing was written"));
 	json_decref(s.list);

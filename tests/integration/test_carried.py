@@ -60,6 +60,7 @@ class Carried(unittest.TestCase):
         text = self.poc("ae-operator", "save", second, folder)
         self.assertEqual(text.out.splitlines(), [f"{folder}/f-3.txt  3, of notice {first}", f"{folder}/_g-2.txt  4, of notice {first}"])
         self.assertEqual(text.err, "")
+        self.assertNotIn("error", saved)
         # by the sender, and what is escalated
         escalated = self.json("xa-operator", "escalate", first, "--to", "AD")["id"]
         self.assertEqual([each["notice"] for each in self.json("ad-operator", "save", escalated, folder)["files"]], [first, first])
@@ -104,6 +105,42 @@ class Carried(unittest.TestCase):
         refused = self.poc("xa-operator", "send", "--to", "XB", "--subject", "s", "--text", "t", "--attach",
                            self.file("larger.bin", bytes(922_000)), expect=1).err
         self.assertRegex(refused, r"^poc: the notice has 922\d\d\d bytes with attachments: at most 921600, so that it can be forwarded\n$")
+
+    # --- Events
+
+    def events(self, user, *words):
+        out = self.poc(user, "watch", "--once", *words)
+        return {each["id"]: each for each in map(json.loads, out.out.splitlines()) if each["event"] == "notice"}, out.err
+
+    def test_events_say_what_show_does(self):
+        """An event has what the notice says and carries, for whatever makes a ticket of it."""
+        first, _, third = self.passed_twice("--attach", self.file("f.txt"), "--set", "stage=early-warning", "--set",
+                                            "indicators=ip 192.0.2.7", "--set", "cross_border=yes", "--set", "rsit_class=malicious-code")
+        for user, notice in ("xb-operator", first), ("ad-operator", third):
+            events, told = self.events(user, "--cursor", "events")
+            event, shown = events[notice], self.json(user, "show", notice)
+            self.assertEqual(event["content"], shown["content"])
+            self.assertEqual(event["text"], shown["content"]["text"])
+            self.assertNotIn("error", event)
+            self.assertEqual(told, "")
+        first_in = event["forwarded"]["forwarded"]
+        self.assertEqual((first_in["id"], first_in["from"], first_in["handle"], first_in["verified"]), (first, "XA", "operator", True))
+        content = first_in["content"]
+        self.assertEqual((content["subject"], content["text"], content["stage"], content["cross_border"], content["rsit_class"]),
+                         ("Scans", "We see scans.", "early-warning", True, "malicious-code"))
+        self.assertEqual(content["attachments"], [{"name": "f.txt", "size": 3, "number": 1}])
+        self.assertEqual(content["indicators"], [{"type": "ip", "value": "192.0.2.7"}])
+        event = self.events("ad-operator", "--headers", "--cursor", "headers")[0][third]
+        self.assertFalse({"content", "text", "forwarded", "error"} & set(event))
+
+    def test_events_that_cannot_be_opened(self):
+        """Which notice it is, and why, in words and in the event."""
+        notice = self.send()
+        blind = self.world.variant("xb-operator", "blind", {("notices", "reading_key"): None})
+        events, told = self.events(blind, "--cursor", "blind")
+        self.assertIn(f"poc: notice {notice}: no reading key of ours opens it: it was not encrypted to any of them\n", told)
+        self.assertEqual(events[notice]["error"], {"code": "denied", "exit_status": 4, "message":
+                                                   "no reading key of ours opens it: it was not encrypted to any of them"})
 
     # --- The label
 
