@@ -322,9 +322,22 @@ static void warn_of_class(const struct cli *cli, const Poc__NoticeContent *c)
 			 RSIT_VERSION);
 }
 
+/* Of an attachment that a flag gave it is the file that is named, not its place in a list. */
+static int refuse_content(struct cli *cli, size_t given, const struct refusal *why)
+{
+	size_t number;
+	const char *path = sscanf(why->field, "attachments[%zu]", &number) == 1 && number >= given
+			       ? cli_nth(cli, "attach", number - given)
+			       : NULL;
+
+	return path != NULL ? cli_fail(cli, why->code, tr("--attach %s: its name: %s"), path, why->message)
+			    : cli_refused(cli, why);
+}
+
 static int make_content(struct cli *cli, struct compose *compose)
 {
 	struct refusal why = {0};
+	size_t given = 0;
 	json_t *part = form_content(compose->given);
 
 	if (json_string_length(json_object_get(compose->given, "subject")) == 0) {
@@ -338,10 +351,11 @@ static int make_content(struct cli *cli, struct compose *compose)
 	json_decref(part);
 	if (status != 0)
 		return cli_refused(cli, &why);
+	given = compose->content->n_attachments;
 	for (size_t i = 0; cli_nth(cli, "attach", i) != NULL && status == 0; i++)
 		status = attach(cli, cli_nth(cli, "attach", i), compose->content);
 	if (status == 0 && notice_content_check(compose->content, &why) != 0)
-		status = cli_refused(cli, &why);
+		status = refuse_content(cli, given, &why);
 	return status == 0 ? check_times(cli, compose) : status;
 }
 

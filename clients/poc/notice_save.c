@@ -12,30 +12,51 @@
 #include "proto/wire/prescan.h"
 #include "proto/wire/utf8.h"
 
-enum { SAFE_NAME_MAX = 200, NUMBERS_MAX = 1000 };
+enum { NAME_BYTES = 4 * 120, SAFE_NAME_MAX = 200, ENDING_MAX = 20, NUMBERS_MAX = 1000 };
+
+/* Cuts a name that is too long for many file systems before its ending, between two characters. */
+static void cut_name(const char *whole, char out[SAFE_NAME_MAX + 1])
+{
+	const char *ending = strrchr(whole, '.');
+	size_t left = ending != NULL && ending != whole ? strlen(ending) : 0;
+
+	if (left == 0 || left > ENDING_MAX) {
+		ending = "";
+		left = 0;
+	}
+	size_t stem = strlen(whole) - left;
+	if (stem > SAFE_NAME_MAX - left) {
+		stem = SAFE_NAME_MAX - left;
+		while (stem > 0 && ((unsigned char)whole[stem] & 0xC0) == 0x80)
+			stem--;
+	}
+	snprintf(out, SAFE_NAME_MAX + 1, "%.*s%s", (int)stem, whole, ending);
+}
 
 /* A name that is safe below any folder: no slash, no leading dot or hyphen, nothing that a terminal or shell could
  * trip over; UTF-8 letters stay. */
 static void safe_name(const char *name, size_t number, char out[SAFE_NAME_MAX + 1])
 {
+	char whole[NAME_BYTES + 1];
 	size_t used = 0, left = strlen(name);
 	uint32_t cp;
 
-	for (size_t n; left > 0 && used + 4 < SAFE_NAME_MAX; name += n, left -= n) {
+	for (size_t n; left > 0 && used + 4 <= NAME_BYTES; name += n, left -= n) {
 		n = utf8_next(name, left, &cp);
 		if (n == 0)
 			n = 1;
 		bool good = cp >= 0x80 || (cp >= '0' && cp <= '9') || (cp >= 'A' && cp <= 'Z') ||
 			    (cp >= 'a' && cp <= 'z') || (used > 0 && (cp == '.' || cp == '-')) || cp == '_';
 		if (good)
-			memcpy(out + used, name, n);
+			memcpy(whole + used, name, n);
 		else
-			out[used] = '_';
+			whole[used] = '_';
 		used += good ? n : 1;
 	}
-	out[used] = '\0';
+	whole[used] = '\0';
 	if (used == 0)
-		snprintf(out, SAFE_NAME_MAX, "attachment-%zu", number);
+		snprintf(whole, sizeof whole, "attachment-%zu", number);
+	cut_name(whole, out);
 }
 
 /* "a.txt", then "a-2.txt", "a-3.txt": the first that is free. */

@@ -8,6 +8,9 @@
 #include "clients/poc/reach.h"
 #include "clients/poc/would.h"
 #include "proto/wire/prescan.h"
+#include "proto/wire/utf8.h"
+
+enum { SUBJECT_CHARACTERS = 200 };
 
 /* ---- What came of it */
 
@@ -181,6 +184,29 @@ int sending_follow(struct duty *duty, const struct desk *desk, const struct desk
 	return status;
 }
 
+/* Bytes of a text's first characters; of all that it has, if those are no more. */
+static size_t first_characters(const char *text, size_t n)
+{
+	size_t size = strlen(text), at = 0, step = 1;
+	uint32_t cp;
+
+	for (; n > 0 && step > 0 && at < size; n--) {
+		step = utf8_next(text + at, size - at, &cp);
+		at += step;
+	}
+	return at;
+}
+
+/* A subject behind what stands before it; what has no room is cut off, and it is seen that it was. */
+static void put_before(const char *before, const char *subject, char out[SENDING_SUBJECT])
+{
+	const size_t room = SUBJECT_CHARACTERS - strlen(before) - 1;
+	const bool whole = subject[first_characters(subject, room)] == '\0';
+	const size_t kept = first_characters(subject, whole ? room : room - 1);
+
+	snprintf(out, SENDING_SUBJECT, "%s %.*s%s", before, (int)kept, subject, whole ? "" : "…");
+}
+
 void sending_subject(struct duty *duty, const struct desk *desk, const struct desk_notice *of, const char *before,
 		     char out[SENDING_SUBJECT])
 {
@@ -192,12 +218,8 @@ void sending_subject(struct duty *duty, const struct desk *desk, const struct de
 		snprintf(out, SENDING_SUBJECT, "%s %.9s", before, id);
 	else if (strncmp(inner->content->subject, before, strlen(before)) == 0)
 		snprintf(out, SENDING_SUBJECT, "%s", inner->content->subject);
-	else /* at most 200 characters, of which the last may not be cut through */
-		snprintf(out, SENDING_SUBJECT, "%s %.*s", before,
-			 strlen(inner->content->subject) > 180 ? 0 : (int)strlen(inner->content->subject),
-			 inner->content->subject);
-	if (inner != NULL && strlen(inner->content->subject) > 180)
-		snprintf(out, SENDING_SUBJECT, "%s %.9s", before, id);
+	else
+		put_before(before, inner->content->subject, out);
 	message_free(inner);
 }
 

@@ -69,6 +69,19 @@ class Carried(unittest.TestCase):
         bare = self.send()
         self.assertIn("it has no attachments", self.poc("xb-operator", "save", bare, folder).err)
 
+    def test_names(self):
+        """A long name keeps its ending where it is cut; one that cannot be sent is named."""
+        long = "\u00e9" * 116 + ".txt"
+        notice = self.send("--attach", self.file(long), "--attach", self.file("n" * 115 + ".html"), "--attach",
+                           self.file("\u20ac" * 74 + "." + "e" * 25))
+        saved = [each["file"] for each in self.json("xb-operator", "save", notice, self.folder("names"))["files"]]
+        self.assertEqual(saved, ["\u00e9" * 98 + ".txt", "n" * 115 + ".html", "\u20ac" * 66])
+        send = "send", "--to", "XB", "--subject", "s", "--attach", self.file("good.txt"), "--attach"
+        for name, shown, why in ((b"a\nb", r"a\u000ab", "U+000A is not allowed"), (b"a\xff", r"a\xff", "not valid UTF-8")):
+            path = self.file(os.fsdecode(name))
+            said = self.poc("xa-operator", *send, path, expect=1).err
+            self.assertTrue(said.startswith(f"poc: --attach {self.world.root}/{shown}: its name: {why}"), said)
+
     def test_shown_whole(self):
         first, second, third = self.passed_twice()
         shown = self.poc("ad-operator", "show", third).out
@@ -78,6 +91,18 @@ class Carried(unittest.TestCase):
         two = one["forwarded"]
         self.assertEqual([(each["id"], each["from"], each["verified"], each["content"]["text"]) for each in (one, two)],
                          [(second, "XB", True, "For you."), (first, "XA", True, "We see scans.")])
+
+    def test_long_subject(self):
+        """A subject that has no room for what stands before it is cut, not lost."""
+        subject = "\u20ac" * 199 + "x"
+        notice = self.send(subject=subject)
+        reply = self.json("xb-operator", "reply", notice, "--text", "t")["id"]
+        self.assertEqual(self.json("xa-operator", "show", reply)["subject"], "Re: " + "\u20ac" * 195 + "\u2026")
+        again = self.json("xa-operator", "reply", reply, "--text", "t")["id"]
+        self.assertEqual(self.json("xb-operator", "show", again)["subject"], "Re: " + "\u20ac" * 195 + "\u2026")
+        fits = self.send(subject="s" * 196)
+        reply = self.json("xb-operator", "reply", fits, "--text", "t")["id"]
+        self.assertEqual(self.json("xa-operator", "show", reply)["subject"], "Re: " + "s" * 196)
 
     # --- Size
 
