@@ -16,7 +16,7 @@
 #include "proto/wire/prescan.h"
 
 enum { INPUT_WAIT_MS = 10000, DAY_SECONDS = 86400 };
-enum { TEXT_MAX = 512 * 1024, ATTACHMENT_MAX = NOTICE_BODY_MAX };
+enum { TEXT_MAX = 512 * 1024, ATTACHMENT_MAX = CLIENT_CONTENT_MAX };
 
 void compose_finish(struct cli *cli, struct compose *compose, int status)
 {
