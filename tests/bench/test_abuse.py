@@ -34,8 +34,10 @@ class Daemon:
     def __init__(self, notices=300, alerts=30, rounds=1, **settings):
         self.folder = os.path.join(tempfile.mkdtemp(prefix="pocd-abuse-"), "world")
         self.port = free_port()
-        subprocess.run([f"{BUILD}/tests/bench/world", self.folder, "--states", "5", "--notices", str(notices), "--alerts",
-                        str(alerts), "--rounds", str(rounds), "--port", str(self.port)], check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE * 3)
+        words = {"states": 5, "notices": notices, "alerts": alerts, "rounds": rounds, "port": self.port}
+        subprocess.run([f"{BUILD}/tests/bench/world", self.folder, *(word for key, value in words.items()
+                                                                     for word in (f"--{key}", str(value)))],
+                       check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE * 3)
         with open(f"{self.folder}/pocd.conf", encoding="ascii") as file:
             conf = file.read()
         for name, value in settings.items():
