@@ -25,6 +25,7 @@ POST, FEED, GET_NOTICE, WATCH = 9, 10, 11, 12  # Request.body and, for the first
 QUOTA, TECHNICAL = 20, 1
 PATIENCE = 20 * SLOW
 UNDER_WAY = 16
+TRIES = 6  # of what others on the machine may disturb
 ELSEWHERE = 0.002 * SLOW  # what a lookup waits for cores that three programs share
 
 
@@ -177,7 +178,7 @@ class Abuse(unittest.TestCase):
                 self.assertGreater(fields.get(4, 0), 1000, "but not at once")
             repeated = post(poster, frames[:10])
             self.assertEqual([answer.kind for answer in repeated], [POST] * 10, "what is stored costs no quota again")
-            for attempt in range(1, 4):
+            for attempt in range(1, TRIES + 1):
                 alone = p99(daemon)
                 with load(daemon, "flood", "--connections", "8", "--outstanding", "16", "--frames", f"{daemon.folder}/notices-1",
                           seconds=2) as figures:
@@ -185,7 +186,7 @@ class Abuse(unittest.TestCase):
                 self.assertGreater(refused, 1000 / SLOW, "no flood")
                 if beside <= 2 * alone + ELSEWHERE:
                     break
-                self.assertLess(attempt, 3, f"p99 alone {alone * 1e3:.2f} ms, beside {refused} refused {beside * 1e3:.2f} ms")
+                self.assertLess(attempt, TRIES, f"p99 alone {alone * 1e3:.2f} ms, beside {refused} refused {beside * 1e3:.2f} ms")
 
     def test_absent_recipient(self):
         """Bodies that nobody fetches fill the backlog between two states; all others go on, and fetching makes room."""
@@ -211,17 +212,17 @@ class Abuse(unittest.TestCase):
 
     def test_ten_thousand_for_one(self):
         """What nobody fetches costs the others nothing: their notices and lookups go as beside a daemon that keeps none."""
-        with Daemon(notices=1000, alerts=10000, rounds=3) as full, Daemon(notices=1000, rounds=3) as empty:
+        with Daemon(notices=1000, alerts=10000, rounds=TRIES) as full, Daemon(notices=1000, rounds=TRIES) as empty:
             self.assertEqual(store_all(full, "alerts")[0], 10000)
             with full.client("watchers") as recipient:
                 body = recipient.call(FEED, desk("AB") + wire.field(3, 9999)).body
                 self.assertEqual(sum(number == 1 for number, _ in wire.decode(body)), 1, "all wait at its desk")
-            for n in range(1, 4):
+            for n in range(1, TRIES + 1):
                 taken = [store_all(daemon, f"notices-{n}")[1] for daemon in (full, empty)]
                 lookups = [p99(daemon) for daemon in (full, empty)]
                 if taken[0] <= 1.5 * taken[1] and lookups[0] <= 2 * lookups[1] + ELSEWHERE:
                     break
-                self.assertLess(n, 3, f"seconds for 1,000 notices {taken}, lookups' p99 {lookups}")
+                self.assertLess(n, TRIES, f"seconds for 1,000 notices {taken}, lookups' p99 {lookups}")
 
     def test_watcher_that_does_not_read(self):
         """It is cut off; notices are stored all the same, and all stand in its feed in order when it comes back."""
