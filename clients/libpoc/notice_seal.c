@@ -369,7 +369,7 @@ int client_desk_keys(struct poc *poc, enum client_mode mode, const struct client
 {
 	struct places *places = calloc(1, sizeof *places);
 	struct public_key room[NOTICE_DESK_KEYS_MAX];
-	struct notice_keys keys;
+	struct notice_keys keys = {0};
 
 	*n = 0;
 	connection_begin(poc);

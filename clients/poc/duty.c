@@ -296,12 +296,12 @@ int duty_find(struct duty *duty, const char *prefix, struct desk **desk, struct 
 
 int duty_desks(struct duty *duty, const char *prefix, Poc__PocKind kind, struct duty_at out[DUTY_DESKS], size_t *n)
 {
-	struct desk *best;
+	struct desk *best = NULL;
 	struct desk_notice *notice;
 	int status = duty_find(duty, prefix, &best, &notice);
 
 	*n = 0;
-	if (status != 0)
+	if (status != 0 || notice == NULL)
 		return status;
 	const struct notice_id *id = &notice->notice->id;
 	const bool received = desk_own_party(best, notice) != NULL;

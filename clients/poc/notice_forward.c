@@ -278,7 +278,7 @@ static bool stands_for(const struct passing *p, const struct item *item)
 
 static int take_targets(struct passing *p, const struct client_desk *desks, size_t n)
 {
-	p->to = calloc(n, sizeof *p->to);
+	p->to = calloc(n + 1, sizeof *p->to);
 	if (p->to == NULL)
 		return cli_fail(p->duty->cli, STATUS_NO_MEMORY, tr("out of memory"));
 	for (; p->n_to < n; p->n_to++) {
@@ -514,7 +514,9 @@ static void consider(struct passing *p, const struct item *item)
 	p->n_had += !lacking;
 	if (to.n_to == 0)
 		return;
-	if (item->status != 0) {
+	if (p->stopped) {
+		p->not_tried++;
+	} else if (item->status != 0) {
 		p->stopped = !its_own(item->status);
 		leave_out(p, item, item->status, item->why);
 	} else {
@@ -569,12 +571,8 @@ static int pass_thread_on(struct passing *p, const struct client_desk *desks, si
 	memcpy(whom.to, desks, n * sizeof *desks);
 	sending_warn(p->duty, &whom);
 	p->duty->cli->collecting = true; /* one document for all */
-	for (size_t i = 0; i < p->n_items; i++) {
-		if (p->stopped)
-			p->not_tried++;
-		else
-			consider(p, &p->items[i]);
-	}
+	for (size_t i = 0; i < p->n_items; i++)
+		consider(p, &p->items[i]);
 	tell_end(p);
 	return p->worst;
 }
@@ -585,7 +583,7 @@ static int forward_thread(struct cli *cli)
 	struct desk_notice *of;
 	struct desk *desk;
 	struct duty duty;
-	size_t n;
+	size_t n = 0;
 	char *to = cli_joined(cli, "to");
 	int status = to != NULL ? compose_desks(cli, to, cli_value(cli, "kind"), desks, NOTICE_DESKS_MAX, &n)
 				: cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));

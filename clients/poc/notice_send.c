@@ -274,7 +274,7 @@ int poc_cmd_notice_reply(struct cli *cli)
 	if (status == 0 && cli->dry_run && received && !cli->json)
 		cli_line(tr("would be said: %s, of the notice, for %s %s"), step_name(POC__STEP__STEP_ANSWERED),
 			 desk->id.place, poc_kind_name(desk->id.kind));
-	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
+	if ((status == 0 || status == STATUS_QUEUED) && of != NULL && !cli->dry_run)
 		status = sending_worst(status, say_answered(&duty, desk, of, &n));
 	if (status == 0 && !cli->json && !cli->dry_run && received)
 		cli_line("%s", duty_disclaimer());

@@ -124,6 +124,30 @@ class Desks(unittest.TestCase):
                          [[sixth], [fifth]])
         self.assertEqual((part["left_out"][0]["code"], part["not_tried"]), ("too-large", 0))
 
+    def test_forward_that_is_cut_short(self):
+        """What hinders all of them ends it, and that is said; the same command goes on where it ended."""
+        world = self.world
+        first = self.send()
+        large = world.path("users", "100k.bin")
+        with open(large, "wb") as out:
+            out.write(bytes(100000))
+        second = self.pass_on("reply", "xb-operator", first, "--text", "Which ports?", "--attach", large)
+        third = self.pass_on("reply", "xa-operator", second, "--text", "All of them.")
+        self.listed("ad-operator")  # has fetched what it was sent before
+        world.stop()
+        with world.settings(reload=False, notices__backlog="64K"):
+            world.start()
+            part = self.forward_thread("xb-operator", first, "--to", "AD", expect=4)
+            self.assertEqual(([each["forwards"] for each in part["notices"]], [each["id"] for each in part["left_out"]]),
+                             ([first], [second]))
+            self.assertEqual((part["left_out"][0]["code"], part["not_tried"]), ("quota", 1))
+            self.assertIn("1 more of the thread were not tried", world.poc("xb-operator", "notice", "forward", first, "--thread",
+                                                                           "--to", "AD", expect=4).err)
+            world.stop()
+        world.start()
+        rest = self.forward_thread("xb-operator", first, "--to", "AD")
+        self.assertEqual([each["forwards"] for each in rest["notices"]], [second, third])
+
     def test_colleague_of_another_kind(self):
         colleague = self.invite("xb", "night", "--role", "operator", "--kind", "technical")
         notice = self.send("--kind", "diplomatic")
