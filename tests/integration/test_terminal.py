@@ -142,6 +142,14 @@ class Questions(unittest.TestCase):
         self.assertIn("It is over.", text)
         self.assertIn("final", text)
 
+    def test_label_of_what_is_passed_on(self):
+        notice = WORLD.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t", "--tlp",
+                           "RED").json["id"]
+        for answer, done in ("n", False), ("y", True):
+            status, shown = on_terminal("xb-operator", "notice", "forward", notice, "--to", "AE", answers=[answer])
+            self.assertIn("TLP:RED: AE technical was not among its recipients. Pass it on? [y/N] ", shown)
+            self.assertEqual((status == 0, "stored" in shown, "not done" in shown), (done, done, not done), shown)
+
 
 class Colours(unittest.TestCase):
     def test_colours_on_a_terminal_only(self):
