@@ -37,7 +37,7 @@ static void cut_name(const char *whole, char out[SAFE_NAME_MAX + 1])
  * trip over; UTF-8 letters stay. */
 static void safe_name(const char *name, size_t number, char out[SAFE_NAME_MAX + 1])
 {
-	char whole[NAME_BYTES + 1];
+	char whole[NAME_BYTES + 1] = "";
 	size_t used = 0, left = strlen(name);
 	uint32_t cp;
 

@@ -642,7 +642,7 @@ class Notices(unittest.TestCase):
             (["--to", "XB", "--subject", "s", "--reply-by", "9999-01-01T00:00:00Z"], 1, "ten years"),
             (["--to", "XB", "--subject", "s", "--escalate", "diplomatic"], 2, "--reply-by"),
             (["--to", "XB", "--subject", "s", "--exercise", "Two Words"], 2, "exercise"),
-            (["--to", "XB", "--subject", "s", "--attach", big], 1, "1024000"),
+            (["--to", "XB", "--subject", "s", "--attach", big], 1, "921600"),
             (["--to", "XB", "--subject", "s", "--attach", "/nowhere"], 5, "/nowhere"),
             (["--to", "XB", "--subject", "s" * 201], 1, "subject"),
             (["--to", "XB", "--subject", ""], 2, "--subject"),
