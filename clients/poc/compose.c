@@ -15,7 +15,7 @@
 #include "proto/rules/users.h"
 #include "proto/wire/prescan.h"
 
-enum { INPUT_WAIT_MS = 10000, DAY_SECONDS = 86400 };
+enum { INPUT_WAIT_MS = 10000, INPUT_QUIET_MS = 1000, DAY_SECONDS = 86400 };
 enum { TEXT_MAX = 512 * 1024, ATTACHMENT_MAX = NOTICE_BODY_MAX };
 
 void compose_finish(struct cli *cli, struct compose *compose, int status)
@@ -167,18 +167,27 @@ static bool input_taken(const struct cli *cli)
 	return taken;
 }
 
-/* Where a flag gives the text, fields may still come; but standard input may be anything that a script has left open,
- * and is not waited for without end.  To go on without it would send a notice without what comes a moment later. */
-static int await_input(struct cli *cli)
+static bool input_comes(int wait_ms)
 {
 	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
 
-	return poll(&input, 1, INPUT_WAIT_MS) != 0
+	return poll(&input, 1, wait_ms) != 0;
+}
+
+/* Where a flag gives the text, fields may still come; but standard input may be anything that a script has left open,
+ * and is not waited for without end.  To go on without it would send a notice without what comes a moment later, which
+ * nobody would learn: so who means nothing of it has to say so. */
+static int await_input(struct cli *cli)
+{
+	if (input_comes(INPUT_QUIET_MS))
+		return 0;
+	cli_note(cli, tr("standard input is open: waiting for what it says of the notice"));
+	return input_comes(INPUT_WAIT_MS - INPUT_QUIET_MS)
 		   ? 0
-		   : cli_fail(
-			 cli, STATUS_USAGE,
-			 tr("standard input is open, and nothing came within %d seconds: end it, or give </dev/null"),
-			 INPUT_WAIT_MS / 1000);
+		   : cli_fail(cli, STATUS_USAGE,
+			      tr("standard input is open, and nothing came within %d seconds: end it, or say that "
+				 "nothing of it is meant: --no-input"),
+			      INPUT_WAIT_MS / 1000);
 }
 
 /* Standard input: a JSON object with any of the fields, or, unless a flag gives it, the text itself. */
@@ -203,8 +212,8 @@ static int read_input(struct cli *cli, bool with_text, struct compose *compose)
 	else if (with_text && text[strspn(text, " \t\r\n")] != '\0')
 		status =
 		    cli_fail(cli, STATUS_USAGE,
-			     tr("standard input is no JSON object, and the text comes from a flag: give </dev/null "
-				"where nothing of it is meant"));
+			     tr("standard input is no JSON object, and the text comes from a flag: --no-input where "
+				"nothing of it is meant"));
 	else if (size > 0 && !with_text)
 		status = set_text(cli, compose->given, text, size);
 	free(text);
@@ -460,8 +469,11 @@ int compose_read(struct duty *duty, enum form_use use, const char *subject, bool
 	*out = (struct compose){.given = json_object(), .now = client_now(duty->poc)};
 	if (out->given == NULL)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
-	int status = read_template(duty, out);
-	if (status == 0 && asks && !terminal && !input_taken(cli))
+	const bool unread = cli_has(cli, "no-input"), taken = input_taken(cli);
+	int status = unread && taken
+			 ? cli_fail(cli, STATUS_USAGE, tr("--no-input and \"-\" as a file exclude each other"))
+			 : read_template(duty, out);
+	if (status == 0 && asks && !terminal && !unread && !taken)
 		status = read_input(cli, given, out);
 	if (status == 0)
 		status = take_flags(cli, out);

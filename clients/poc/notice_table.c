@@ -18,6 +18,7 @@ static const struct flag send_flags[] = {
     {"exercise", 0, "NAME", "of this exercise: marked for ever"},
     {"template", 0, "NAME|FILE", "a form to begin with: a document of the directory, or a file (INI or JSON)"},
     {"set", 0, "NAME=VALUE", "any field of the form (may be given several times)", true},
+    {"no-input", 0, NULL, "do not read standard input, whatever it is"},
     {"edit", 0, NULL, "open the whole form in $EDITOR before it is sent"},
     {"ref", 0, "REFERENCE", "our own ticket"},
     {"separately", 0, NULL, "one notice to each recipient: they do not see each other"},
@@ -37,6 +38,7 @@ static const struct flag reply_flags[] = {
     {"ref", 0, "REFERENCE", "our own ticket"},
     {"template", 0, "NAME|FILE", "a form to begin with: a document of the directory, or a file (INI or JSON)"},
     {"set", 0, "NAME=VALUE", "any field of the form (may be given several times)", true},
+    {"no-input", 0, NULL, "do not read standard input, whatever it is"},
     {"edit", 0, NULL, "open the whole form in $EDITOR before it is sent"},
     {NULL, 0, NULL, NULL},
 };
@@ -45,6 +47,7 @@ static const struct flag note_flags[] = {
     {"kind", 'k', "KIND", "for our desk of this kind: technical, diplomatic or coordinator"},
     {"text", 0, "TEXT", "what it says; else --file, standard input or $EDITOR"},
     {"file", 0, "FILE", "what it says, from a file"},
+    {"no-input", 0, NULL, "do not read standard input, whatever it is"},
     {NULL, 0, NULL, NULL},
 };
 

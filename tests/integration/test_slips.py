@@ -69,6 +69,9 @@ class Slips(unittest.TestCase):
         closed = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", POC, "-c", WORLD.conf("xa-operator"), "-n", *self.SEND, "--text",
                                  "t"], capture_output=True, text=True, env=WORLD.env, check=True)
         self.assertIn("would be sent", closed.stdout)
+        # what is not to be read is not
+        self.assertIn("would be sent", self.fed("words", "-n", *self.SEND, "--text", "t", "--no-input").stdout)
+        self.assertIn("exclude each other", self.fed("words", "-n", *self.SEND, "--file", "-", "--no-input", expect=2).stderr)
         # what a flag reads as a file is not read as a form
         self.assertIn("would be sent", self.fed("words", "-n", *self.SEND, "--file", "-").stdout)
         self.assertIn("1 attachment", self.fed("bytes", "-n", *self.SEND, "--text", "t", "--attach", "-").stdout)
@@ -76,7 +79,10 @@ class Slips(unittest.TestCase):
         ends = os.pipe()
         try:
             silent = WORLD.poc("xa-operator", "-n", *self.SEND, "--text", "t", stdin=ends[0], expect=2)
-            self.assertIn("standard input is open, and nothing came", silent.err)
+            self.assertRegex(silent.err, "standard input is open: waiting.*\n.*standard input is open, and nothing came")
+            # who means nothing of it says so, also where nothing gives a text: then it is not waited for at all
+            for words in ("--text", "t"), ("--set", "sector=energy"):
+                self.assertIn("would be sent", WORLD.poc("xa-operator", "-n", *self.SEND, *words, "--no-input", stdin=ends[0]).out)
         finally:
             for end in ends:
                 os.close(end)
