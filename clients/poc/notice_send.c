@@ -301,6 +301,8 @@ int poc_cmd_notice_note(struct cli *cli)
 		status = sending_follow(&duty, at[0].desk, at[0].notice, &n);
 	if (status == 0)
 		status = compose_read(&duty, FORM_NOTE, "note", true, &compose);
+	if (status == 0)
+		status = compose_header(&duty, &compose, &n);
 	if (status == 0 && compose.content->text[0] == '\0')
 		status = cli_fail(cli, STATUS_USAGE, tr("an empty note: --text"));
 	n.category = POC__CATEGORY__CATEGORY_NOTE;
