@@ -84,7 +84,7 @@ json_t *content_view_json(const Poc__NoticeContent *content, size_t *number)
 	json_array_foreach(json_object_get(json, "attachments"), i, each)
 	{
 		json_object_del(each, "data");
-		json_object_set_new(each, "number", json_integer((json_int_t)++*number));
+		json_object_set_new(each, "number", json_integer((json_int_t)++ * number));
 		json_object_set_new(each, "size", json_integer((json_int_t)content->attachments[i]->data.len));
 	}
 	return json;

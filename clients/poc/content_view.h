@@ -7,8 +7,8 @@
 
 #include "proto/rules/notice.h"
 
-/* Neither shows what it forwards (carried.h).  *number: of the last attachment before, 0 at first; numbers go on through
- * all that a notice carries.  ours: we sent it. */
+/* Neither shows what it forwards (carried.h).  *number: of the last attachment before, 0 at first; numbers go on
+ * through all that a notice carries.  ours: we sent it. */
 void content_view_print(const Poc__NoticeContent *content, bool ours, size_t *number);
 
 /* Names and sizes instead of what is in attachments.  NULL when out of memory. */

@@ -30,10 +30,6 @@ int duty_open_sender(struct cli *cli, struct duty *out);
  * allowed). */
 int duty_flush(struct duty *duty, size_t *sent, size_t *waiting);
 
-/* What was refused and not discarded yet: a line of each on stdout, or in JSON mode none; list (NULL allowed) gets
- * {"id", "what", "file", "exercise", "code", "message"} of each.  0: nothing is; else the status of the first. */
-int duty_refused(struct cli *cli, struct poc *poc, json_t *list);
-
 /* "EXERCISE EX1: notice I2FP-...", "acknowledged I2FP-...", "damaged file ...": what the outbox holds or held. */
 enum { DUTY_WHAT = 200 };
 void duty_what(const struct outbox_result *result, char out[DUTY_WHAT]);

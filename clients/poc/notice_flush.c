@@ -140,7 +140,7 @@ int poc_cmd_notice_flush(struct cli *cli)
 	if (status != 0 && !cli->json)
 		duty_fail(&duty, status);
 	/* what was refused needs somebody, and what waits only time */
-	const int refusal = duty_refused(cli, duty.poc, refused);
+	const int refusal = waiting_refused(cli, duty.poc, &duty.keys, refused);
 	status = refusal != 0 ? refusal : status;
 	if (cli->json)
 		cli_document(cli, "poc.notice-flush/1",

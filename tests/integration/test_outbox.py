@@ -84,11 +84,12 @@ class Outbox(unittest.TestCase):
             self.assertNotIn(second, listed.out)
             flushed = world.poc("xa-operator", "-o", "json", "notice", "flush", expect=7)
             self.assertEqual(flushed.json, {"schema": "poc.notice-flush/1", "sent": 0, "waiting": 0, "refused": refused})
+            self.assertEqual([(each["subject"], each["to"]) for each in refused], [("s", ["XB"]), (None, [])])
             for command in ("notice", "flush"), ("notice", "list"), ("handover",), ("status",):
                 told = world.poc("xa-operator", *command, expect=None)
-                self.assertRegex(told.out, f"refused: notice {first}: .*XB is suspended", command)
+                self.assertRegex(told.out, f'refused: notice {first}, "s", to XB technical: .*XB is suspended', command)
                 self.assertEqual(world.poc("xa-operator", "-o", "json", *command, expect=None).json["refused"], refused, command)
-            self.assertIn("XB is suspended", world.poc("xa-operator", "notice", "show", first, expect=5).err)
+            self.assertIn("XB is suspended", world.poc("xa-operator", "notice", "remind", first, expect=5).err)
             world.poc("xa-operator", "-n", "notice", "flush", "--discard", first[:9])
             self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "flush", "--discard", first[:9]).json["discarded"],
                              [f"notice {first}"])
@@ -98,6 +99,56 @@ class Outbox(unittest.TestCase):
             self.assertIn("0 refused", world.poc("xa-operator", "notice", "flush").out)
         finally:
             world.pocadm("state", "lift", "XB", "-y")
+
+    def test_refused_is_read_and_sent_anew(self):
+        """What was refused keeps what it says until it is discarded, and can be sent anew with its attachments."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        path, folder = os.path.join(world.root, "lost.txt"), os.path.join(world.root, "saved")
+        with open(path, "wb") as out:
+            out.write(b"\0 bytes")
+        os.mkdir(folder)
+        first = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "orig", "--text", "t").json["id"]
+        world.poc("xa-operator", "notice", "list", "--sent")
+        late = ("--reply-by", "1s", "--offline", "--text", "the lost words")
+        sent = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "AE,XB", "--subject", "too late", "--urgency", "urgent",
+                         "--tlp", "GREEN", "--exercise", "ex-1", "--escalate", "AD", "--set", "sector=energy", "--attach", path,
+                         *late, expect=8).json["id"]
+        answer = world.poc("xa-operator", "-o", "json", "notice", "reply", first, *late, expect=8).json["id"]
+        # while they wait as well
+        saved, = world.poc("xa-operator", "--offline", "-o", "json", "notice", "save", sent, folder).json["files"]
+        self.assertEqual((saved["file"], saved["size"]), ("lost.txt", 7))
+        os.unlink(os.path.join(folder, "lost.txt"))
+        time.sleep(2)
+        world.poc("xa-operator", "notice", "flush", expect=1)
+        shown = world.poc("xa-operator", "notice", "show", sent).out
+        for words in ("refused ", "lies in the past", "too late", "the lost words", "AE technical", "XB technical", "lost.txt (7 bytes)",
+                      "*** EXERCISE ex-1", f"poc notice save {sent} DIR, then poc notice send --reply-by TIME <DIR/{sent}.json"):
+            self.assertIn(words, shown)
+        self.assertIn(f"then poc notice reply {first} --reply-by TIME <DIR/{answer}.json",
+                      world.poc("xa-operator", "notice", "show", answer).out)
+        shown = world.poc("xa-operator", "-o", "json", "notice", "show", sent).json
+        self.assertEqual((shown["subject"], shown["text"], shown["to"], shown["refused"], shown["in_outbox_code"]),
+                         ("too late", "the lost words", ["AE", "XB"], True, "invalid"))
+        for which in "--sent", "--all":
+            row, = [line for line in world.poc("xa-operator", "notice", "list", which).out.splitlines() if line.startswith(sent[:9])]
+            self.assertRegex(row, ' refused .*EXERCISE ex-1: "too late"')
+        saved = world.poc("xa-operator", "-o", "json", "notice", "save", sent, folder).json["files"]
+        self.assertEqual([each["file"] for each in saved], ["lost.txt", f"{sent}.json"])
+        world.poc("xa-operator", "notice", "save", answer, folder)
+        form = os.path.join(folder, f"{sent}.json")
+        with open(form, encoding="utf-8") as again:
+            anew = world.poc("xa-operator", "-o", "json", "notice", "send", "--reply-by", "1h", stdin=again).json["id"]
+        got = world.poc("ae-operator", "-o", "json", "notice", "show", anew).json
+        self.assertEqual((got["text"], got["to"], got["urgency"], got["tlp"], got["exercise"], got["content"]["sector"]),
+                         ("the lost words", ["AE", "XB"], "urgent", "TLP:GREEN", "ex-1", "energy"))
+        self.assertEqual(got["content"]["attachments"][0]["size"], 7)
+        self.assertIn("escalation     AD technical", world.poc("xa-operator", "notice", "show", anew).out)
+        with open(os.path.join(folder, f"{answer}.json"), encoding="utf-8") as again:
+            world.poc("xa-operator", "notice", "reply", first, "--reply-by", "1h", stdin=again)
+        for notice in sent, answer:
+            world.poc("xa-operator", "notice", "flush", "--discard", notice)
+        self.assertEqual(self.files(), [])
 
     def test_deadline_passes_while_it_waits(self):
         """What would be overdue or escalated before anybody saw it is refused like a past deadline; what was stored is not."""
