@@ -1,12 +1,16 @@
 #include "clients/libpoc/outbox.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clients/libpoc/connection.h"
@@ -15,6 +19,7 @@
 #include "proto/wire/prescan.h"
 #include "proto/wire/utf8.h"
 
+enum { LEFT_OVER_AFTER = 10 * 60 /* seconds */, HOLD_TRIES = 20, HOLD_NAP_MS = 100 };
 enum { FILE_MAX = NOTICE_BODY_MAX + NOTICE_HEADER_MAX + 1024, WAITING_MAX = 100000, REASON_MAX = 1024 };
 
 #define REFUSED ".refused"
@@ -40,6 +45,29 @@ static int open_folder(struct poc *poc, char **out)
 	free(*out);
 	*out = NULL;
 	return status;
+}
+
+/* Whoever sends holds the folder, together with others who do; whoever withdraws something holds it alone.  -1: it
+ * cannot be held, which is no reason not to send. */
+static int hold(const struct poc *poc, int how)
+{
+	char *folder = folder_of(poc);
+	int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	free(folder);
+	if (fd >= 0 && flock(fd, how) != 0) {
+		const int error = errno;
+		close(fd);
+		errno = error;
+		fd = -1;
+	}
+	return fd;
+}
+
+static void let_go(int fd)
+{
+	if (fd >= 0)
+		close(fd);
 }
 
 int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint8_t *body, size_t body_size,
@@ -185,8 +213,8 @@ int outbox_wait(struct poc *poc, const char *name)
 	return refuse(&poc->why, STATUS_QUEUED, "", "kept in the outbox, sent by the next command or poc notice flush");
 }
 
-int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
-		size_t body_size, struct client_posted *out)
+static int post_held(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
+		     size_t body_size, struct client_posted *out)
 {
 	int status = client_post(poc, envelope, size, body, body_size, out);
 
@@ -205,6 +233,16 @@ int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size
 	}
 	if (status != STATUS_STALE_KEY)
 		outbox_remove(poc, name);
+	return status;
+}
+
+int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
+		size_t body_size, struct client_posted *out)
+{
+	const int held = hold(poc, LOCK_SH);
+	int status = post_held(poc, name, envelope, size, body, body_size, out);
+
+	let_go(held);
 	return status;
 }
 
@@ -242,6 +280,25 @@ int outbox_try(struct poc *poc, bool offline, const struct client_notice *notice
 	return status;
 }
 
+/* Held from before it is there until it is known what became of it. */
+static int put_and_post(struct poc *poc, const struct client_sealed *sealed, char name[OUTBOX_NAME],
+			struct client_posted *out)
+{
+	char *folder;
+	int status = open_folder(poc, &folder);
+
+	if (status != 0)
+		return status;
+	free(folder);
+	const int held = hold(poc, LOCK_SH);
+	status = outbox_put(poc, sealed->header, sealed->header_size, sealed->body, sealed->body_size, name);
+	if (status == 0)
+		status =
+		    post_held(poc, name, sealed->header, sealed->header_size, sealed->body, sealed->body_size, out);
+	let_go(held);
+	return status;
+}
+
 int outbox_send(struct poc *poc, bool offline, const struct client_notice *notice, struct client_sealed *sealed,
 		struct client_posted *out)
 {
@@ -253,11 +310,7 @@ int outbox_send(struct poc *poc, bool offline, const struct client_notice *notic
 	for (int i = 0;; i++) {
 		int status = seal_somehow(poc, notice, sealed);
 		if (status == 0)
-			status =
-			    outbox_put(poc, sealed->header, sealed->header_size, sealed->body, sealed->body_size, name);
-		if (status == 0)
-			status = outbox_post(poc, name, sealed->header, sealed->header_size, sealed->body,
-					     sealed->body_size, out);
+			status = put_and_post(poc, sealed, name, out);
 		if (status != STATUS_STALE_KEY)
 			return status;
 		struct refusal stale = poc->why;
@@ -278,6 +331,35 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* NAME.XXXXXX, or NAME.reason.XXXXXX, that a command was killed over before it became NAME: it has promised nothing. */
+static bool is_left_over(const char *file)
+{
+	const char *rest = file + strspn(file, "0123456789abcdef-");
+	size_t ending = strlen(REASON);
+
+	if (rest == file)
+		return false;
+	if (strncmp(rest, REASON ".", ending + 1) == 0)
+		rest += ending;
+	if (rest[0] != '.' || strlen(rest) != 7 || strcmp(rest, REASON) == 0)
+		return false;
+	for (rest++; *rest != '\0'; rest++) {
+		if (!isalnum((unsigned char)*rest))
+			return false;
+	}
+	return true;
+}
+
+/* Not what somebody writes just now. */
+static void drop_left_over(DIR *dir, const char *file)
+{
+	struct stat st;
+
+	if (is_left_over(file) && fstatat(dirfd(dir), file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_mtime < time(NULL) - LEFT_OVER_AFTER)
+		unlinkat(dirfd(dir), file, 0);
+}
+
 /* Names of the files with that ending ("": of what waits), without it, oldest first: list and names are malloc'ed. */
 static size_t list_names(const char *folder, const char *ending, char ***out)
 {
@@ -287,6 +369,7 @@ static size_t list_names(const char *folder, const char *ending, char ***out)
 	DIR *dir = opendir(folder);
 
 	while (dir != NULL && n < WAITING_MAX && (entry = readdir(dir)) != NULL) {
+		drop_left_over(dir, entry->d_name);
 		size_t length = strspn(entry->d_name, "0123456789abcdef-");
 		if (length == 0 || length >= OUTBOX_NAME || strcmp(entry->d_name + length, ending) != 0)
 			continue;
@@ -492,6 +575,7 @@ static int flush_one(struct poc *poc, const char *folder, const char *name, stru
 int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys, outbox_each each, void *ctx,
 		 size_t *waiting)
 {
+	const int held = hold(poc, LOCK_SH);
 	char *folder = folder_of(poc), **list = NULL;
 	size_t n = folder != NULL ? list_names(folder, "", &list) : 0;
 	int status = 0;
@@ -511,6 +595,7 @@ int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_key
 		if (passing(one) && status == 0)
 			status = one;
 	}
+	let_go(held);
 	free_names(list, n);
 	free(folder);
 	return status;
@@ -534,6 +619,38 @@ void outbox_list(struct poc *poc, outbox_each each, void *ctx)
 	}
 	free_names(list, n);
 	free(folder);
+}
+
+/* A command that sends is soon done, unless its server does not answer. */
+static int hold_alone(struct poc *poc, int *fd)
+{
+	const struct timespec pause = {.tv_nsec = HOLD_NAP_MS * 1000000L};
+
+	for (int i = 0; (*fd = hold(poc, LOCK_EX | LOCK_NB)) < 0; i++) {
+		if (errno != EWOULDBLOCK)
+			return refuse(&poc->why, STATUS_IO, "state.dir", "cannot lock the outbox: %s", strerror(errno));
+		if (i == HOLD_TRIES)
+			return refuse(&poc->why, STATUS_BUSY, "",
+				      "it is being sent, or something else of the outbox is");
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+int outbox_withdraw(struct poc *poc, const char *name)
+{
+	int held, status = hold_alone(poc, &held);
+
+	if (status != 0)
+		return status;
+	if (remove_file(poc, name, "") == 0)
+		remove_file(poc, name, REASON);
+	else
+		status = errno == ENOENT ? refuse(&poc->why, STATUS_NOT_FOUND, "", "it does not wait any more")
+					 : refuse(&poc->why, STATUS_IO, "state.dir",
+						  "cannot remove it from the outbox: %s", strerror(errno));
+	let_go(held);
+	return status;
 }
 
 /* ---- What was refused */

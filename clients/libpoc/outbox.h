@@ -1,6 +1,7 @@
 /* outbox: notices and receipts that are signed but not known to be stored yet: files in the state folder, written
  * before they are posted and taken away after the server has answered.  So nothing is lost between two moments, and
- * since what is posted again is the same bytes under the same id, nothing is sent twice. */
+ * since what is posted again is the same bytes under the same id, nothing is sent twice.  Whatever lists them removes
+ * what a command that was killed has left of writing one. */
 #ifndef CLIENTS_LIBPOC_OUTBOX_H
 #define CLIENTS_LIBPOC_OUTBOX_H
 
@@ -57,6 +58,10 @@ size_t outbox_waiting(const struct poc *poc);
 /* What waits, oldest first, each with the status and the words of its last attempt (QUEUED and "": there was none yet).
  * Nothing is sent. */
 void outbox_list(struct poc *poc, outbox_each each, void *ctx);
+
+/* Takes away one that waits, which then is not sent: BUSY while somebody sends, NOT_FOUND if it was meanwhile.  What a
+ * server has stored, while its answer was lost, stays stored. */
+int outbox_withdraw(struct poc *poc, const char *name);
 
 /* What was refused for good, oldest first, each with the refusal: it is kept, as NAME.refused beside NAME.reason, until
  * it is discarded; which each may do. */

@@ -1,4 +1,5 @@
 """Notices without a connection: kept in the outbox, sent once, sealed anew where a key has gone; read from what is kept."""
+import fcntl
 import glob
 import json
 import os
@@ -148,6 +149,50 @@ class Outbox(unittest.TestCase):
             world.poc("xa-operator", "notice", "reply", first, "--reply-by", "1h", stdin=again)
         for notice in sent, answer:
             world.poc("xa-operator", "notice", "flush", "--discard", notice)
+        self.assertEqual(self.files(), [])
+
+    def test_withdrawn(self):
+        """What waits can be withdrawn, with a question; never while it is being sent."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        send = ("xa-operator", "--offline", "-o", "json", "notice", "send", "--to", "XB", "--subject", "withdrawn", "--text", "t")
+        first, second = (world.poc(*send, expect=8).json["id"] for _ in range(2))
+        discard = ("xa-operator", "notice", "flush", "--discard")
+        self.assertIn("--yes is needed", world.poc(*discard, first, expect=2).err)
+        self.assertIn(f"would be withdrawn: notice {first}", world.poc("xa-operator", "-n", *discard[1:], first).out)
+        self.assertEqual(len(self.outbox()), 2)
+        sender = os.open(os.path.dirname(self.outbox()[0]), os.O_RDONLY)
+        try:
+            fcntl.flock(sender, fcntl.LOCK_SH)  # as whoever sends does
+            self.assertIn("it is being sent", world.poc("xa-operator", "-y", *discard[1:], first, expect=1).err)
+            self.assertEqual(len(self.outbox()), 2)
+        finally:
+            os.close(sender)
+        self.assertIn(f"withdrawn: notice {first}", world.poc("xa-operator", "-y", *discard[1:], first[:9]).out)
+        self.assertEqual(len(self.files()), 2)  # the other and why it waits
+        self.assertEqual(world.poc("xa-operator", "-y", "-o", "json", *discard[1:], second).json["withdrawn"], [f"notice {second}"])
+        self.assertEqual(self.files(), [])
+        self.assertIn("neither waits nor was refused", world.poc(*discard, first, expect=5).err)
+        world.poc("xa-operator", "notice", "flush")
+        self.assertNotIn("withdrawn", self.subjects())
+
+    def test_leftovers_go(self):
+        """What a send that was killed has left behind goes when it is some minutes old; what is being written now stays."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        world.poc("xa-operator", "--offline", "notice", "send", "--to", "XB", "--subject", "beside leftovers", "--text", "t", expect=8)
+        path, = self.outbox()
+        names = [path + ".XJkrch", path + ".reason.aB3x19"]
+        for name in names:
+            shutil.copy(path, name)
+        kept = len(self.files())
+        world.poc("xa-operator", "--offline", "notice", "list")
+        self.assertEqual(len(self.files()), kept)
+        for name in (*names, path, path + ".reason"):
+            os.utime(name, (time.time() - 3600,) * 2)
+        world.poc("xa-operator", "--offline", "notice", "list")
+        self.assertEqual(sorted(self.files()), [path, path + ".reason"])
+        world.poc("xa-operator", "notice", "flush")
         self.assertEqual(self.files(), [])
 
     def test_deadline_passes_while_it_waits(self):
