@@ -23,7 +23,10 @@ void compose_finish(struct cli *cli, struct compose *compose, int status)
 	if (compose->written != NULL && (status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
 		unlink(compose->written);
 	else if (compose->written != NULL)
-		cli_note(cli, tr("what you wrote is kept in %s; --template takes it"), compose->written);
+		cli_note(cli,
+			 compose->note ? tr("what you wrote is kept in %s")
+				       : tr("what you wrote is kept in %s; --template takes it"),
+			 compose->written);
 	free(compose->written);
 	json_decref(compose->given);
 	json_decref(compose->declared);
@@ -445,6 +448,28 @@ static int make_content(struct cli *cli, struct compose *compose)
 	return status == 0 ? check_times(cli, compose) : status;
 }
 
+/* Whether there is more than a subject and what the form itself is. */
+static bool says_something(const Poc__NoticeContent *c)
+{
+	return c->text[0] != '\0' || c->rsit_class[0] != '\0' || c->sector[0] != '\0' || c->assistance[0] != '\0' ||
+	       c->earlier_contact[0] != '\0' || c->n_attachments + c->n_states + c->n_indicators + c->n_fields > 0 ||
+	       c->cross_border || c->malicious || c->critical_infrastructure || c->started != 0 || c->detected != 0;
+}
+
+/* What says nothing was a slip of the hand: an empty standard input, a form that was saved as it came. */
+static int check_said(struct cli *cli, enum form_use use, const struct compose *compose)
+{
+	const bool note = use == FORM_NOTE;
+
+	if (note ? compose->content->text[0] != '\0' : says_something(compose->content))
+		return 0;
+	if (compose->written != NULL)
+		return cli_fail(cli, STATUS_FAILED, tr("the form says nothing: nothing was sent"));
+	return cli_fail(cli, STATUS_USAGE, "%s",
+			note ? tr("an empty note: --text")
+			     : tr("an empty notice: --text, --file, --attach or a field (--set)"));
+}
+
 /* ---- The form in the editor */
 
 /* What the form says counts, and what it does not say any more is gone; it holds no attachments. */
@@ -525,6 +550,8 @@ static int edit_form(struct cli *cli, enum form_use use, struct compose *compose
 			status = cli_edit(cli, compose->written);
 			if (status == 0)
 				status = take_edited(cli, use, compose);
+			if (status == 0)
+				status = check_said(cli, use, compose);
 		} while (status != 0 && compose->written != NULL && cli_edit_again(cli));
 		if (status != 0)
 			drop_unwritten(compose, form);
@@ -557,7 +584,7 @@ int compose_read(struct duty *duty, enum form_use use, const char *subject, bool
 	struct cli *cli = duty->cli;
 	bool given = cli_has(cli, "text") || cli_has(cli, "file"), terminal = isatty(STDIN_FILENO);
 
-	*out = (struct compose){.given = json_object(), .now = client_now(duty->poc)};
+	*out = (struct compose){.given = json_object(), .now = client_now(duty->poc), .note = use == FORM_NOTE};
 	if (out->given == NULL)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
 	const bool unread = cli_has(cli, "no-input"), taken = input_taken(cli);
@@ -576,6 +603,8 @@ int compose_read(struct duty *duty, enum form_use use, const char *subject, bool
 		status = edit_form(cli, use, out);
 	else if (status == 0)
 		status = make_content(cli, out);
+	if (status == 0 && asks)
+		status = check_said(cli, use, out);
 	if (status == 0) {
 		tell_missing(cli, out);
 		warn_of_class(cli, out->content);

@@ -53,22 +53,6 @@ static char *joined_places(const struct compose *compose)
 	return text;
 }
 
-/* Whether there is more than a subject and what the form itself is. */
-static bool says_something(const Poc__NoticeContent *c)
-{
-	return c->text[0] != '\0' || c->rsit_class[0] != '\0' || c->sector[0] != '\0' || c->assistance[0] != '\0' ||
-	       c->earlier_contact[0] != '\0' || c->n_attachments + c->n_states + c->n_indicators + c->n_fields > 0 ||
-	       c->cross_border || c->malicious || c->critical_infrastructure || c->started != 0 || c->detected != 0;
-}
-
-/* What says nothing was a slip of the hand: an empty standard input, a form that was saved as it came. */
-static int check_said(struct cli *cli, const struct compose *compose)
-{
-	return says_something(compose->content)
-		   ? 0
-		   : cli_fail(cli, STATUS_USAGE, tr("an empty notice: --text, --file, --attach or a field (--set)"));
-}
-
 static int fill(struct duty *duty, const struct compose *compose, struct client_notice *n)
 {
 	char *places = joined_places(compose);
@@ -166,8 +150,6 @@ int poc_cmd_notice_send(struct cli *cli)
 	status = compose_read(&duty, FORM_SEND, NULL, true, &compose);
 	if (status == 0)
 		status = fill(&duty, &compose, &n);
-	if (status == 0)
-		status = check_said(cli, &compose);
 	if (status == 0 && !duty.offline && outbox_waiting(duty.poc) > 0)
 		duty_flush(&duty, NULL, NULL);
 	bool separately = json_is_true(json_object_get(compose.given, "separately"));
@@ -261,8 +243,6 @@ int poc_cmd_notice_reply(struct cli *cli)
 		status = compose_read(&duty, FORM_REPLY, subject, true, &compose);
 	}
 	if (status == 0)
-		status = check_said(cli, &compose);
-	if (status == 0)
 		status = compose_header(&duty, &compose, &n);
 	n.content = compose.content;
 	if (status == 0)
@@ -303,8 +283,6 @@ int poc_cmd_notice_note(struct cli *cli)
 		status = compose_read(&duty, FORM_NOTE, "note", true, &compose);
 	if (status == 0)
 		status = compose_header(&duty, &compose, &n);
-	if (status == 0 && compose.content->text[0] == '\0')
-		status = cli_fail(cli, STATUS_USAGE, tr("an empty note: --text"));
 	n.category = POC__CATEGORY__CATEGORY_NOTE;
 	n.to[0] = n.from;
 	n.n_to = 1;

@@ -267,6 +267,10 @@ class Slips(unittest.TestCase):
             self.assertIn("the editor", told.err)
             self.assertEqual((len(forms()), "is kept in" in told.err), (kept, kept == 1))
         os.unlink(forms()[0])
+        for words in self.SEND, (*self.SEND, "--urgency", "urgent"):
+            told = WORLD.poc("xa-operator", *words, "--edit", env={"EDITOR": "true", "VISUAL": ""}, expect=1)
+            self.assertIn("the form says nothing", told.err)
+            self.assertEqual(("kept" in told.err, forms()), (False, []))
 
 
 if __name__ == "__main__":
