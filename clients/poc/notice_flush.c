@@ -175,6 +175,8 @@ int poc_cmd_notice_flush(struct cli *cli)
 		return status;
 	json_t *refused = json_array();
 	status = duty_flush(&duty, &sent, &waiting);
+	if (status != 0 && waiting > 0) /* for whatever reason: it goes later */
+		status = STATUS_QUEUED;
 	if (status != 0 && !cli->json)
 		duty_fail(&duty, status);
 	/* what was refused needs somebody, and what waits only time */

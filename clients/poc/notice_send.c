@@ -171,11 +171,11 @@ int poc_cmd_notice_send(struct cli *cli)
 
 /* ---- In a thread */
 
-/* The receipt that says which notice is the answer; only who received a notice answers it. */
+/* The receipt that says which notice is the answer; only who received a notice answers it.  waits: the answer does. */
 static int say_answered(struct duty *duty, const struct desk *desk, const struct desk_notice *of,
-			const struct client_notice *n)
+			const struct client_notice *n, bool waits)
 {
-	struct receipts_saying saying = {.step = POC__STEP__STEP_ANSWERED, .answer = &n->id};
+	struct receipts_saying saying = {.step = POC__STEP__STEP_ANSWERED, .answer = &n->id, .waits = waits};
 	struct client_posted posted;
 
 	if (desk_own_party(desk, of) == NULL)
@@ -252,7 +252,7 @@ int poc_cmd_notice_reply(struct cli *cli)
 		cli_line(tr("would be said: %s, of the notice, for %s %s"), step_name(POC__STEP__STEP_ANSWERED),
 			 desk->id.place, poc_kind_name(desk->id.kind));
 	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
-		status = sending_worst(status, say_answered(&duty, desk, of, &n));
+		status = sending_worst(status, say_answered(&duty, desk, of, &n, status == STATUS_QUEUED));
 	if (status == 0 && !cli->json && !cli->dry_run && received)
 		cli_line("%s", duty_disclaimer());
 	if (status == 0 || status == STATUS_QUEUED)

@@ -103,7 +103,8 @@ int sending_post(struct duty *duty, const struct client_notice *n, int64_t *stor
 
 	client_sealed_finish(&sealed);
 	*stored_ms = posted.stored_ms;
-	duty->offline = duty->offline || status == STATUS_QUEUED;
+	/* one that a server takes later says nothing of the next one */
+	duty->offline = duty->offline || (status == STATUS_QUEUED && client_why(duty->poc)->retry_ms == 0);
 	return status;
 }
 

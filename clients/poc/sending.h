@@ -22,8 +22,8 @@ int sending_one(struct duty *duty, struct client_notice *n, json_t **json);
 
 /* The parts of it, for one of several: not printed, duty->poc has the words.  sending_warn: whose authority keys have
  * changed since somebody here compared them; before the first of them goes.  sending_try: the dry run, by would_send;
- * would_end is the caller's.  sending_post: 0, QUEUED (then duty is offline from now on, and *stored_ms 0) or a
- * refusal. */
+ * would_end is the caller's.  sending_post: 0, QUEUED (then *stored_ms is 0, and where no server was reached duty is
+ * offline from now on) or a refusal. */
 void sending_warn(struct duty *duty, const struct client_notice *n);
 int sending_try(struct duty *duty, const struct client_notice *n, json_t **json);
 int sending_post(struct duty *duty, const struct client_notice *n, int64_t *stored_ms);

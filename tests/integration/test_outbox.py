@@ -309,21 +309,66 @@ class Outbox(unittest.TestCase):
         """What a server does not take for now is named, with the reason, by each command that tries again."""
         world = self.world
         world.poc("xa-operator", "-q", "sync")
+        world.poc("xb-operator", "notice", "list", "--all")  # fetches all that there is
         world.stop()
+        self.queue("there is room for")
         notice = self.queue("too much")
-        with world.settings(reload=False, notices__backlog="1K"):
+        with world.settings(reload=False, notices__backlog="3K"):
             world.start()
             for command in ("notice", "list"), ("handover",):
                 told = world.poc("xa-operator", *command).err
-                self.assertRegex(told, f"still in the outbox, not taken for now: notice {notice}: XB has not fetched")
+                self.assertRegex(told, f"still in the outbox, not taken for now: notice {notice}: XB has not fetched 1 notice of XA yet")
             self.assertEqual(len(self.outbox()), 1)
             waits, = world.poc("xa-operator", "--offline", "-o", "json", "notice", "list", "--sent").json["in_outbox"]
             self.assertEqual(waits["code"], "quota")
             self.assertIn("XB has not fetched", waits["message"])
             self.assertRegex(world.poc("xa-operator", "--offline", "notice", "show", notice).out, r"\nwaits +XB has not fetched")
             world.stop()
+        with world.settings(reload=False, notices__backlog="1K"):
+            world.start()
+            # what never has room waits for nothing
+            refused = world.poc("ae-operator", "notice", "send", "--to", "AD", "--subject", "s", "--text", "t", expect=1)
+            self.assertRegex(refused.err, r"of AE to AD that it has not fetched at most 1024 bytes are kept, and this one has \d+")
+            world.stop()
         world.start()
         world.poc("xa-operator", "notice", "flush")
+        self.assertEqual(self.files(), [])
+
+    def test_quota(self):
+        """A quota that is used up says when to try again, and loses nothing; private notes have one of their own."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        asked = world.poc("xb-operator", "-o", "json", "notice", "send", "--to", "XA", "--subject", "q", "--text", "t").json["id"]
+        world.stop()
+        over = (r"XA has sent as many notices as it may in an hour; again from 20..-..-..T..:..:..Z, in \d+ min: "
+                "kept in the outbox, sent by the next command")
+        send = ("notice", "send", "--to", "XB", "--text", "t", "--subject")
+        with world.settings(reload=False, notices__per_hour="2"):
+            world.start()
+            for _ in range(2):
+                world.poc("xa-operator", *send, "s")
+            late = world.poc("xa-operator", *send, "over quota", "--urgency", "emergency", expect=8)
+            self.assertRegex(late.err, over)
+            self.assertIn("XB technical  XB-CERT", late.out)  # whom to call meanwhile
+            world.poc("xa-operator", "notice", "note", asked, "--text", "no room left")
+            self.assertRegex(world.poc("xa-operator", "notice", "reply", asked, "--text", "the answer", expect=8).err, over)
+            self.assertEqual(len(self.outbox()), 3)
+            # the answer is not spoken of before it is there
+            flushed = world.poc("xa-operator", "notice", "flush", expect=8)
+            self.assertIn("0 sent, 3 waiting, 0 refused", flushed.out)
+            self.assertRegex(flushed.err, "again from 20")
+            self.assertNotIn("answered", world.poc("xb-operator", "notice", "status", asked).out.split("not in this story")[0])
+            self.assertNotIn("over quota", self.subjects())
+            # one after the other
+            world.poc("ae-operator", *send, "first")
+            several = world.poc("ae-operator", "-o", "json", *send, "several", "--to", "AD,XA", "--separately", expect=8)
+            self.assertEqual([each["stored"] is not None for each in several.json["notices"]], [True, False, False])
+            world.stop()
+        world.start()
+        self.assertIn("3 sent, 0 waiting", world.poc("xa-operator", "notice", "flush").out)
+        self.assertIn("2 sent, 0 waiting", world.poc("ae-operator", "notice", "flush").out)
+        self.assertIn("over quota", self.subjects())
+        self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "status", asked).json["step"], "answered")
         self.assertEqual(self.files(), [])
 
     def test_report_waits_like_a_notice(self):
