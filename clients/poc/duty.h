@@ -14,6 +14,7 @@ struct duty {
 	struct poc *poc;
 	struct link_keys keys; /* reading keys; may be none */
 	bool offline;          /* no server could be reached, or none was to be */
+	bool told_own;         /* that our place has no record was said */
 	size_t n_desks;
 	struct desk *desks[DUTY_DESKS];
 };

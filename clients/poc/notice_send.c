@@ -101,7 +101,7 @@ static void note_sent(struct duty *duty, const struct client_notice *one, int st
 static int try_each(struct duty *duty, const struct client_notice *n)
 {
 	struct client_notice one;
-	int status = 0;
+	int status = sending_check(duty, n);
 
 	for (size_t i = 0; i < n->n_to && status == 0; i++) {
 		status = take_apart(duty, n, i, &one);
