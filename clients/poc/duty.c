@@ -111,44 +111,6 @@ static void tell(void *ctx, const struct outbox_result *result)
 	}
 }
 
-struct refusals {
-	const struct cli *cli;
-	json_t *list;
-	int status;
-};
-
-static void list_refused(void *ctx, const struct outbox_result *result)
-{
-	struct refusals *refusals = ctx;
-	char id[NOTICE_ID_TEXT], what[DUTY_WHAT], mark[80];
-	const char *kind = kind_of(result);
-
-	notice_id_print(&result->id, id);
-	duty_what(result, what);
-	mark_of(result, mark);
-	if (refusals->status == 0)
-		refusals->status = result->status;
-	if (!refusals->cli->json)
-		cli_line(tr("%srefused: %s: %s"), mark, what, result->message);
-	if (refusals->list != NULL)
-		json_array_append_new(
-		    refusals->list,
-		    json_pack("{s:o,s:s,s:s,s:o,s:s,s:s}", "id", kind != NULL ? json_string(id) : json_null(), "what",
-			      kind != NULL ? kind : "damaged", "file", result->name, "exercise",
-			      result->exercise[0] != '\0' ? json_string(result->exercise) : json_null(), "code",
-			      status_name(result->status), "message", result->message));
-}
-
-int duty_refused(struct cli *cli, struct poc *poc, json_t *list)
-{
-	struct refusals refusals = {cli, list, 0};
-
-	outbox_refused(poc, list_refused, &refusals);
-	if (refusals.status != 0 && !cli->json)
-		cli_line(tr("(refused ones were not sent; poc notice flush --discard ID forgets one)"));
-	return refusals.status;
-}
-
 int duty_flush(struct duty *duty, size_t *sent, size_t *waiting)
 {
 	struct telling telling = {duty, 0};

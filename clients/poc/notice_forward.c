@@ -345,7 +345,7 @@ static void take_waiting(void *ctx, struct waiting_notice *w)
 	struct passing *p = ctx;
 	struct notice **grown;
 
-	if (w->inner == NULL || w->inner->content->forwarded.len == 0 ||
+	if (w->refused || w->inner == NULL || w->inner->content->forwarded.len == 0 ||
 	    memcmp(w->notice->thread.bytes, p->thread->bytes, NOTICE_ID_SIZE) != 0)
 		return;
 	grown = realloc(p->waiting, (p->n_waiting + 1) * sizeof(struct notice *));

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "clients/cli/strings.h"
 #include "clients/poc/carried.h"
 #include "clients/poc/notice.h"
+#include "clients/poc/waiting.h"
 #include "proto/wire/prescan.h"
 #include "proto/wire/utf8.h"
 
@@ -176,7 +178,26 @@ static int save_all(struct saving *s, const struct notice *notice, const Poc__No
 	return status;
 }
 
-static int save(struct duty *duty, const struct notice *notice, const Poc__NoticeContent *content)
+/* What the outbox has and nobody else: as a form too, to be sent anew. */
+static int save_form(struct saving *s, const struct waiting_notice *w)
+{
+	char name[NOTICE_ID_TEXT + sizeof ".json"], *form = w->refused ? waiting_form(w) : NULL;
+	Poc__Attachment as = POC__ATTACHMENT__INIT;
+
+	if (form == NULL)
+		return 0;
+	duty_id(&w->notice->id, s->notice);
+	snprintf(name, sizeof name, "%s.json", s->notice);
+	as.name = name;
+	as.data = (ProtobufCBinaryData){strlen(form), (uint8_t *)form};
+	const int status = save_one(s, &as);
+	free(form);
+	return status;
+}
+
+/* w: where the outbox has it, or NULL. */
+static int save(struct duty *duty, const struct notice *notice, const Poc__NoticeContent *content,
+		const struct waiting_notice *w)
 {
 	struct cli *cli = duty->cli;
 	struct saving s = {
@@ -187,6 +208,8 @@ static int save(struct duty *duty, const struct notice *notice, const Poc__Notic
 				   : cli_fail(cli, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "%s: %s",
 					      cli->argv[1], strerror(errno));
 
+	if (status == 0 && w != NULL)
+		status = save_form(&s, w);
 	if (s.folder >= 0)
 		close(s.folder);
 	duty_id(&notice->id, id);
@@ -203,8 +226,18 @@ static int save(struct duty *duty, const struct notice *notice, const Poc__Notic
 	return status;
 }
 
+static int save_waiting(struct duty *duty, const struct waiting_notice *w)
+{
+	if (w->inner == NULL)
+		return cli_fail(duty->cli, STATUS_DENIED, tr("no reading key of ours opens it"));
+	if (!duty->cli->json)
+		duty_exercise_line(w->notice);
+	return save(duty, w->notice, w->inner->content, w);
+}
+
 int poc_cmd_notice_save(struct cli *cli)
 {
+	struct waiting_notice waiting = {0};
 	struct desk_notice *n;
 	struct desk *desk;
 	struct duty duty;
@@ -213,13 +246,19 @@ int poc_cmd_notice_save(struct cli *cli)
 
 	if (status != 0)
 		return status;
+	if (waiting_find(&duty, cli->argv[0], &waiting) == 0) {
+		status = save_waiting(&duty, &waiting);
+		waiting_finish(&waiting);
+		duty_close(&duty);
+		return status;
+	}
 	status = duty_find(&duty, cli->argv[0], &desk, &n);
 	if (status == 0 && (status = duty_open_notice(&duty, desk, n, &inner)) != 0)
 		duty_fail(&duty, status);
 	if (status == 0) {
 		if (!cli->json)
 			duty_exercise_line(n->notice);
-		status = save(&duty, n->notice, inner->content);
+		status = save(&duty, n->notice, inner->content, NULL);
 	}
 	message_free(inner);
 	duty_close(&duty);

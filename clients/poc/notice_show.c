@@ -101,7 +101,7 @@ static void print_header(const struct duty *duty, const struct duty_at *at, size
 		cli_line("%-14s %s, %s", tr("taken by"), n->taken_by, time_text(n->taken_at));
 }
 
-/* ---- What waits in the outbox */
+/* ---- What the outbox holds */
 
 static json_t *waiting_json(const struct waiting_notice *w)
 {
@@ -123,11 +123,26 @@ static json_t *waiting_json(const struct waiting_notice *w)
 		      cli_time_json(w->since), "step", json_null(), "subject",
 		      w->inner != NULL ? json_string(w->inner->content->subject) : json_null(), "text",
 		      w->inner != NULL ? json_string(w->inner->content->text) : json_null());
+	json_object_set_new(json, "refused", json_boolean(w->refused));
 	json_object_set_new(json, "in_outbox_code", waiting_code(w->status, w->why));
 	json_object_set_new(json, "in_outbox_message", w->why[0] != '\0' ? json_string(w->why) : json_null());
 	if (json != NULL && w->inner != NULL)
 		json_object_set_new(json, "content", content_view_json(w->inner->content, &(size_t){0}));
 	return json;
+}
+
+/* What it says need not be written again: save has it as a form. */
+static void print_again(const struct waiting_notice *w, const char *id)
+{
+	char command[WAITING_COMMAND], *form = waiting_form(w);
+
+	waiting_command(w, command);
+	if (form != NULL)
+		cli_line(tr("%-14s poc notice save %s DIR, then %s <DIR/%s.json"), tr("to send anew"), id, command, id);
+	else
+		cli_line("%-14s %s", tr("to send anew"), command);
+	cli_line(tr("%-14s poc notice flush --discard %s"), tr("to forget it"), id);
+	free(form);
 }
 
 static void print_waiting(const struct waiting_notice *w)
@@ -139,9 +154,13 @@ static void print_waiting(const struct waiting_notice *w)
 	duty_id(&w->notice->thread, thread);
 	duty_exercise_line(w->notice);
 	cli_line("%-14s %s", tr("notice"), id);
-	cli_line(tr("%-14s since %s: not stored yet, the next command that reaches a server sends it"),
-		 tr("in the outbox"), time_text(w->since));
-	line_if(tr("waits"), w->why);
+	if (w->refused)
+		cli_line(tr("%-14s not sent; in the outbox since %s: %s"), tr("refused"), time_text(w->since), w->why);
+	else
+		cli_line(tr("%-14s since %s: not stored yet, the next command that reaches a server sends it"),
+			 tr("in the outbox"), time_text(w->since));
+	if (!w->refused)
+		line_if(tr("waits"), w->why);
 	if (strcmp(id, thread) != 0)
 		cli_line("%-14s %s", tr("thread"), thread);
 	cli_line(tr("%-14s %s %s, signed by %s"), tr("from"), core->from->place, poc_kind_name(core->from->kind),
@@ -155,10 +174,12 @@ static void print_waiting(const struct waiting_notice *w)
 		cli_line("%-14s %s", tr("answer by"), time_text(core->reply_by));
 	if (w->inner != NULL)
 		content_view_print(w->inner->content, true, &(size_t){0});
+	if (w->refused)
+		print_again(w, id);
 	duty_exercise_line(w->notice);
 }
 
-/* Whether it was one that waits, and none that the desks have. */
+/* Whether it was one that waits or was refused, and none that the desks have. */
 static bool show_waiting(struct duty *duty)
 {
 	struct waiting_notice w;

@@ -125,7 +125,7 @@ static const struct flag watch_flags[] = {
 };
 
 static const struct flag flush_flags[] = {
-    {"discard", 0, "ID", "forget one that was refused; sends nothing"},
+    {"discard", 0, "ID", "forget one that was refused, withdraw one that waits; sends nothing"},
     {NULL, 0, NULL, NULL},
 };
 

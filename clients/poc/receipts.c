@@ -45,8 +45,8 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 	if (status != 0)
 		return cli_refused(duty->cli, &why);
 	status = outbox_put(duty->poc, bytes, size, NULL, 0, name);
-	if (status == 0 && duty->offline)
-		status = outbox_wait(duty->poc, name);
+	if (status == 0 && (duty->offline || saying->waits))
+		status = outbox_wait(duty->poc, name, saying->waits ? "its answer waits too" : NULL);
 	else if (status == 0)
 		status = outbox_post(duty->poc, name, bytes, size, NULL, 0, posted);
 	free(bytes);

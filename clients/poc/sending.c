@@ -60,11 +60,50 @@ static void print_sent(struct duty *duty, const struct client_notice *n, int64_t
 		reach_tell(duty, &n->escalations[i].to, true, NULL);
 }
 
-/* Costs nothing where no keys were ever compared; a lookup that fails is no reason not to send. */
+/* Without the network what is known may be old, and is the server's to judge. */
+static int check_place(struct duty *duty, const char *place)
+{
+	const int status = duty->offline ? 0 : reach_record(duty, place);
+
+	if (status == STATUS_NOT_FOUND)
+		return cli_fail(duty->cli, status, tr("there is no record of %s: nothing can be sent there"), place);
+	if (status == STATUS_WITHDRAWN)
+		return cli_fail(duty->cli, status, tr("the record of %s is withdrawn: nothing can be sent there"),
+				place);
+	return 0;
+}
+
+int sending_check(struct duty *duty, const struct client_notice *n)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < n->n_to && status == 0 && !is_note(n); i++)
+		status = check_place(duty, n->to[i].place);
+	for (size_t i = 0; i < n->n_escalations && status == 0; i++)
+		status = check_place(duty, n->escalations[i].to.place);
+	return status;
+}
+
+/* The notice is good without, and the answer to it is not taken. */
+static void warn_of_own(struct duty *duty, const struct client_notice *n)
+{
+	if (duty->told_own || n->from.place[0] == '\0' || is_note(n))
+		return;
+	const int status = reach_record(duty, n->from.place);
+	duty->told_own = true;
+	if (status == STATUS_NOT_FOUND || status == STATUS_WITHDRAWN)
+		cli_note(
+		    duty->cli,
+		    tr("%s has no record: nobody can answer this notice, nor send one there, until it is published"),
+		    n->from.place);
+}
+
+/* The keys cost nothing where none were ever compared; a lookup that fails is no reason not to send. */
 void sending_warn(struct duty *duty, const struct client_notice *n)
 {
 	struct known known;
 
+	warn_of_own(duty, n);
 	for (size_t i = 0; i < n->n_to; i++) {
 		struct client_record record = {0};
 		struct name name;
@@ -106,7 +145,8 @@ int sending_post(struct duty *duty, const struct client_notice *n, int64_t *stor
 
 	client_sealed_finish(&sealed);
 	*stored_ms = posted.stored_ms;
-	duty->offline = duty->offline || status == STATUS_QUEUED;
+	/* one that a server takes later says nothing of the next one */
+	duty->offline = duty->offline || (status == STATUS_QUEUED && client_why(duty->poc)->retry_ms == 0);
 	return status;
 }
 
@@ -116,14 +156,17 @@ int sending_one(struct duty *duty, struct client_notice *n, json_t **json)
 	int64_t stored_ms;
 
 	*json = NULL;
+	int status = sending_check(duty, n);
+	if (status != 0)
+		return status;
 	sending_warn(duty, n);
 	if (duty->cli->dry_run) {
-		int status = sending_try(duty, n, json);
+		status = sending_try(duty, n, json);
 		if (status == 0 && !duty->cli->collecting)
 			would_end(duty);
 		return status == 0 ? 0 : duty_fail(duty, status);
 	}
-	int status = sending_post(duty, n, &stored_ms);
+	status = sending_post(duty, n, &stored_ms);
 	if (status != 0 && status != STATUS_QUEUED)
 		return duty_fail(duty, status);
 	snprintf(reason, sizeof reason, "%s", client_why(duty->poc)->message);

@@ -87,6 +87,54 @@ class Slips(unittest.TestCase):
             for end in ends:
                 os.close(end)
 
+    def test_foreign_fields(self):
+        """What a reply or a note cannot mean is refused by its name, from wherever it comes: nothing is dropped in silence."""
+        notice = WORLD.poc("xa-operator", "-o", "json", *self.SEND, "--text", "t", "--exercise", "ex-1").json["id"]
+        before = self.sent()
+        reply, note = ("notice", "reply", notice), ("notice", "note", notice)
+        for name, value in (("to", "XB"), ("kind", "diplomatic"), ("escalate", "AE"), ("separately", "yes")):
+            refused = WORLD.poc("xb-operator", *reply, "--text", "t", "--set", f"{name}={value}", expect=1)
+            self.assertIn(f"{name}: a reply has no such field", refused.err)
+            said = json.dumps({name: True if value == "yes" else value, "text": "t"})
+            self.assertIn(f"{name}: a reply has no such field", self.fed(said, *reply, expect=1, user="xb-operator").stderr)
+            path = os.path.join(WORLD.root, "reply.ini")
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(f"reply_by = 4h\n{name} = {value}\n[text]\nt\n")
+            refused = WORLD.poc("xb-operator", *reply, "--template", path, expect=1)
+            self.assertIn(f"{name}: a reply has no such field: --set {name}= leaves it out", refused.err)
+            WORLD.poc("xb-operator", "-n", *reply, "--template", path, "--set", f"{name}=")
+        for name, value in (("to", ["FR"]), ("urgency", "urgent"), ("reply_by", "4h"), ("indicators", [])):
+            said = json.dumps({name: value, "text": "t"})
+            self.assertIn(f"{name}: a private note has no such field", self.fed(said, *note, expect=1, user="xb-operator").stderr)
+        # the exercise is the thread's: the same one may be said, another may not
+        for words in reply, note:
+            self.assertIn("is not of the exercise", self.fed('{"exercise":"ex-2","text":"t"}', *words, expect=2, user="xb-operator").stderr)
+            self.fed('{"exercise":"ex-1","text":"t"}', "-n", *words, user="xb-operator")
+        self.assertEqual(self.sent(), before)
+        # -k of a reply and --to of what is passed on are no fields
+        WORLD.poc("xb-operator", "-n", *reply, "-k", "technical", "--text", "t")
+        WORLD.poc("xb-operator", "-n", "notice", "forward", notice, "--to", "AE", "-k", "technical", "--text", "t")
+
+    def test_contradictions(self):
+        """One field said twice over, in two ways, is refused; a flag before a template's default is told where it goes elsewhere."""
+        before = self.sent()
+        for words in (("--set", "to=AE"), ("--urgency", "urgent", "--set", "urgency=emergency"), ("--set", "subject=other"),
+                      ("--exercise", "ex-1", "--set", "exercise=ex-2"), ("--urgency", "urgent", "--set", "urgency="),
+                      ("--set", "text=other")):
+            refused = WORLD.poc("xa-operator", *self.SEND, "--text", "t", *words, expect=1)
+            flag = words[-1].split("=")[0]
+            self.assertIn(f"--set {flag}: --{flag} says something else", refused.err)
+        for words in (("--set", "sector=a", "--set", "sector=b"), ("--set", "vessel=a", "--set", "vessel=")):
+            self.assertIn("is given twice", WORLD.poc("xa-operator", *self.SEND, "--text", "t", *words, expect=1).err)
+        for words in (("--set", "to=XB"), ("--set", "sector=a", "--set", "sector=a"), ("--kind", "technical", "--set", "kind=technical")):
+            self.assertEqual(WORLD.poc("xa-operator", "-n", *self.SEND, "--text", "t", *words).err, "poc: dry run: nothing was sent\n")
+        told = self.fed('{"to":["AE"],"urgency":"urgent","exercise":"ex-1","text":"t"}', "-n", *self.SEND, "--exercise", "ex-2",
+                        "--urgency", "routine").stderr
+        self.assertIn("poc: to: --to counts, instead of: AE\n", told)
+        self.assertIn("poc: exercise: --exercise counts, instead of: ex-1\n", told)
+        self.assertNotIn("urgency", told)
+        self.assertEqual(self.sent(), before)
+
     def test_no_text(self):
         """A notice says something with any field of substance; a subject alone says nothing."""
         for field in ("rsit_class=availability/ddos", "indicators=ip 192.0.2.1", "assistance=block it", "sector=energy",
@@ -219,6 +267,10 @@ class Slips(unittest.TestCase):
             self.assertIn("the editor", told.err)
             self.assertEqual((len(forms()), "is kept in" in told.err), (kept, kept == 1))
         os.unlink(forms()[0])
+        for words in self.SEND, (*self.SEND, "--urgency", "urgent"):
+            told = WORLD.poc("xa-operator", *words, "--edit", env={"EDITOR": "true", "VISUAL": ""}, expect=1)
+            self.assertIn("the form says nothing", told.err)
+            self.assertEqual(("kept" in told.err, forms()), (False, []))
 
 
 if __name__ == "__main__":
