@@ -54,6 +54,7 @@ static int add_parties(struct desk_notice *n)
 	}
 	for (size_t i = 0; i < core->n_escalations; i++) {
 		copy_desk(&n->parties[n->n_parties].desk, core->escalations[i]->to);
+		n->parties[n->n_parties].escalates_at = core->escalations[i]->at;
 		n->parties[n->n_parties++].side = SIDE_ESCALATION;
 	}
 	copy_desk(&n->parties[n->n_parties].desk, core->from);
@@ -255,6 +256,17 @@ Poc__Step desk_party_step(const struct desk_party *party)
 	return party->times[POC__STEP__STEP_DELIVERED] != 0 ? POC__STEP__STEP_DELIVERED : POC__STEP__STEP_STORED;
 }
 
+bool desk_party_received(const struct desk_party *party)
+{
+	return party->side == SIDE_TO ||
+	       (party->side == SIDE_ESCALATION && party->times[POC__STEP__STEP_ESCALATED] != 0);
+}
+
+int64_t desk_sender_closed(const struct desk_notice *notice)
+{
+	return notice->parties[notice->n_parties - 1].times[POC__STEP__STEP_CLOSED];
+}
+
 bool desk_party_heard(const struct desk_party *party)
 {
 	for (int step = POC__STEP__STEP_ACKNOWLEDGED; step <= POC__STEP__STEP_CLOSED; step++) {
@@ -264,30 +276,50 @@ bool desk_party_heard(const struct desk_party *party)
 	return false;
 }
 
+/* How far those are who received what our desk has sent: the recipient who is least far, or a desk that was brought in
+ * by an escalation, which stands in for them, if that is further and does not decline. */
+static Poc__Step step_of_sent(const struct desk_notice *notice)
+{
+	Poc__Step least = POC__STEP__STEP_CLOSED, best = POC__STEP__STEP_STORED;
+
+	for (size_t i = 0; i < notice->n_parties; i++) {
+		const struct desk_party *p = &notice->parties[i];
+		const Poc__Step step = desk_party_received(p) ? desk_party_step(p) : POC__STEP__STEP_UNSPECIFIED;
+		if (p->side == SIDE_TO && step < least)
+			least = step;
+		if (p->side == SIDE_ESCALATION && step > best && step != POC__STEP__STEP_DECLINED)
+			best = step;
+	}
+	const bool turned_to = least == POC__STEP__STEP_DECLINED && best >= POC__STEP__STEP_ACKNOWLEDGED;
+	return best > least || turned_to ? best : least;
+}
+
+bool desk_closed_unseen(const struct desk *desk, const struct desk_notice *notice)
+{
+	const struct desk_party *own = desk_own_party(desk, notice);
+
+	return desk_sender_closed(notice) != 0 && own != NULL && !desk_party_heard(own);
+}
+
 Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice)
 {
 	const struct desk_party *own = desk_own_party(desk, notice);
-	Poc__Step least = POC__STEP__STEP_CLOSED;
 
-	if (notice->parties[notice->n_parties - 1].times[POC__STEP__STEP_CLOSED] != 0)
+	if (desk_sender_closed(notice) != 0 && !desk_closed_unseen(desk, notice))
 		return POC__STEP__STEP_CLOSED;
-	if (own != NULL)
-		return desk_party_step(own);
-	for (size_t i = 0; i < notice->n_parties; i++) {
-		if (notice->parties[i].side != SIDE_TO)
-			continue;
-		Poc__Step step = desk_party_step(&notice->parties[i]);
-		if (step < least)
-			least = step;
-	}
-	return least;
+	return own != NULL ? desk_party_step(own) : step_of_sent(notice);
+}
+
+bool desk_is_note(const struct desk_notice *notice)
+{
+	return notice->notice->core->category == POC__CATEGORY__CATEGORY_NOTE;
 }
 
 bool desk_is_open(const struct desk *desk, const struct desk_notice *notice)
 {
 	const Poc__Step step = desk_step(desk, notice);
 
-	return step != POC__STEP__STEP_CLOSED && step != POC__STEP__STEP_DECLINED;
+	return !desk_is_note(notice) && step != POC__STEP__STEP_CLOSED && step != POC__STEP__STEP_DECLINED;
 }
 
 bool desk_is_alarm(const struct desk *desk, const struct desk_notice *notice)
@@ -309,10 +341,19 @@ int64_t desk_activity(const struct desk_notice *notice)
 	return last;
 }
 
+int64_t desk_wanted_by(const struct desk *desk, const struct desk_notice *notice)
+{
+	const bool over = desk_is_note(notice) || desk_sender_closed(notice) != 0 ||
+			  desk_step(desk, notice) >= POC__STEP__STEP_DECLINED;
+
+	return over ? 0 : notice->notice->core->reply_by;
+}
+
 bool desk_overdue(const struct desk *desk, const struct desk_notice *notice, int64_t now)
 {
-	return notice->notice->core->reply_by != 0 && now > notice->notice->core->reply_by &&
-	       desk_step(desk, notice) < POC__STEP__STEP_DECLINED;
+	const int64_t by = desk_wanted_by(desk, notice);
+
+	return by != 0 && now > by;
 }
 
 /* ---- The file */
@@ -372,14 +413,24 @@ static bool is_end(const struct desk *desk, const struct desk_entry *entry)
 	       entry->fact == desk->end.fact && hash_compare(&item, &desk->end.item) == 0;
 }
 
-static bool has_entry(const struct desk *desk, const struct desk_entry *entry)
+static bool has_item(const struct desk *desk, bool fact, const uint8_t *bytes, size_t size)
 {
 	for (size_t i = desk->n_entries; i-- > 0;) {
 		const struct desk_entry *e = &desk->entries[i];
-		if (e->size == entry->size && e->fact == entry->fact && memcmp(e->item, entry->item, e->size) == 0)
+		if (e->size == size && e->fact == fact && memcmp(e->item, bytes, size) == 0)
 			return true;
 	}
 	return false;
+}
+
+static bool has_entry(const struct desk *desk, const struct desk_entry *entry)
+{
+	return has_item(desk, entry->fact, entry->item, entry->size);
+}
+
+bool desk_has_item(const struct desk *desk, const uint8_t *bytes, size_t size)
+{
+	return has_item(desk, false, bytes, size);
 }
 
 /* Applies what the file holds after what the model has. */

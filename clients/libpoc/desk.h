@@ -27,6 +27,7 @@ struct desk_entry {
 struct desk_party {
 	struct client_desk desk;
 	enum notice_side side;
+	int64_t escalates_at;      /* of an escalation, unless somebody has taken notice by then */
 	int64_t times[DESK_STEPS]; /* seconds, by step; 0: not reached; by a person, if one has said it too */
 	uint16_t automatic;        /* 1 << step: only a program has said so */
 	Poc__Step stand;    /* the last of accepted, declined, closed; 0: none; a program's never after a person's */
@@ -81,29 +82,47 @@ void desk_close(struct desk *desk); /* NULL allowed */
 
 struct desk_notice *desk_find(const struct desk *desk, const struct notice_id *id);
 
+/* Whether the desk's feed has these very bytes. */
+bool desk_has_item(const struct desk *desk, const uint8_t *bytes, size_t size);
+
 /* The step that a party has reached: where it stands now; an answer goes before accepted, closed before an answer. */
 Poc__Step desk_party_step(const struct desk_party *party);
+
+/* Whether it came to the party: a recipient, and an escalation's desk once it was released to that. */
+bool desk_party_received(const struct desk_party *party);
+
+/* When its sender's desk has closed a notice; 0: it has not. */
+int64_t desk_sender_closed(const struct desk_notice *notice);
 
 /* Whether a person at a party has said anything of the notice: what a program says is no sign that somebody looked. */
 bool desk_party_heard(const struct desk_party *party);
 
+/* Whether its sender has closed a notice that our desk received before a person of ours has said anything of it: nobody
+ * may have seen it yet. */
+bool desk_closed_unseen(const struct desk *desk, const struct desk_notice *notice);
+
 /* The step to show for a notice: for one that was received our own; for one that was sent that of the recipient who is
- * least far; closed when its sender has closed it. */
+ * least far, or of a desk that it was escalated to, if that is further and does not decline; closed when its sender has
+ * closed it, unless that is unseen. */
 Poc__Step desk_step(const struct desk *desk, const struct desk_notice *notice);
 
 /* Our own party in a notice that was received, else NULL; and any desk's. */
 struct desk_party *desk_own_party(const struct desk *desk, const struct desk_notice *notice);
 struct desk_party *desk_party(const struct desk_notice *notice, const char *place, Poc__PocKind kind);
 
-/* Whether it is neither closed nor declined; and whether it is an emergency besides that was received, which nothing
- * hides. */
+/* A private note: the desk's own, about a notice, and no business by itself. */
+bool desk_is_note(const struct desk_notice *notice);
+
+/* Whether it is neither closed nor declined, nor a private note; and whether it is an emergency besides that was
+ * received, which nothing hides. */
 bool desk_is_open(const struct desk *desk, const struct desk_notice *notice);
 bool desk_is_alarm(const struct desk *desk, const struct desk_notice *notice);
 
 /* When it was stored, or something was last stated about it, in seconds. */
 int64_t desk_activity(const struct desk_notice *notice);
 
-/* Whether an answer was wanted by now and has not come. */
+/* When an answer is wanted that has not come, 0: none is; and whether that is past. */
+int64_t desk_wanted_by(const struct desk *desk, const struct desk_notice *notice);
 bool desk_overdue(const struct desk *desk, const struct desk_notice *notice, int64_t now);
 
 /* The body of a notice, from the local copy or the server (which is delivery), checked: malloc. */

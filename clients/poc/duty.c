@@ -7,6 +7,7 @@
 
 #include "clients/cli/strings.h"
 #include "clients/libpoc/content.h"
+#include "clients/poc/parties.h"
 #include "pocd/base/ini.h"
 #include "proto/wire/prescan.h"
 
@@ -373,13 +374,14 @@ void duty_exercise_line(const struct notice *notice)
 		cli_line(tr("*** EXERCISE %s *** EXERCISE *** EXERCISE ***"), notice->core->exercise);
 }
 
-void duty_marks(const struct desk_notice *notice, bool overdue, char out[DUTY_MARKS])
+void duty_marks(const struct desk *desk, const struct desk_notice *notice, bool overdue, char out[DUTY_MARKS])
 {
 	const char *exercise = notice->notice->core->exercise;
 
-	snprintf(out, DUTY_MARKS, "%s%s%s%s%s", exercise[0] != '\0' ? tr("EXERCISE ") : "", exercise,
+	snprintf(out, DUTY_MARKS, "%s%s%s%s%s%s", exercise[0] != '\0' ? tr("EXERCISE ") : "", exercise,
 		 exercise[0] != '\0' ? ": " : "", notice->good ? "" : tr("NOT VERIFIED "),
-		 overdue ? tr("OVERDUE ") : "");
+		 overdue ? tr("OVERDUE ") : "",
+		 desk != NULL && desk_closed_unseen(desk, notice) ? tr("CLOSED BY SENDER ") : "");
 }
 
 char *duty_recipients(const struct notice *notice)
@@ -445,29 +447,6 @@ static json_t *id_json(const uint8_t *bytes)
 	return json_string(text);
 }
 
-static json_t *parties_json(const struct desk_notice *notice)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < notice->n_parties; i++) {
-		const struct desk_party *p = &notice->parties[i];
-		if (p->side == SIDE_FROM)
-			continue;
-		json_t *one = json_pack("{s:s,s:s,s:s}", "place", p->desk.place, "kind", poc_kind_name(p->desk.kind),
-					"step", step_name(desk_party_step(p)));
-		if ((p->automatic >> desk_party_step(p) & 1) != 0)
-			json_object_set_new(one, "automatic", json_true());
-		if (p->answer_by != 0)
-			json_object_set_new(one, "answer_by", time_json(p->answer_by));
-		if (p->reason != 0)
-			json_object_set_new(one, "reason", json_string(reason_name(p->reason)));
-		if (p->side == SIDE_ESCALATION)
-			json_object_set_new(one, "escalation", json_true());
-		json_array_append_new(list, one);
-	}
-	return list;
-}
-
 /* The reference that the other side gave: of the notice that this one answers, if we have it; our own is the sender's.
  */
 static void references(const struct desk_notice *notice, const Poc__Inner *inner, json_t *out)
@@ -497,11 +476,12 @@ json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const
 	    desk_overdue(desk, notice, client_now(duty->poc)), "step", step_name(desk_step(desk, notice)), "taken_by",
 	    notice->taken_by[0] != '\0' ? json_string(notice->taken_by) : json_null(), "exercise",
 	    core->exercise[0] != '\0' ? json_string(core->exercise) : json_null(), "verified", (int)notice->good,
-	    "recipients", parties_json(notice));
+	    "recipients", parties_json(notice, client_now(duty->poc), false));
 	json_object_set_new(out, "desk",
 			    json_pack("{s:s,s:s}", "place", desk->id.place, "kind", poc_kind_name(desk->id.kind)));
 	json_object_set_new(out, "activity", time_json(desk_activity(notice)));
 	json_object_set_new(out, "open", json_boolean(desk_is_open(desk, notice)));
+	json_object_set_new(out, "closed_by_sender", json_boolean(desk_sender_closed(notice) != 0));
 	if (core->answers.len > 0)
 		json_object_set_new(out, "answers", id_json(core->answers.data));
 	references(notice, inner, out);

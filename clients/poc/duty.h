@@ -72,9 +72,10 @@ void duty_exercise_line(const struct notice *notice);
 /* "XB technical, XC technical" of the recipients; malloc, NULL when out of memory. */
 char *duty_recipients(const struct notice *notice);
 
-/* What stands before a subject: "EXERCISE spring-27: NOT VERIFIED OVERDUE ". */
+/* What stands before a subject: "EXERCISE spring-27: NOT VERIFIED OVERDUE CLOSED BY SENDER ".  desk: at which it is
+ * looked at; NULL: at none. */
 enum { DUTY_MARKS = 160 };
-void duty_marks(const struct desk_notice *notice, bool overdue, char out[DUTY_MARKS]);
+void duty_marks(const struct desk *desk, const struct desk_notice *notice, bool overdue, char out[DUTY_MARKS]);
 
 /* id, thread, from, to, category ...: the members of poc notice list, as poc(1) has them; inner may be NULL. */
 json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const struct desk_notice *notice,

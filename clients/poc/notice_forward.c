@@ -88,6 +88,29 @@ static int pack_forwarded(struct duty *duty, const struct desk *desk, const stru
 
 /* ---- One notice */
 
+static bool stays_at_desk(const struct desk *desk, const struct client_notice *n)
+{
+	return n->n_to == 1 && n->to[0].kind == desk->id.kind && strcmp(n->to[0].place, desk->id.place) == 0;
+}
+
+/* A private note: among colleagues at its desk it stays one; elsewhere it was not meant to be read, which is asked. */
+static int pass_note(struct duty *duty, const struct desk *desk, struct client_notice *n)
+{
+	char question[200];
+
+	n->urgency = POC__URGENCY__URGENCY_ROUTINE;
+	if (stays_at_desk(desk, n)) {
+		n->category = POC__CATEGORY__CATEGORY_NOTE;
+		return 0;
+	}
+	if (duty->cli->dry_run)
+		return 0;
+	snprintf(question, sizeof question,
+		 tr("This is a private note of %.64s %s, and would be read elsewhere. Pass it on?"), desk->id.place,
+		 poc_kind_name(desk->id.kind));
+	return cli_confirm(duty->cli, question);
+}
+
 static int pass_on(struct cli *cli, const char *before, bool escalates)
 {
 	struct compose compose = {0};
@@ -115,6 +138,8 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 	free(to);
 	if (status == 0)
 		status = label_pass_on(&duty, of, n.to, n.n_to);
+	if (status == 0 && desk_is_note(of))
+		status = pass_note(&duty, desk, &n);
 	if (status == 0) {
 		sending_subject(&duty, desk, of, before, subject);
 		status = compose_read(&duty, FORM_NOTE, subject, false, &compose);
@@ -437,8 +462,10 @@ static int pass_item(struct passing *p, const struct item *item, const struct cl
 
 	n.n_to = to->n_to;
 	memcpy(n.to, to->to, sizeof n.to);
-	if (is_note(item)) /* among colleagues it stays what it is */
+	if (is_note(item)) { /* among colleagues it stays what it is */
 		n.category = POC__CATEGORY__CATEGORY_NOTE;
+		n.urgency = POC__URGENCY__URGENCY_ROUTINE;
+	}
 	if (status == 0) {
 		sending_subject(p->duty, item->desk, item->of, "Fwd:", subject);
 		status = compose_read(p->duty, FORM_NOTE, subject, false, &compose);

@@ -28,7 +28,7 @@ static bool wanted(const void *ctx, const struct desk *desk, const struct desk_n
 {
 	const struct filter *f = ctx;
 	const Poc__Core *core = n->notice->core;
-	bool received = n->side != SIDE_FROM, note = core->category == POC__CATEGORY__CATEGORY_NOTE;
+	bool received = n->side != SIDE_FROM;
 
 	if (f->has_thread)
 		return memcmp(n->notice->thread.bytes, f->thread.bytes, NOTICE_ID_SIZE) == 0;
@@ -38,7 +38,7 @@ static bool wanted(const void *ctx, const struct desk *desk, const struct desk_n
 		return false;
 	if (f->all)
 		return true;
-	if (note)
+	if (desk_is_note(n))
 		return false;
 	if (f->overdue)
 		return desk_overdue(desk, n, f->now);
@@ -55,16 +55,27 @@ static void print_head(void)
 	       tr("URGENCY"), tr("STEP"), tr("TAKEN BY"), tr("SUBJECT"));
 }
 
-/* marks: what stands before the subject. */
-static void print_cells(const struct notice *notice, const char *step, const char *taken_by, const char *marks,
-			const Poc__Inner *inner)
+/* Of several recipients the one that is named: our own desk, where it is one. */
+static const Poc__Desk *named_recipient(const struct desk *desk, const Poc__Core *core)
+{
+	for (size_t i = 0; desk != NULL && i < core->n_to; i++) {
+		if (core->to[i]->kind == desk->id.kind && strcmp(core->to[i]->place, desk->id.place) == 0)
+			return core->to[i];
+	}
+	return core->to[0];
+}
+
+/* desk: at which it is listed; NULL: none.  marks: what stands before the subject. */
+static void print_cells(const struct desk *desk, const struct notice *notice, const char *step, const char *taken_by,
+			const char *marks, const Poc__Inner *inner)
 {
 	const Poc__Core *core = notice->core;
+	const Poc__Desk *first = named_recipient(desk, core);
 	char id[NOTICE_ID_TEXT], from[80], to[80];
 
 	duty_id(&notice->id, id);
 	snprintf(from, sizeof from, "%.20s %.4s", core->from->place, poc_kind_name(core->from->kind));
-	snprintf(to, sizeof to, "%.20s %.4s", core->to[0]->place, poc_kind_name(core->to[0]->kind));
+	snprintf(to, sizeof to, "%.20s %.4s", first->place, poc_kind_name(first->kind));
 	if (core->n_to > 1)
 		snprintf(to + strlen(to), sizeof to - strlen(to), " +%zu", core->n_to - 1);
 	const char *subject = inner != NULL ? inner->content->subject : tr("(not opened)"),
@@ -78,8 +89,8 @@ static void print_row(const struct duty *duty, const struct desk *desk, const st
 {
 	char marks[DUTY_MARKS];
 
-	duty_marks(n, desk_overdue(desk, n, client_now(duty->poc)), marks);
-	print_cells(n->notice, step_name(desk_step(desk, n)), n->taken_by, marks, inner);
+	duty_marks(desk, n, desk_overdue(desk, n, client_now(duty->poc)), marks);
+	print_cells(desk, n->notice, step_name(desk_step(desk, n)), n->taken_by, marks, inner);
 }
 
 /* How many of a desk's are over the limit. */
@@ -224,8 +235,8 @@ static void list_waiting_one(void *ctx, struct waiting_notice *w)
 		return;
 	if (l->n++ == 0)
 		print_head();
-	duty_marks(&as, false, marks);
-	print_cells(w->notice, w->refused ? tr("refused") : tr("in the outbox"), "", marks, w->inner);
+	duty_marks(NULL, &as, false, marks);
+	print_cells(NULL, w->notice, w->refused ? tr("refused") : tr("in the outbox"), "", marks, w->inner);
 	if (w->refused) /* why is told below, of all that were */
 		return;
 	cli_line(tr("           waiting since %s%s%s"), time_text(w->since), w->why[0] != '\0' ? ": " : "", w->why);
@@ -315,8 +326,7 @@ static void hand_notes(struct duty *duty, const struct desk *desk, const struct 
 	for (size_t i = 0; i < desk->n; i++) {
 		const struct desk_notice *n = desk->notices[i];
 		Poc__Inner *inner;
-		if (n->notice->core->category != POC__CATEGORY__CATEGORY_NOTE ||
-		    memcmp(n->notice->thread.bytes, of->notice->thread.bytes, NOTICE_ID_SIZE) != 0)
+		if (!desk_is_note(n) || memcmp(n->notice->thread.bytes, of->notice->thread.bytes, NOTICE_ID_SIZE) != 0)
 			continue;
 		if (duty_open_notice(duty, desk, n, &inner) != 0)
 			continue;
@@ -327,10 +337,9 @@ static void hand_notes(struct duty *duty, const struct desk *desk, const struct 
 
 static void hand_one(struct duty *duty, const struct desk *desk, const struct desk_notice *n, json_t *list)
 {
-	const Poc__Core *core = n->notice->core;
+	const int64_t now = client_now(duty->poc), by = desk_wanted_by(desk, n);
 	json_t *notes = json_array();
 	Poc__Inner *inner = NULL;
-	int64_t now = client_now(duty->poc);
 
 	duty_open_notice(duty, desk, n, &inner);
 	if (duty->cli->json) {
@@ -340,10 +349,10 @@ static void hand_one(struct duty *duty, const struct desk *desk, const struct de
 		json_array_append_new(list, one);
 	} else {
 		print_row(duty, desk, n, inner);
-		if (core->reply_by != 0 && desk_is_open(desk, n) && desk_step(desk, n) != POC__STEP__STEP_ANSWERED)
-			cli_line(core->reply_by > now ? tr("    answer wanted in %s, by %s")
-						      : tr("    answer was wanted %s ago, by %s"),
-				 span_text(core->reply_by - now), time_text(core->reply_by));
+		if (by != 0)
+			cli_line(by > now ? tr("    answer wanted in %s, by %s")
+					  : tr("    answer was wanted %s ago, by %s"),
+				 span_text(by - now), time_text(by));
 		hand_notes(duty, desk, n, notes);
 	}
 	json_decref(notes);
@@ -357,8 +366,7 @@ static void hand_over(struct duty *duty, int64_t since, json_t *list, size_t *n)
 		bool first = true;
 		for (size_t j = 0; j < desk->n; j++) {
 			const struct desk_notice *notice = desk->notices[j];
-			if (notice->notice->core->category == POC__CATEGORY__CATEGORY_NOTE ||
-			    !(desk_is_open(desk, notice) || desk_activity(notice) >= since))
+			if (desk_is_note(notice) || !(desk_is_open(desk, notice) || desk_activity(notice) >= since))
 				continue;
 			if ((*n)++ == 0 && !duty->cli->json)
 				print_head();

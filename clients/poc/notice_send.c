@@ -287,6 +287,7 @@ int poc_cmd_notice_note(struct cli *cli)
 	if (status == 0)
 		status = compose_header(&duty, &compose, &n);
 	n.category = POC__CATEGORY__CATEGORY_NOTE;
+	n.urgency = POC__URGENCY__URGENCY_ROUTINE;
 	n.to[0] = n.from;
 	n.n_to = 1;
 	n.content = compose.content;
@@ -296,21 +297,58 @@ int poc_cmd_notice_note(struct cli *cli)
 	return status;
 }
 
-/* Those recipients of whom no person has said that they received it. */
-static void keep_silent(struct duty *duty, const struct desk_notice *of, struct client_notice *n)
-{
-	size_t kept = 0;
+/* ---- remind */
 
-	for (size_t i = 0; i < n->n_to; i++) {
-		const struct desk_party *party = desk_party(of, n->to[i].place, n->to[i].kind);
-		if (party != NULL && desk_party_heard(party))
+/* What a notice's sender waits for: with a deadline an answer, else that a person acknowledges it. */
+static Poc__Step waited_for(const struct desk_notice *of)
+{
+	return of->notice->core->reply_by != 0 ? POC__STEP__STEP_ANSWERED : POC__STEP__STEP_ACKNOWLEDGED;
+}
+
+/* Who declines or closes it does not answer any more. */
+static bool has_done(const struct desk_party *party, Poc__Step step)
+{
+	return step == POC__STEP__STEP_ANSWERED ? desk_party_step(party) >= POC__STEP__STEP_DECLINED
+						: desk_party_heard(party);
+}
+
+static void tell_undone(struct duty *duty, const struct desk_party *party, Poc__Step step)
+{
+	const Poc__Step so_far = desk_party_step(party);
+
+	if (step == POC__STEP__STEP_ACKNOWLEDGED && so_far > POC__STEP__STEP_DELIVERED)
+		cli_note(duty->cli, tr("%s %s: a program %s, no person has"), party->desk.place,
+			 poc_kind_name(party->desk.kind), step_name(so_far));
+	else
+		cli_note(duty->cli, tr("%s %s: %s%s, not %s"), party->desk.place, poc_kind_name(party->desk.kind),
+			 step_name(so_far), (party->automatic >> so_far & 1) != 0 ? tr(" (a program)") : "",
+			 step_name(step));
+}
+
+/* Those who received it, by escalation too, and have not done what is waited for. */
+static void take_undone(struct duty *duty, const struct desk_notice *of, struct client_notice *n)
+{
+	const Poc__Step step = waited_for(of);
+
+	n->n_to = 0;
+	for (size_t i = 0; i < of->n_parties && n->n_to < NOTICE_DESKS_MAX; i++) {
+		const struct desk_party *party = &of->parties[i];
+		if (!desk_party_received(party) || has_done(party, step))
 			continue;
-		if (party != NULL && desk_party_step(party) > POC__STEP__STEP_DELIVERED)
-			cli_note(duty->cli, tr("%s %s: a program %s, no person has"), n->to[i].place,
-				 poc_kind_name(n->to[i].kind), step_name(desk_party_step(party)));
-		n->to[kept++] = n->to[i];
+		tell_undone(duty, party, step);
+		n->to[n->n_to++] = party->desk;
 	}
-	n->n_to = kept;
+}
+
+static json_t *remind_nobody(struct duty *duty, const struct desk_notice *of)
+{
+	char thread[NOTICE_ID_TEXT];
+
+	duty_id(&of->notice->thread, thread);
+	cli_note(duty->cli, waited_for(of) == POC__STEP__STEP_ANSWERED
+				? tr("every recipient has answered, declined or closed it: nobody is reminded")
+				: tr("every recipient has acknowledged it, or said more: nobody is reminded"));
+	return duty->cli->json ? json_pack("{s:n,s:s,s:n,s:[]}", "id", "thread", thread, "stored", "recipients") : NULL;
 }
 
 int poc_cmd_notice_remind(struct cli *cli)
@@ -332,9 +370,9 @@ int poc_cmd_notice_remind(struct cli *cli)
 	if (status == 0)
 		status = sending_follow(&duty, desk, of, &n);
 	if (status == 0)
-		keep_silent(&duty, of, &n);
+		take_undone(&duty, of, &n);
 	if (status == 0 && n.n_to == 0) {
-		cli_note(cli, tr("every recipient has acknowledged: nobody is reminded"));
+		json = remind_nobody(&duty, of);
 	} else if (status == 0) {
 		sending_subject(&duty, desk, of, "Reminder:", subject);
 		status = compose_read(&duty, FORM_NOTE, subject, false, &compose);
@@ -342,6 +380,8 @@ int poc_cmd_notice_remind(struct cli *cli)
 		if (status == 0)
 			status = sending_one(&duty, &n, &json);
 	}
+	if (json != NULL)
+		json_object_set_new(json, "waits_for", json_string(step_name(waited_for(of))));
 	sending_finish(&duty, &compose, json, "poc.notice-send/1", status);
 	return status;
 }

@@ -9,6 +9,7 @@
 #include "clients/poc/content_view.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
+#include "clients/poc/parties.h"
 #include "clients/poc/story_view.h"
 #include "clients/poc/waiting.h"
 #include "proto/wire/prescan.h"
@@ -20,23 +21,6 @@ static void line_if(const char *label, const char *value)
 }
 
 /* ---- show */
-
-static void print_parties(const struct desk_notice *n)
-{
-	for (size_t i = 0; i < n->n_parties; i++) {
-		const struct desk_party *p = &n->parties[i];
-		if (p->side == SIDE_FROM)
-			continue;
-		Poc__Step step = desk_party_step(p);
-		cli_line("%-14s %s %s: %s%s%s%s%s%s%s%s", p->side == SIDE_ESCALATION ? tr("escalation") : tr("to"),
-			 p->desk.place, poc_kind_name(p->desk.kind), step_name(step),
-			 (p->automatic >> step & 1) != 0 ? tr(" (a program)") : "", p->times[step] != 0 ? ", " : "",
-			 p->times[step] != 0 ? time_text(p->times[step]) : "", p->reason != 0 ? ", " : "",
-			 p->reason != 0 ? reason_name(p->reason) : "",
-			 p->answer_by != 0 ? tr(", answer expected by ") : "",
-			 p->answer_by != 0 ? time_text(p->answer_by) : "");
-	}
-}
 
 /* It has come to the desk, and nobody there has said yet what they do about it. */
 static bool waits_at(const struct duty_at *at)
@@ -89,7 +73,7 @@ static void print_header(const struct duty *duty, const struct duty_at *at, size
 	cli_line(n->good ? tr("%-14s %s %s, signed by %s")
 			 : tr("%-14s %s %s, NOT VERIFIED: the signature is not that of %s"),
 		 tr("from"), core->from->place, poc_kind_name(core->from->kind), core->handle);
-	print_parties(n);
+	parties_print(n, client_now(duty->poc));
 	print_own(at, n_at);
 	cli_line("%-14s %s, %s, %s", tr("category"), category_name(core->category), urgency_name(core->urgency),
 		 notice_tlp_name(core->tlp));
@@ -97,6 +81,8 @@ static void print_header(const struct duty *duty, const struct duty_at *at, size
 	if (core->reply_by != 0)
 		cli_line("%-14s %s%s", tr("answer by"), time_text(core->reply_by),
 			 desk_overdue(desk, n, client_now(duty->poc)) ? tr("  OVERDUE") : "");
+	if (desk_sender_closed(n) != 0)
+		cli_line(tr("%-14s by its sender, %s"), tr("closed"), time_text(desk_sender_closed(n)));
 	if (n->taken_by[0] != '\0' && n_at == 1)
 		cli_line("%-14s %s, %s", tr("taken by"), n->taken_by, time_text(n->taken_at));
 }

@@ -6,6 +6,7 @@
 
 #include "clients/cli/strings.h"
 #include "clients/poc/notice.h"
+#include "clients/poc/parties.h"
 #include "clients/poc/reach.h"
 #include "clients/poc/story_view.h"
 
@@ -42,18 +43,12 @@ static int save(struct duty *duty, const struct story *story)
 	return status == 0 ? 0 : cli_refused(duty->cli, &why);
 }
 
-/* A recipient, and an escalation's desk once it was released to that. */
-static bool has_received(const struct desk_party *p)
-{
-	return p->side == SIDE_TO || (p->side == SIDE_ESCALATION && p->times[POC__STEP__STEP_ESCALATED] != 0);
-}
-
 /* Whom to call of those who received it and have not come to an end of it. */
 static void tell_reach(struct duty *duty, const struct desk_notice *n, json_t *list)
 {
 	for (size_t i = 0; i < n->n_parties; i++) {
 		const struct desk_party *p = &n->parties[i];
-		if (has_received(p) && desk_party_step(p) < POC__STEP__STEP_DECLINED)
+		if (desk_party_received(p) && desk_party_step(p) < POC__STEP__STEP_DECLINED)
 			reach_tell(duty, &p->desk, false, duty->cli->json ? list : NULL);
 	}
 }
@@ -73,12 +68,14 @@ static int show(struct duty *duty, const struct desk *desk, const struct desk_no
 		json_object_set_new(json, "overdue", json_boolean(desk_overdue(desk, n, client_now(duty->poc))));
 		tell_reach(duty, n, reach);
 		json_object_set(json, "recipients", reach);
+		json_object_set_new(json, "escalations", parties_json(n, client_now(duty->poc), true));
 		if (status == 0)
 			cli_document(duty->cli, "poc.notice-status/1", json);
 		else
 			json_decref(json);
 	} else {
 		story_view_print(story, head);
+		parties_print_escalations(n, client_now(duty->poc));
 		if (desk_overdue(desk, n, client_now(duty->poc)))
 			cli_line(tr("OVERDUE: an answer was wanted by %s"), time_text(n->notice->core->reply_by));
 		tell_reach(duty, n, reach);
@@ -94,7 +91,7 @@ static bool reached(const struct desk_notice *n, Poc__Step step)
 {
 	for (size_t i = 0; i < n->n_parties; i++) {
 		const struct desk_party *p = &n->parties[i];
-		if (has_received(p) && desk_party_step(p) < step)
+		if (desk_party_received(p) && desk_party_step(p) < step)
 			return false;
 	}
 	return true;

@@ -2,11 +2,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "clients/cli/strings.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/receipts.h"
+
+enum { NAP_MS = 20 };
 
 static void fill(struct duty *duty, const struct notice *notice, const struct client_desk *desk, Poc__Step step,
 		 const char *handle, Poc__Receipt *out)
@@ -22,6 +25,33 @@ static void fill(struct duty *duty, const struct notice *notice, const struct cl
 	out->time = client_now(duty->poc);
 }
 
+/* Another time than that of a receipt that would have the same bytes as an earlier one: the next second, which is
+ * waited for, unless the clock is behind. */
+static int64_t next_second(const struct duty *duty, int64_t time)
+{
+	const struct timespec pause = {.tv_nsec = NAP_MS * 1000000L};
+
+	if (client_now(duty->poc) != time)
+		return time + 1;
+	while (client_now(duty->poc) == time)
+		nanosleep(&pause, NULL);
+	return time + 1;
+}
+
+/* Signed; of one that is made anew, under a time at which nobody at the desk has said just that. */
+static int make(const struct duty *duty, const struct receipts_saying *saying, Poc__Receipt *receipt, uint8_t **bytes,
+		size_t *size, struct refusal *why)
+{
+	int status;
+
+	while ((status = receipt_make(receipt, client_key(duty->poc), bytes, size, why)) == 0 && saying->anew != NULL &&
+	       desk_has_item(saying->anew, *bytes, *size)) {
+		free(*bytes);
+		receipt->time = next_second(duty, receipt->time);
+	}
+	return status;
+}
+
 int receipts_post(struct duty *duty, const struct notice *notice, const struct client_desk *desk,
 		  const struct receipts_saying *saying, struct client_posted *posted)
 {
@@ -35,13 +65,13 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 	if (status != 0)
 		return duty_fail(duty, status);
 	fill(duty, notice, desk, saying->step, handle, &receipt);
-	if (receipt.time <= saying->after)
-		receipt.time = saying->after + 1;
+	if (receipt.time < saying->not_before)
+		receipt.time = saying->not_before;
 	receipt.reason = saying->reason;
 	receipt.answer_by = saying->answer_by;
 	if (saying->answer != NULL)
 		receipt.answer = (ProtobufCBinaryData){NOTICE_ID_SIZE, (uint8_t *)saying->answer->bytes};
-	status = receipt_make(&receipt, client_key(duty->poc), &bytes, &size, &why);
+	status = make(duty, saying, &receipt, &bytes, &size, &why);
 	if (status != 0)
 		return cli_refused(duty->cli, &why);
 	status = outbox_put(duty->poc, bytes, size, NULL, 0, name);
@@ -102,51 +132,57 @@ static void tell(const struct act *act, int64_t stored_ms)
 			 time_text(stored_ms / 1000));
 }
 
-/* Who may say it: recipients and escalations; closed and the private steps also the sender. */
+/* Who may say it: recipients and escalations; closed and the private steps also the sender.  Of a private note there is
+ * nothing to tell anybody. */
 static int check_side(struct duty *duty, const struct desk *desk, const struct desk_notice *notice, Poc__Step step)
 {
 	if (!notice->good)
 		return cli_fail(duty->cli, STATUS_UNVERIFIED, tr("the notice's signature does not verify"));
+	if (desk_is_note(notice) && !step_is_private(step))
+		return cli_fail(duty->cli, STATUS_INVALID,
+				tr("it is a private note: \"%s\" is said of the notice that it is about"),
+				step_name(step));
 	if (desk_own_party(desk, notice) != NULL || step == POC__STEP__STEP_CLOSED || step_is_private(step))
 		return 0;
 	return cli_fail(duty->cli, STATUS_DENIED, tr("only who received a notice can say \"%s\" of it; we sent it"),
 			step_name(step));
 }
 
-/* Another stand than the last one is dated after it: within a second it could be the same bytes as one before that. */
-static int64_t stood_since(const struct desk *desk, const struct desk_notice *notice,
+/* Another stand than the last one: the desk may have said it before that. */
+static bool is_other_stand(const struct desk *desk, const struct desk_notice *notice,
 			   const struct receipts_saying *saying)
 {
 	const struct desk_party *party = desk_party(notice, desk->id.place, desk->id.kind);
 
-	if (!step_is_stand(saying->step) || party == NULL || party->stand == 0 ||
-	    (party->stand == saying->step && party->reason == saying->reason))
-		return 0;
-	return party->times[party->stand];
+	return step_is_stand(saying->step) && party != NULL && party->stand != 0 &&
+	       (party->stand != saying->step || party->reason != saying->reason);
 }
 
-/* Another operator who holds what is taken or released now; "": none.  What changes who holds it is dated after what
- * the desk said last: within a second, or by a clock that is behind a colleague's, it would be the same statement
- * again, or an older one. */
-static int find_holder(struct duty *duty, const struct desk_notice *notice, struct receipts_saying *saying,
-		       char out[UNIT_MAX_LENGTH + 1])
+/* Another operator who holds what is taken or released now; "": none.  What changes who holds it is dated no earlier
+ * than what the desk said last, by a clock that is behind a colleague's too: it would be an older statement. */
+static int find_holder(struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
+		       struct receipts_saying *saying, char out[UNIT_MAX_LENGTH + 1])
 {
 	const bool takes = saying->step == POC__STEP__STEP_TAKEN, held = notice->taken_by[0] != '\0';
 	char own[UNIT_MAX_LENGTH + 1];
 
 	if (!step_is_private(saying->step))
 		return 0;
-	if (!held && !takes && notice->taken_at == 0 && !duty->offline) /* what waits here may have taken it */
+	if (!held && !takes && !duty->offline) /* what waits here may have taken it */
 		return cli_fail(duty->cli, STATUS_INVALID, tr("nobody at this desk has taken it: nothing to release"));
 	if (!held) {
-		saying->after = takes ? notice->taken_at : 0;
+		saying->not_before = notice->taken_at;
+		saying->anew = desk;
 		return 0;
 	}
 	int status = client_own_handle(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, own);
 	const bool others = status == 0 && strcmp(own, notice->taken_by) != 0;
 	if (others)
 		snprintf(out, UNIT_MAX_LENGTH + 1, "%s", notice->taken_by);
-	saying->after = others || !takes ? notice->taken_at : 0;
+	if (others || !takes) {
+		saying->not_before = notice->taken_at;
+		saying->anew = desk;
+	}
 	return status;
 }
 
@@ -222,9 +258,9 @@ static int prepare(struct duty *duty, struct act *act, const struct receipts_say
 
 	act->saying = *saying;
 	if (status == 0)
-		status = find_holder(duty, act->notice, &act->saying, act->was);
-	if (status == 0 && !step_is_private(saying->step))
-		act->saying.after = stood_since(act->desk, act->notice, saying);
+		status = find_holder(duty, act->desk, act->notice, &act->saying, act->was);
+	if (status == 0 && is_other_stand(act->desk, act->notice, saying))
+		act->saying.anew = act->desk;
 	/* the directory knows a statement again, but takes each one with a time for a new one */
 	act->before = saying->answer_by != 0 && has_said(act->desk, act->notice, saying);
 	return status;

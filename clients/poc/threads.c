@@ -13,11 +13,20 @@ struct member {
 	const struct desk_notice *notice;
 };
 
+/* The notice that a thread is the thread of. */
+static bool begins_thread(const struct desk_notice *n)
+{
+	return memcmp(n->notice->id.bytes, n->notice->thread.bytes, NOTICE_ID_SIZE) == 0;
+}
+
+/* Of each thread the first one first: an answer may have come in the same second. */
 static int by_thread(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
 	int order = memcmp(x->notice->notice->thread.bytes, y->notice->notice->thread.bytes, NOTICE_ID_SIZE);
 
+	if (order == 0)
+		order = begins_thread(y->notice) - begins_thread(x->notice);
 	if (order == 0)
 		order = (x->notice->stored > y->notice->stored) - (x->notice->stored < y->notice->stored);
 	return order != 0 ? order : memcmp(x->notice->notice->id.bytes, y->notice->notice->id.bytes, NOTICE_ID_SIZE);
@@ -40,17 +49,11 @@ static struct member *all_members(const struct duty *duty, size_t *n)
 	return list;
 }
 
-static bool is_note(const struct desk_notice *n)
-{
-	return n->notice->core->category == POC__CATEGORY__CATEGORY_NOTE;
-}
-
 static void note_deadline(struct thread *t, const struct member *m)
 {
-	const int64_t by = m->notice->notice->core->reply_by;
+	const int64_t by = desk_wanted_by(m->desk, m->notice);
 
-	if (by != 0 && desk_step(m->desk, m->notice) < POC__STEP__STEP_DECLINED &&
-	    (t->reply_by == 0 || by < t->reply_by))
+	if (by != 0 && (t->reply_by == 0 || by < t->reply_by))
 		t->reply_by = by;
 }
 
@@ -64,13 +67,13 @@ static void add_member(struct thread *t, const struct member *m, bool again, int
 		t->taken_at = n->taken_at;
 		t->taken_by = n->taken_by;
 	}
-	if (is_note(t->first) && !is_note(n)) {
+	if (desk_is_note(t->first) && !desk_is_note(n)) {
 		t->first = n;
 		t->desk = m->desk;
 	}
-	t->notes += is_note(n) && !again;
-	t->n += !is_note(n) && !again;
-	if (is_note(n))
+	t->notes += desk_is_note(n) && !again;
+	t->n += !desk_is_note(n) && !again;
+	if (desk_is_note(n))
 		return;
 	t->open = t->open || (n->side != SIDE_FROM && desk_is_open(m->desk, n));
 	t->overdue = t->overdue || desk_overdue(m->desk, n, now);
@@ -97,7 +100,7 @@ static struct thread take_thread(const struct member *list, size_t n, size_t *at
 		add_member(&t, m, m != begin && same_notice(m - 1, m), now);
 		t.wanted = t.wanted || wanted(ctx, m->desk, m->notice);
 	}
-	t.open = t.open || (!is_note(t.first) && desk_is_open(t.desk, t.first));
+	t.open = t.open || desk_is_open(t.desk, t.first);
 	return t;
 }
 
@@ -147,12 +150,14 @@ int threads_list(const struct duty *duty, threads_wanted wanted, const void *ctx
 
 /* ---- One thread */
 
-/* In the order of the feed; stored is in whole seconds. */
+/* The first one, then in the order of the feed; stored is in whole seconds. */
 static int by_age(const void *a, const void *b)
 {
 	const struct desk_notice *x = ((const struct thread_member *)a)->notice,
 				 *y = ((const struct thread_member *)b)->notice;
 
+	if (begins_thread(x) != begins_thread(y))
+		return begins_thread(x) ? -1 : 1;
 	if (x->stored != y->stored)
 		return x->stored > y->stored ? 1 : -1;
 	return (x->order > y->order) - (x->order < y->order);
@@ -213,7 +218,7 @@ void threads_print(const struct thread *thread, const Poc__Inner *inner)
 
 	duty_id(&first->thread, id);
 	snprintf(from, sizeof from, "%.20s %.4s", first->core->from->place, poc_kind_name(first->core->from->kind));
-	duty_marks(thread->first, thread->overdue, marks);
+	duty_marks(thread->desk, thread->first, thread->overdue, marks);
 	const char *subject = inner != NULL ? inner->content->subject : tr("(not opened)"),
 		   *quote = inner != NULL ? "\"" : "";
 	cli_line("%.9s  %3zu %-20s  %-6s %-12s %-20s  %-16s %-9s %s%s%s%s", id, thread->n, time_text(thread->activity),

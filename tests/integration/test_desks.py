@@ -196,10 +196,9 @@ class Desks(unittest.TestCase):
         for notice in unseen, seen:
             world.poc(robot, "notice", "ack", notice)
         reminder = world.poc("xa-operator", "notice", "remind", unseen)
-        self.assertIn("XB technical: a program acknowledged, no person has", reminder.err)
+        self.assertIn("XB technical: acknowledged (a program), not answered", reminder.err)
         self.assertIn("Reminder: Scans", [each["subject"] for each in self.listed("xb-operator")])
         world.poc("xb-operator", "notice", "ack", seen)
-        self.assertIn("nobody is reminded", world.poc("xa-operator", "notice", "remind", seen).err)
         end = time.monotonic() + 20 * SLOW
         while unseen not in [each["id"] for each in self.listed("ae-operator")]:
             self.assertLess(time.monotonic(), end)
@@ -221,6 +220,64 @@ class Desks(unittest.TestCase):
         steps = self.world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]
         return {kind: [each["step"] for each in steps if each["place"] == "XB" and each["kind"] == kind]
                 for kind in ("technical", "diplomatic")}
+
+    def test_escalation_to_come(self):
+        """Before it is released an escalation is no step of its desk: when it comes, or why it was not needed, is said."""
+        world = self.world
+
+        def seen(notice, user="xa-operator"):
+            """What show and status say of it: lines, and its JSON, the same in both."""
+            shown, told = (world.poc(user, "-o", "json", "notice", verb, notice).json for verb in ("show", "status"))
+            inside = next(each for each in shown["recipients"] if each.get("escalation"))
+            self.assertEqual(told["escalations"], [inside])
+            lines = [line for verb in ("show", "status") for line in world.poc(user, "notice", verb, notice).out.splitlines()
+                     if "escalat" in line]
+            return lines, inside
+
+        late = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic")
+        early, closed, answered = (self.send("--reply-by", "1h", "--escalate", "diplomatic") for _ in range(3))
+        for user in "xa-operator", "xb-operator":
+            lines, inside = seen(early, user)
+            self.assertEqual(len(lines), 2)
+            for line in lines:
+                self.assertRegex(line, "^[ a-z]*escalates to XB diplomatic at [-0-9T:]+Z unless acknowledged$")
+            self.assertEqual((inside["step"], inside["state"]), (None, "waits"))
+        self.assertIn(inside["at"], lines[0])
+        world.poc("xa-operator", "notice", "close", closed)
+        world.poc("xb-operator", "notice", "reply", answered, "--text", "Blocked.")
+        for each, why in (closed, "closed by its sender"), (answered, "answered in time"):
+            lines, inside = seen(each)
+            for line in lines:
+                self.assertRegex(line, f"^[ a-z]*escalation to XB diplomatic not needed: {why}$")
+            self.assertEqual((len(lines), inside["step"], inside["state"]), (2, None, "not-needed"))
+        self.escalated(late, "xb-operator", "diplomatic")
+        lines, inside = seen(late)
+        self.assertRegex(lines[0], "^escalation +XB diplomatic: stored, escalated [-0-9T:]+Z$")
+        self.assertEqual((inside["step"], inside["state"], inside["escalated"] >= inside["at"]), ("stored", "escalated", True))
+
+    def test_answered_by_who_was_brought_in(self):
+        """Whoever a notice is escalated to stands in for recipients who are silent: the sender's list says how far they are."""
+        world = self.world
+        notice = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "AE")
+
+        def stands():
+            one = next(each for each in self.listed("xa-operator", "--sent") if each["id"] == notice)
+            overdue = notice in [each["id"] for each in self.listed("xa-operator", "--overdue")]
+            status = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json
+            self.assertEqual((overdue, status["step"], status["overdue"]), (one["overdue"], one["step"], one["overdue"]))
+            return one["step"], one["overdue"]
+
+        self.escalated(notice, "ae-operator", "technical")
+        time.sleep(1.1)  # in whole seconds: now it is past
+        self.assertEqual(stands(), ("delivered" if "delivered" in self.steps(notice)["technical"] else "stored", True))
+        world.poc("ae-operator", "notice", "decline", "--reason", "other", notice)
+        self.assertEqual(stands()[1], True)  # nobody stands in
+        world.poc("ae-operator", "notice", "accept", notice)
+        self.assertEqual(stands(), ("accepted", True))
+        world.poc("xb-operator", "notice", "decline", "--reason", "not-competent", notice)
+        self.assertEqual(stands(), ("accepted", True))
+        world.poc("ae-operator", "notice", "reply", notice, "--text", "We take it.")
+        self.assertEqual(stands(), ("answered", False))
 
     def test_one_person_at_both_desks(self):
         """What is escalated to another desk of the same person is listed there too, and acknowledged by both."""

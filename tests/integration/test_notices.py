@@ -219,6 +219,8 @@ class Notices(unittest.TestCase):
         both = self.send(to="XB,AD")
         self.assertIn(both, self.listed("ad-operator"))
         self.assertEqual(self.listed("xb-operator")[both]["to"], ["AD", "XB"])
+        for user, words, to in (("xb-operator", [], "XB"), ("ad-operator", [], "AD"), ("xa-operator", ["--sent"], "AD")):  # own one first
+            self.assertRegex(self.world.poc(user, "notice", "list", *words).out, rf"(?m)^{both[:9]} +XA tech +{to} tech \+1 ")
         apart = self.world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB,AD", "--separately", "--subject", "s",
                                "--text", "t").json["notices"]
         self.assertEqual(len({each["id"] for each in apart}), 2)
@@ -284,6 +286,56 @@ class Notices(unittest.TestCase):
         self.assertIn(notice, self.listed("xb-operator", "--exercise", "some-other"))
         self.world.poc("xb-operator", "notice", "close", notice)
         self.assertNotIn(notice, self.listed("xb-operator", "--exercise", "some-other"))
+
+    def test_closed_unread(self):
+        """What its sender closed before a person of the desk has acknowledged it stays in the desk's list, and says so."""
+        world, notice, seen = self.world, self.send("--urgency", "emergency", "--reply-by", "1h"), self.send()
+        world.poc("xb-operator", "notice", "ack", seen)
+        for each in notice, seen:
+            world.poc("xa-operator", "notice", "close", each)
+        self.assertEqual(self.listed("xa-operator", "--sent")[notice]["step"], "closed")
+        for words in ([], ["--exercise", "some-other"]):
+            got = self.listed("xb-operator", *words)
+            self.assertEqual((got[notice]["open"], got[notice]["closed_by_sender"], got[notice]["step"] in ("stored", "delivered")),
+                             (True, True, True))
+            self.assertNotIn(seen, got)
+        for words in ([], ["--threads"]):
+            line, = [line for line in world.poc("xb-operator", "notice", "list", *words).out.splitlines() if line.startswith(notice[:9])]
+            self.assertIn('CLOSED BY SENDER "Scans', line)
+        # it is to be seen, and no answer is wanted any more
+        for user in "xa-operator", "xb-operator":
+            self.assertRegex(world.poc(user, "notice", "show", notice).out, r"(?m)^closed +by its sender, 2\S+Z$")
+        over = world.poc("xb-operator", "handover").out
+        self.assertIn(notice[:9], over)
+        self.assertNotIn("answer wanted in 59", over)
+        later = world.poc("xb-operator", "-o", "json", "--offline", "notice", "list", env=shifted(7200)).json["notices"]
+        self.assertEqual([each["overdue"] for each in later if each["id"] == notice], [False])
+        world.poc("xb-operator", "notice", "ack", notice)
+        self.assertNotIn(notice, self.listed("xb-operator", "--exercise", "some-other"))
+        got = self.listed("xb-operator", "--all")[notice]
+        self.assertEqual((got["step"], got["open"], got["closed_by_sender"]), ("closed", False, True))
+        self.assertNotIn("CLOSED BY SENDER", world.poc("xb-operator", "notice", "list", "--all").out)
+
+    def test_private_note_is_no_business(self):
+        """A note is never open, overdue or an emergency, whatever it is about; it leaves its desk only where that is said."""
+        world, notice = self.world, self.send("--urgency", "emergency", "--reply-by", "1h")
+        note = world.poc("xb-operator", "-o", "json", "notice", "note", notice, "--text", "for us").json["id"]
+        for words in ([], ["--mine"], ["--overdue"], ["--exercise", "some-other"], ["--sent"]):
+            self.assertNotIn(note, self.listed("xb-operator", *words), words)
+        got = self.listed("xb-operator", "--all")[note]
+        self.assertEqual((got["category"], got["urgency"], got["open"], got["overdue"]), ("note", "routine", False, False))
+        for words in (["ack"], ["accept"], ["close"], ["decline", "--reason", "other"]):
+            self.assertIn("private note", world.poc("xb-operator", "notice", *words, note, expect=1).err)
+        world.poc("xb-operator", "notice", "close", notice)
+        self.assertFalse({note, notice} & set(self.listed("xb-operator", "--exercise", "some-other")))
+        # to colleagues at its desk it goes as it is, elsewhere only by -y
+        self.assertIn("-y", world.poc("xb-operator", "notice", "forward", note, "--to", "AD,XB", expect=2).err)
+        self.assertEqual(world.poc("xb-operator", "-n", "-o", "json", "notice", "forward", note, "--to", "AD").json["urgency"], "routine")
+        passed = world.poc("xb-operator", "-o", "json", "notice", "forward", note, "--to", "XB").json["id"]
+        self.assertEqual(self.listed("xb-operator", "--all")[passed]["category"], "note")
+        abroad = world.poc("xb-operator", "-y", "-o", "json", "notice", "forward", note, "--to", "AD").json["id"]
+        self.assertEqual(self.listed("ad-operator")[abroad]["urgency"], "routine")
+        self.assertIn("for us", world.poc("ad-operator", "notice", "show", abroad).out)
 
     def test_exercise_is_marked_everywhere(self):
         notice = self.send("--exercise", "spring-27")
@@ -369,6 +421,14 @@ class Notices(unittest.TestCase):
         lines = world.poc("xb-operator", "notice", "list").out.splitlines()
         self.assertEqual([line for line in lines if line.startswith("--")], ["-- XB technical", "-- XB diplomatic"])
 
+    def test_thread_is_named_by_its_first(self):
+        """Also where an answer came in the same second and has the smaller id, as half of these do."""
+        for _ in range(4):
+            notice = self.send(subject="the first")
+            self.world.poc("xb-operator", "notice", "reply", notice, "--text", "r", "--subject", "the answer")
+        threads = self.world.poc("xb-operator", "-o", "json", "notice", "list", "--threads").json["threads"]
+        self.assertNotIn("the answer", [each["subject"] for each in threads])
+
     def test_unit(self):
         """A unit's desk has the users and reading keys of its own list; without one it is refused in words."""
         world = self.world
@@ -401,6 +461,8 @@ class Notices(unittest.TestCase):
         self.assertNotIn("taken", json.dumps(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]))
         world.poc("xb-operator", "notice", "release", notice)
         self.assertIsNone(self.listed(second)[notice]["taken_by"])
+        for user in second, "xb-operator":
+            self.assertIn("nothing to release", world.poc(user, "notice", "release", notice, expect=1).err)
         # who takes over is told from whom
         world.poc("xb-operator", "notice", "take", notice)
         self.assertNotIn("was", world.poc("xb-operator", "notice", "take", notice).out)
@@ -427,6 +489,20 @@ class Notices(unittest.TestCase):
             behind = shifted(-60) if user == second else {}
             said = world.poc(user, "-o", "json", "notice", step, notice, env=behind).json
             self.assertEqual((said["repeated"], self.listed("xb-operator")[notice]["taken_by"]), (False, holder), (user, step))
+
+    def test_no_receipt_is_of_the_future(self):
+        """However fast a desk changes its mind: each statement is one of its own, in order, dated when it was made."""
+        world, notice, made = self.world, self.send(), []
+        for word in "accept", "decline", "accept", "close", "accept", "close":
+            said = world.poc("xb-operator", "-o", "json", "notice", word, notice, *(["--reason", "other"] if word == "decline" else []))
+            self.assertEqual(said.json["repeated"], False)
+            made.append((said.json["step"], int(time.time())))
+        steps = world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]
+        steps = [(each["step"], each["time"]) for each in steps if each["step"] in ("accepted", "declined", "closed")]
+        self.assertEqual([step for step, _ in steps], [step for step, _ in made])
+        for (step, stated), (_, end) in zip(steps, made):
+            self.assertLessEqual(stated, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end)), (step, steps))
+        self.assertEqual(self.listed("xb-operator", "--all")[notice]["step"], "closed")
 
     def test_shifts(self):
         world, old = self.world, self.send(text="before the new one came")
@@ -721,12 +797,42 @@ class Notices(unittest.TestCase):
         reminder = world.poc("xa-operator", "-o", "json", "notice", "remind", notice).json["id"]
         self.assertEqual(self.listed("xb-operator")[reminder]["subject"], "Reminder: Scans from AS64500")
         world.poc("xb-operator", "notice", "ack", notice)
-        self.assertIn("nobody is reminded", world.poc("xa-operator", "notice", "remind", notice).err)
         anchored(world, "xa-operator", notice, "acknowledged")
         passed = world.poc("xa-operator", "-o", "json", "notice", "escalate", notice, "--to", "XB", "--kind", "diplomatic").json
         self.assertEqual(passed["thread"], notice)
         self.assertIn("We see scans.", world.poc("xb-operator", "notice", "show", passed["id"]).out)
         world.poc("xb-operator", "notice", "remind", notice, expect=4)
+
+    def test_reminded_is_who_is_waited_for(self):
+        """With a deadline who has not answered, else who has not acknowledged; and it is said which."""
+        world = self.world
+        asks, tells = self.send("--reply-by", "1h", to="XB,AD"), self.send(to="XB,AD")
+
+        def remind(notice):
+            said = world.poc("xa-operator", "-n", "notice", "remind", notice)
+            one = world.poc("xa-operator", "-n", "-o", "json", "notice", "remind", notice).json
+            return one["waits_for"], [each["place"] for each in one["recipients"]], said.err
+
+        for notice in asks, tells:
+            world.poc("xb-operator", "notice", "ack", notice)
+        waits, whom, said = remind(tells)
+        self.assertEqual((waits, whom), ("acknowledged", ["AD"]))
+        self.assertNotIn("XB", said)
+        waits, whom, said = remind(asks)
+        self.assertEqual((waits, whom), ("answered", ["AD", "XB"]))
+        self.assertIn("XB technical: acknowledged, not answered", said)
+        self.assertIn("AD technical: stored, not answered", said)
+        for notice in asks, tells:
+            world.poc("xb-operator", "notice", "reply", notice, "--text", "Blocked.")
+            self.assertEqual(remind(notice)[1], ["AD"])
+        world.poc("ad-operator", "notice", "decline", "--reason", "other", asks)
+        world.poc("ad-operator", "notice", "ack", tells)
+        waits, whom, said = remind(asks)
+        self.assertEqual((waits, whom), ("answered", []))
+        self.assertIn("every recipient has answered, declined or closed it: nobody is reminded", said)
+        waits, whom, said = remind(tells)
+        self.assertEqual((waits, whom), ("acknowledged", []))
+        self.assertIn("every recipient has acknowledged it, or said more: nobody is reminded", said)
 
 
 if __name__ == "__main__":
