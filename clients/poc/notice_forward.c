@@ -43,6 +43,22 @@ static int pack_forwarded(struct duty *duty, const struct desk *desk, const stru
 
 /* ---- One notice */
 
+/* As the rules of notices have it of what the server escalates: to who has it already it is a reminder at best. */
+static int check_new(struct cli *cli, const struct desk_notice *of, const struct client_notice *n)
+{
+	for (size_t i = 0; i < n->n_to; i++) {
+		const struct client_desk *to = &n->to[i];
+		const struct desk_party *party = desk_party(of, to->place, to->kind);
+		if (party != NULL && party->side == SIDE_FROM)
+			return cli_fail(cli, STATUS_INVALID, tr("--to: %s %s is the sender's own desk"), to->place,
+					poc_kind_name(to->kind));
+		if (party != NULL && (party->side == SIDE_TO || party->times[POC__STEP__STEP_ESCALATED] != 0))
+			return cli_fail(cli, STATUS_INVALID, tr("--to: %s %s is a recipient already"), to->place,
+					poc_kind_name(to->kind));
+	}
+	return 0;
+}
+
 static int pass_on(struct cli *cli, const char *before, bool escalates)
 {
 	struct compose compose = {0};
@@ -68,6 +84,8 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 		status = to != NULL ? compose_desks(cli, to, cli_value(cli, "kind"), n.to, NOTICE_DESKS_MAX, &n.n_to)
 				    : STATUS_NO_MEMORY;
 	free(to);
+	if (status == 0 && escalates)
+		status = check_new(cli, of, &n);
 	if (status == 0) {
 		sending_subject(&duty, desk, of, before, subject);
 		status = compose_read(&duty, FORM_NOTE, subject, false, &compose);
