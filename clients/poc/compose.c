@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/cli/indicator.h"
 #include "clients/cli/place.h"
 #include "clients/cli/rsit.h"
 #include "clients/cli/strings.h"
@@ -437,6 +438,15 @@ static int refuse_content(struct cli *cli, size_t given, const struct refusal *w
 			    : cli_refused(cli, why);
 }
 
+static void warn_of_indicators(const struct cli *cli, const Poc__NoticeContent *c)
+{
+	for (size_t i = 0; i < c->n_indicators; i++) {
+		if (!indicator_fits(c->indicators[i]->type, c->indicators[i]->value))
+			cli_note(cli, tr("indicators[%zu]: \"%s\" is no %s"), i, c->indicators[i]->value,
+				 c->indicators[i]->type);
+	}
+}
+
 static int make_content(struct cli *cli, struct compose *compose)
 {
 	struct refusal why = {0};
@@ -622,6 +632,7 @@ int compose_read(struct duty *duty, enum form_use use, const char *subject, bool
 	if (status == 0) {
 		tell_missing(cli, out);
 		warn_of_class(cli, out->content);
+		warn_of_indicators(cli, out->content);
 	}
 	return status;
 }

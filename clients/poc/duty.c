@@ -219,8 +219,9 @@ static int not_found(struct duty *duty, const char *prefix)
 
 	outbox_refused(duty->poc, seek, &sought);
 	if (sought.refused)
-		return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("notice %s was refused, and not sent: %s"), prefix,
-				sought.why);
+		return cli_fail(duty->cli, STATUS_NOT_FOUND,
+				tr("notice %s was refused, and not sent: %s (poc notice show has what it says)"),
+				prefix, sought.why);
 	outbox_list(duty->poc, seek, &sought);
 	if (sought.since != 0)
 		return cli_fail(duty->cli, STATUS_NOT_FOUND,

@@ -111,6 +111,22 @@ static int pass_note(struct duty *duty, const struct desk *desk, struct client_n
 	return cli_confirm(duty->cli, question);
 }
 
+/* As the rules of notices have it of what the server escalates: to who has it already it is a reminder at best. */
+static int check_new(struct cli *cli, const struct desk_notice *of, const struct client_notice *n)
+{
+	for (size_t i = 0; i < n->n_to; i++) {
+		const struct client_desk *to = &n->to[i];
+		const struct desk_party *party = desk_party(of, to->place, to->kind);
+		if (party != NULL && party->side == SIDE_FROM)
+			return cli_fail(cli, STATUS_INVALID, tr("--to: %s %s is the sender's own desk"), to->place,
+					poc_kind_name(to->kind));
+		if (party != NULL && (party->side == SIDE_TO || party->times[POC__STEP__STEP_ESCALATED] != 0))
+			return cli_fail(cli, STATUS_INVALID, tr("--to: %s %s is a recipient already"), to->place,
+					poc_kind_name(to->kind));
+	}
+	return 0;
+}
+
 static int pass_on(struct cli *cli, const char *before, bool escalates)
 {
 	struct compose compose = {0};
@@ -136,6 +152,8 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 		status = to != NULL ? compose_desks(cli, to, cli_value(cli, "kind"), n.to, NOTICE_DESKS_MAX, &n.n_to)
 				    : STATUS_NO_MEMORY;
 	free(to);
+	if (status == 0 && escalates)
+		status = check_new(cli, of, &n);
 	if (status == 0)
 		status = label_pass_on(&duty, of, n.to, n.n_to);
 	if (status == 0 && desk_is_note(of))

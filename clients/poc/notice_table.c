@@ -58,8 +58,7 @@ static const struct flag remind_flags[] = {
 };
 
 static const struct flag escalate_flags[] = {
-    {"to", 0, "PLACE[,PLACE]", "recipients (may be given several times); our own place: colleagues who came later",
-     true},
+    {"to", 0, "PLACE[,PLACE]", "recipients who do not have it yet (may be given several times)", true},
     {"kind", 'k', "KIND", "technical (default), diplomatic or coordinator"},
     {"text", 0, "TEXT", "a word before it"},
     {NULL, 0, NULL, NULL},

@@ -96,18 +96,32 @@ static void put_text(json_t *form, const char *name, const char *value)
 		json_object_set_new(form, name, json_string(value));
 }
 
+/* The one kind that was said of all: the directory's staff is a coordinator whatever that was. */
+static Poc__PocKind said_kind(const Poc__Core *core)
+{
+	for (size_t i = 0; i < core->n_to; i++) {
+		if (strcmp(core->to[i]->place, STATE_DIRECTORY) != 0)
+			return core->to[i]->kind;
+	}
+	return POC__POC_KIND__POC_KIND_COORDINATOR;
+}
+
+/* An escalation to another desk is to that of the first place. */
 static void put_whom(json_t *form, const Poc__Core *core)
 {
-	const Poc__Desk *first = core->to[0], *later = core->n_escalations > 0 ? core->escalations[0]->to : NULL;
+	const Poc__Desk *later = core->n_escalations > 0 ? core->escalations[0]->to : NULL;
+	const Poc__PocKind kind = said_kind(core);
 	json_t *to = json_array();
 
-	for (size_t i = 0; i < core->n_to; i++)
-		json_array_append_new(to, json_string(core->to[i]->place));
+	for (size_t i = 0; i < core->n_to; i++) {
+		const bool first = later != NULL && strcmp(core->to[i]->place, later->place) == 0;
+		json_array_insert_new(to, first ? 0 : json_array_size(to), json_string(core->to[i]->place));
+	}
 	json_object_set_new(form, "to", to);
-	put_text(form, "kind", poc_kind_name(first->kind));
+	put_text(form, "kind", poc_kind_name(kind));
 	put_text(form, "exercise", core->exercise);
 	if (later != NULL)
-		put_text(form, "escalate", later->kind != first->kind ? poc_kind_name(later->kind) : later->place);
+		put_text(form, "escalate", later->kind != kind ? poc_kind_name(later->kind) : later->place);
 }
 
 static bool is_note(const struct waiting_notice *w)

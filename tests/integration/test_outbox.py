@@ -112,8 +112,8 @@ class Outbox(unittest.TestCase):
         first = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "orig", "--text", "t").json["id"]
         world.poc("xa-operator", "notice", "list", "--sent")
         late = ("--reply-by", "1s", "--offline", "--text", "the lost words")
-        sent = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "AE,XB", "--subject", "too late", "--urgency", "urgent",
-                         "--tlp", "GREEN", "--exercise", "ex-1", "--escalate", "AD", "--set", "sector=energy", "--attach", path,
+        sent = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB,@directory,AE", "--subject", "too late", "--urgency",
+                         "urgent", "--tlp", "GREEN", "--exercise", "ex-1", "--escalate", "diplomatic", "--set", "sector=energy", "--attach", path,
                          *late, expect=8).json["id"]
         answer = world.poc("xa-operator", "-o", "json", "notice", "reply", first, *late, expect=8).json["id"]
         # while they wait as well
@@ -130,7 +130,7 @@ class Outbox(unittest.TestCase):
                       world.poc("xa-operator", "notice", "show", answer).out)
         shown = world.poc("xa-operator", "-o", "json", "notice", "show", sent).json
         self.assertEqual((shown["subject"], shown["text"], shown["to"], shown["refused"], shown["in_outbox_code"]),
-                         ("too late", "the lost words", ["AE", "XB"], True, "invalid"))
+                         ("too late", "the lost words", ["@directory", "AE", "XB"], True, "invalid"))
         for which in "--sent", "--all":
             row, = [line for line in world.poc("xa-operator", "notice", "list", which).out.splitlines() if line.startswith(sent[:9])]
             self.assertRegex(row, ' refused .*EXERCISE ex-1: "too late"')
@@ -142,9 +142,11 @@ class Outbox(unittest.TestCase):
             anew = world.poc("xa-operator", "-o", "json", "notice", "send", "--reply-by", "1h", stdin=again).json["id"]
         got = world.poc("ae-operator", "-o", "json", "notice", "show", anew).json
         self.assertEqual((got["text"], got["to"], got["urgency"], got["tlp"], got["exercise"], got["content"]["sector"]),
-                         ("the lost words", ["AE", "XB"], "urgent", "TLP:GREEN", "ex-1", "energy"))
+                         ("the lost words", ["@directory", "AE", "XB"], "urgent", "TLP:GREEN", "ex-1", "energy"))
         self.assertEqual(got["content"]["attachments"][0]["size"], 7)
-        self.assertIn("escalation     AD technical", world.poc("xa-operator", "notice", "show", anew).out)
+        parties = world.poc("xa-operator", "notice", "show", anew).out
+        for party in "to             @directory coordinator", "to             AE technical", "escalation     XB diplomatic":
+            self.assertIn(party, parties)
         with open(os.path.join(folder, f"{answer}.json"), encoding="utf-8") as again:
             world.poc("xa-operator", "notice", "reply", first, "--reply-by", "1h", stdin=again)
         for notice in sent, answer:

@@ -181,10 +181,36 @@ class Slips(unittest.TestCase):
         self.assertNotIn(queued, WORLD.poc("xb-operator", "notice", "list", "-o", "json").out)
         self.assertIn("1 sent", WORLD.poc("xa-operator", "notice", "flush").out)
 
+    def test_escalate_to_whom(self):
+        """By hand as by --escalate: not to who has it already, nor to the own desk."""
+        notice = WORLD.poc("xa-operator", "-o", "json", *self.SEND, "--text", "t").json["id"]
+        before = self.sent()
+        for to, words in ((("XB",), "XB technical is a recipient already"), (("XA",), "XA technical is the sender's own desk"),
+                          (("AE,XB",), "XB technical is a recipient already")):
+            for dry in (), ("-n",):
+                refused = WORLD.poc("xa-operator", *dry, "notice", "escalate", notice, "--to", *to, expect=1)
+                self.assertIn("--to: " + words, refused.err)
+        self.assertEqual(self.sent(), before)
+        WORLD.poc("xa-operator", "-n", "notice", "escalate", notice, "--to", "XB", "-k", "diplomatic")
+
+    def test_indicators(self):
+        """What cannot be the address or the hash that it is called is named, and goes all the same."""
+        for value, odd in (("ip 999.1.1.1", True), ("ip 192.0.2.1", False), ("ip 2001:db8::1", False), ("ip 192.0.2.0/24", False),
+                           ("ip 192.0.2.0/33", True), ("ip 192.0.2.0/", True), ("ipv4 2001:db8::1", True), ("ipv6 2001:db8::/129", True),
+                           ("sha256 " + "0a" * 32, False), ("sha256 0a", True), ("md5 " + "0g" * 16, True), ("sha1 " + "A0" * 20, False),
+                           ("domain 999.1.1.1", False), ("ip 192.0.2.1 -- seen", False), ("x-own anything", False)):
+            told = WORLD.poc("xa-operator", "-n", *self.SEND, "--set", "indicators=" + value)
+            kind, word = value.split()[:2]
+            self.assertEqual(f'poc: indicators[0]: "{word}" is no {kind}\n' in told.err, odd, told)
+
     def test_values(self):
         """States in any order, each once; no event of the future; a class that the taxonomy does not have is named."""
         for states, expect in (["FR", "DE", "FR"], 0), (["de"], 1), ([1], 1), ([], 0):
             self.fed(json.dumps({"states": states, "text": "t"}), "-n", *self.SEND, expect=expect)
+        for states in ["FR", "XB", "de"], ["FRA"]:
+            refused = self.fed(json.dumps({"states": states, "text": "t"}), "-n", *self.SEND, expect=1).stderr
+            self.assertIn(f'states: "{states[-1]}" is no state\'s code: two capital letters', refused)
+            self.assertNotIn("ascending", refused)
         sent = json.loads(self.fed('{"states":["FR","DE","FR"],"text":"t"}', "-o", "json", *self.SEND).stdout)
         shown = WORLD.poc("xb-operator", "-o", "json", "notice", "show", sent["id"]).json
         self.assertEqual(shown["content"]["states"], ["DE", "FR"])
