@@ -35,7 +35,8 @@ struct founding {
 	const char *origin, *listen;
 	const char *server_address; /* what clients connect to */
 	int64_t now;
-	struct key_set root, enrolment, log, authority, coordinator, admin, server, service, reading;
+	struct key_set root, enrolment, log, authority, coordinator, admin, server, service;
+	struct key_set admin_reading, service_reading;
 	struct hash directory;
 	struct change_write writes[4];
 	size_t n_writes;
@@ -167,12 +168,23 @@ static int make_register(struct founding *f, const struct hash *anchor)
 	return add(f, &reg.base, &f->enrolment, f->enrolment.threshold);
 }
 
+/* What channel reports, and whatever else comes to the directory's desk, is encrypted to. */
+static void fill_reading(Poc__ReadingKey *out, const struct key_set *key, const Poc__User *user, Poc__PocKind *kind)
+{
+	poc__reading_key__init(out);
+	out->spki = key->messages[0].spki;
+	out->holder = POC__HOLDER__HOLDER_USER;
+	out->handle = user->handle;
+	out->kinds = kind;
+	out->n_kinds = 1;
+}
+
 static int make_users(struct founding *f)
 {
 	Poc__Users users = POC__USERS__INIT;
 	Poc__User admin = POC__USER__INIT, server = POC__USER__INIT, service = POC__USER__INIT;
 	Poc__User *list[] = {&admin, &server, &service};
-	Poc__ReadingKey reading = POC__READING_KEY__INIT, *readers[] = {&reading};
+	Poc__ReadingKey reading[2], *readers[] = {&reading[0], &reading[1]};
 	Poc__Role admin_roles[] = {POC__ROLE__ROLE_COORDINATOR, POC__ROLE__ROLE_ADMIN},
 		  server_role = POC__ROLE__ROLE_SERVER, service_role = POC__ROLE__ROLE_SERVICE;
 	Poc__PocKind kind = POC__POC_KIND__POC_KIND_COORDINATOR;
@@ -194,17 +206,14 @@ static int make_users(struct founding *f)
 	service.service = 1;
 	service.roles = &service_role;
 	service.n_roles = 1;
-	reading.spki = f->reading.messages[0].spki;
-	reading.holder = POC__HOLDER__HOLDER_USER;
-	reading.handle = service.handle;
-	reading.kinds = &kind;
-	reading.n_kinds = 1;
+	fill_reading(&reading[0], &f->admin_reading, &admin, &kind);
+	fill_reading(&reading[1], &f->service_reading, &service, &kind);
 	users.head = &head;
 	users.issued = f->now;
 	users.users = list;
 	users.n_users = 3;
 	users.reading_keys = readers;
-	users.n_reading_keys = 1;
+	users.n_reading_keys = 2;
 	return add(f, &users.base, &f->coordinator, 1);
 }
 
@@ -293,7 +302,7 @@ static int write_files(struct founding *f)
 	snprintf(text, sizeof text,
 		 "; the directory's staff\n[directory]\nserver = %s\nid = %s\nserver_pin = %s\n\n[user]\nstate = %s\n"
 		 "cert = admin.crt\nkey = keys/admin.key\n\n[coordinator]\nkey = "
-		 "keys/coordinator.key\n\n[enrolment]\nkey = %s\n\n"
+		 "keys/coordinator.key\n\n[enrolment]\nkey = %s\n\n[notices]\nreading_key = keys/admin-reading.key\n\n"
 		 "[state]\ndir = admin.state\n",
 		 f->server_address, id, pin, STATE_DIRECTORY, enrolment);
 	if (status == 0)
@@ -354,7 +363,8 @@ static int read_options(struct founding *f)
 	f->root.threshold = (unsigned)root_threshold;
 	f->enrolment.n = (size_t)enrolments;
 	f->enrolment.threshold = (unsigned)enrolment_threshold;
-	f->log.n = f->authority.n = f->coordinator.n = f->admin.n = f->server.n = f->service.n = f->reading.n = 1;
+	f->log.n = f->authority.n = f->coordinator.n = f->admin.n = f->server.n = f->service.n = 1;
+	f->admin_reading.n = f->service_reading.n = 1;
 	return 0;
 }
 
@@ -391,7 +401,9 @@ static int make_all(struct founding *f)
 	if (status == 0)
 		status = make_keys(f, &f->service, "service", KEY_ED25519);
 	if (status == 0)
-		status = make_keys(f, &f->reading, "service-reading", KEY_P384);
+		status = make_keys(f, &f->admin_reading, "admin-reading", KEY_P384);
+	if (status == 0)
+		status = make_keys(f, &f->service_reading, "service-reading", KEY_P384);
 	if (status == 0)
 		status = make_batch(f);
 	if (status == 0)
@@ -441,7 +453,8 @@ int pocadm_cmd_init(struct cli *cli)
 	close_keys(&f.admin);
 	close_keys(&f.server);
 	close_keys(&f.service);
-	close_keys(&f.reading);
+	close_keys(&f.admin_reading);
+	close_keys(&f.service_reading);
 	if (status != 0)
 		return status;
 	hash_to_hex(&f.directory, id);

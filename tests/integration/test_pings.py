@@ -210,7 +210,7 @@ class Pings(unittest.TestCase):
         self.assertEqual((sent["place"], sent["poc"], sent["channel"], sent["recipients"]), ("XB", poc, channel["id"], 2))
         world.poc("xa-operator", "report", "XB", f"{poc}/{channel['id']}", "--reason", "no-answer")
         world.poc("ad-operator", "report", "XB", channel["value"], "--reason", "wrong")
-        for user in ("xb-coordinator", "pings"):
+        for user in ("xb-coordinator", "pings", "directory-admin"):
             with self.subTest(user):
                 told = world.poc(user, "-o", "json", "report").json["channels"]
                 self.assertEqual([(t["place"], t["poc"], t["channel"], t["value"], t["counts"]) for t in told],
