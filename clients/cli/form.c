@@ -852,7 +852,7 @@ const char *form_foreign(const json_t *form, enum form_use use)
 	json_object_foreach((json_t *)form, name, value)
 	{
 		const struct field *field = find(name);
-		if (field != NULL && field->use != 0 && (field->use & use) == 0)
+		if (field != NULL && field->use != 0 && (field->use & use) == 0 && strcmp(name, "exercise") != 0)
 			return field->name;
 	}
 	return NULL;

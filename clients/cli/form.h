@@ -56,7 +56,8 @@ int form_merge(json_t *into, const json_t *from);
  * when out of memory. */
 char *form_write(const json_t *form, enum form_use use);
 
-/* The first field of the header or content that a form for this use does not have; NULL: none.  Borrowed. */
+/* The first field of the header or content that a form for this use does not have; NULL: none.  Borrowed.  exercise is
+ * none: whether it is the thread's, its reader tells. */
 const char *form_foreign(const json_t *form, enum form_use use);
 
 /* The content alone, as notice_content_from_json takes it.  A new reference; NULL when out of memory. */

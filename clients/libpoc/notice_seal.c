@@ -324,6 +324,18 @@ static int take_handle(struct poc *poc, struct sealing *s)
 	return refuse(&poc->why, STATUS_DENIED, "user", "our key is not listed in U/%s", poc->user_place);
 }
 
+/* What is said for the first time leaves room for the proofs with which it may be passed on. */
+static int check_size(struct poc *poc, const Poc__NoticeContent *content)
+{
+	const size_t size = poc__notice_content__get_packed_size(content);
+
+	return content->forwarded.len > 0 || size <= CLIENT_CONTENT_MAX
+		   ? 0
+		   : refuse(&poc->why, STATUS_TOO_LARGE, "content",
+			    "the notice has %zu bytes with attachments: at most %d, so that it can be forwarded", size,
+			    CLIENT_CONTENT_MAX);
+}
+
 int client_seal(struct poc *poc, enum client_mode mode, const struct client_notice *notice, struct client_sealed *out)
 {
 	struct sealing *s = calloc(1, sizeof *s);
@@ -334,8 +346,10 @@ int client_seal(struct poc *poc, enum client_mode mode, const struct client_noti
 		return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
 	memcpy(s->to, notice->to, notice->n_to * sizeof *s->to);
 	qsort(s->to, notice->n_to, sizeof *s->to, by_desk);
-	int status = poc->key != NULL ? gather(poc, mode, notice, s)
+	int status = poc->key != NULL ? check_size(poc, notice->content)
 				      : refuse(&poc->why, STATUS_DENIED, "user", "the configuration names no user");
+	if (status == 0)
+		status = gather(poc, mode, notice, s);
 	if (status == 0)
 		status = take_handle(poc, s);
 	if (status == 0) {
@@ -355,7 +369,7 @@ int client_desk_keys(struct poc *poc, enum client_mode mode, const struct client
 {
 	struct places *places = calloc(1, sizeof *places);
 	struct public_key room[NOTICE_DESK_KEYS_MAX];
-	struct notice_keys keys;
+	struct notice_keys keys = {0};
 
 	*n = 0;
 	connection_begin(poc);

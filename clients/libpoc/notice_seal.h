@@ -5,6 +5,10 @@
 
 #include "clients/libpoc/notice.h"
 
+/* Bytes of a NoticeContent that forwards nothing: what the largest body has room for, less 100 KiB for the proofs,
+ * twice or more, with which it may be passed on. */
+enum { CLIENT_CONTENT_MAX = 900 * 1024 };
+
 struct client_escalation {
 	struct client_desk to;
 	int64_t at;
@@ -34,7 +38,7 @@ void client_sealed_finish(struct client_sealed *sealed); /* zeroed memory allowe
 
 /* Encrypts to all current reading keys of every desk, the sender's own included, as U has them under one verified head
  * (CLIENT_OFFLINE: the local copy's), and signs.  NO_READING_KEY names the desk that has none; NOT_FOUND a place that
- * is not in the directory; SUSPENDED. */
+ * is not in the directory; SUSPENDED; TOO_LARGE. */
 int client_seal(struct poc *poc, enum client_mode mode, const struct client_notice *notice, struct client_sealed *out);
 
 /* Ids of the reading keys that client_seal would encrypt to for a desk now: at most NOTICE_DESK_KEYS_MAX.  Refusals as

@@ -1,20 +1,26 @@
 #include "clients/libpoc/outbox.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clients/libpoc/connection.h"
+#include "clients/libpoc/content.h"
 #include "clients/libpoc/desk.h"
 #include "clients/libpoc/session.h"
 #include "proto/wire/prescan.h"
 #include "proto/wire/utf8.h"
 
+enum { LEFT_OVER_AFTER = 10 * 60 /* seconds */, HOLD_TRIES = 20, HOLD_NAP_MS = 100 };
 enum { FILE_MAX = NOTICE_BODY_MAX + NOTICE_HEADER_MAX + 1024, WAITING_MAX = 100000, REASON_MAX = 1024 };
 
 #define REFUSED ".refused"
@@ -40,6 +46,29 @@ static int open_folder(struct poc *poc, char **out)
 	free(*out);
 	*out = NULL;
 	return status;
+}
+
+/* Whoever sends holds the folder, together with others who do; whoever withdraws something holds it alone.  -1: it
+ * cannot be held, which is no reason not to send. */
+static int hold(const struct poc *poc, int how)
+{
+	char *folder = folder_of(poc);
+	int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	free(folder);
+	if (fd >= 0 && flock(fd, how) != 0) {
+		const int error = errno;
+		close(fd);
+		errno = error;
+		fd = -1;
+	}
+	return fd;
+}
+
+static void let_go(int fd)
+{
+	if (fd >= 0)
+		close(fd);
 }
 
 int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint8_t *body, size_t body_size,
@@ -176,17 +205,37 @@ static bool unreached(int status)
 	return status == STATUS_UNREACHABLE || status == STATUS_TLS || status == STATUS_BEHIND;
 }
 
-int outbox_wait(struct poc *poc, const char *name)
+int outbox_wait(struct poc *poc, const char *name, const char *reason)
 {
-	if (poc->lost.code != 0)
+	if (reason == NULL && poc->lost.code != 0)
 		note_unreached(poc, name, &poc->lost);
 	else
-		note_waiting(poc, name, STATUS_QUEUED, "no server was asked: --offline");
+		note_waiting(poc, name, STATUS_QUEUED, reason != NULL ? reason : "no server was asked: --offline");
 	return refuse(&poc->why, STATUS_QUEUED, "", "kept in the outbox, sent by the next command or poc notice flush");
 }
 
-int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
-		size_t body_size, struct client_posted *out)
+/* Our own state's; what a recipient has not fetched is named by its field. */
+static bool is_own_quota(const struct refusal *why)
+{
+	return why->code == STATUS_QUOTA && why->field[0] == '\0';
+}
+
+/* When our state may send again, in the words of poc->why. */
+static void tell_when(struct poc *poc)
+{
+	const struct refusal said = poc->why;
+	char when[32];
+
+	if (!is_own_quota(&said) || said.retry_ms == 0)
+		return;
+	time_to_text((connection_now_ms(poc) + said.retry_ms) / 1000 + 1, when);
+	refuse(&poc->why, said.code, "", "%.300s; again from %s, in %u min", said.message, when,
+	       (said.retry_ms + 59999) / 60000);
+	poc->why.retry_ms = said.retry_ms;
+}
+
+static int post_held(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
+		     size_t body_size, struct client_posted *out)
 {
 	int status = client_post(poc, envelope, size, body, body_size, out);
 
@@ -196,15 +245,27 @@ int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size
 		    &poc->why, STATUS_QUEUED, "",
 		    "no server can be reached: kept in the outbox, sent by the next command or poc notice flush");
 	}
-	if (status == STATUS_BUSY) {
-		char reason[sizeof poc->why.message];
-		note_waiting(poc, name, status, poc->why.message);
-		snprintf(reason, sizeof reason, "%s", poc->why.message);
-		return refuse(&poc->why, STATUS_QUEUED, "",
-			      "%.300s: kept in the outbox, sent by the next command or poc notice flush", reason);
+	if (status == STATUS_BUSY || status == STATUS_QUOTA) {
+		tell_when(poc);
+		const struct refusal said = poc->why;
+		note_waiting(poc, name, status, said.message);
+		refuse(&poc->why, STATUS_QUEUED, "",
+		       "%.330s: kept in the outbox, sent by the next command or poc notice flush", said.message);
+		poc->why.retry_ms = said.retry_ms > 0 ? said.retry_ms : 1;
+		return STATUS_QUEUED;
 	}
 	if (status != STATUS_STALE_KEY)
 		outbox_remove(poc, name);
+	return status;
+}
+
+int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
+		size_t body_size, struct client_posted *out)
+{
+	const int held = hold(poc, LOCK_SH);
+	int status = post_held(poc, name, envelope, size, body, body_size, out);
+
+	let_go(held);
 	return status;
 }
 
@@ -230,7 +291,7 @@ static int keep_for_later(struct poc *poc, const struct client_notice *notice, s
 
 	if (status == 0)
 		status = outbox_put(poc, sealed->header, sealed->header_size, sealed->body, sealed->body_size, name);
-	return status != 0 ? status : outbox_wait(poc, name);
+	return status != 0 ? status : outbox_wait(poc, name, NULL);
 }
 
 int outbox_try(struct poc *poc, bool offline, const struct client_notice *notice)
@@ -239,6 +300,25 @@ int outbox_try(struct poc *poc, bool offline, const struct client_notice *notice
 	int status = offline ? client_seal(poc, CLIENT_OFFLINE, notice, &sealed) : seal_somehow(poc, notice, &sealed);
 
 	client_sealed_finish(&sealed);
+	return status;
+}
+
+/* Held from before it is there until it is known what became of it. */
+static int put_and_post(struct poc *poc, const struct client_sealed *sealed, char name[OUTBOX_NAME],
+			struct client_posted *out)
+{
+	char *folder;
+	int status = open_folder(poc, &folder);
+
+	if (status != 0)
+		return status;
+	free(folder);
+	const int held = hold(poc, LOCK_SH);
+	status = outbox_put(poc, sealed->header, sealed->header_size, sealed->body, sealed->body_size, name);
+	if (status == 0)
+		status =
+		    post_held(poc, name, sealed->header, sealed->header_size, sealed->body, sealed->body_size, out);
+	let_go(held);
 	return status;
 }
 
@@ -253,11 +333,7 @@ int outbox_send(struct poc *poc, bool offline, const struct client_notice *notic
 	for (int i = 0;; i++) {
 		int status = seal_somehow(poc, notice, sealed);
 		if (status == 0)
-			status =
-			    outbox_put(poc, sealed->header, sealed->header_size, sealed->body, sealed->body_size, name);
-		if (status == 0)
-			status = outbox_post(poc, name, sealed->header, sealed->header_size, sealed->body,
-					     sealed->body_size, out);
+			status = put_and_post(poc, sealed, name, out);
 		if (status != STATUS_STALE_KEY)
 			return status;
 		struct refusal stale = poc->why;
@@ -278,6 +354,35 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* NAME.XXXXXX, or NAME.reason.XXXXXX, that a command was killed over before it became NAME: it has promised nothing. */
+static bool is_left_over(const char *file)
+{
+	const char *rest = file + strspn(file, "0123456789abcdef-");
+	size_t ending = strlen(REASON);
+
+	if (rest == file)
+		return false;
+	if (strncmp(rest, REASON ".", ending + 1) == 0)
+		rest += ending;
+	if (rest[0] != '.' || strlen(rest) != 7 || strcmp(rest, REASON) == 0)
+		return false;
+	for (rest++; *rest != '\0'; rest++) {
+		if (!isalnum((unsigned char)*rest))
+			return false;
+	}
+	return true;
+}
+
+/* Not what somebody writes just now. */
+static void drop_left_over(DIR *dir, const char *file)
+{
+	struct stat st;
+
+	if (is_left_over(file) && fstatat(dirfd(dir), file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_mtime < time(NULL) - LEFT_OVER_AFTER)
+		unlinkat(dirfd(dir), file, 0);
+}
+
 /* Names of the files with that ending ("": of what waits), without it, oldest first: list and names are malloc'ed. */
 static size_t list_names(const char *folder, const char *ending, char ***out)
 {
@@ -287,6 +392,7 @@ static size_t list_names(const char *folder, const char *ending, char ***out)
 	DIR *dir = opendir(folder);
 
 	while (dir != NULL && n < WAITING_MAX && (entry = readdir(dir)) != NULL) {
+		drop_left_over(dir, entry->d_name);
 		size_t length = strspn(entry->d_name, "0123456789abcdef-");
 		if (length == 0 || length >= OUTBOX_NAME || strcmp(entry->d_name + length, ending) != 0)
 			continue;
@@ -454,63 +560,151 @@ static int read_post(struct poc *poc, const char *folder, const char *file, stru
 	return status;
 }
 
-static int flush_one(struct poc *poc, const char *folder, const char *name, struct keystore_key *const *keys,
-		     size_t n_keys, struct outbox_result *result)
+struct flushing {
+	struct poc *poc;
+	const char *folder;
+	struct keystore_key *const *keys;
+	size_t n_keys;
+	bool spent;                /* our state may send no more notices for now */
+	struct refusal first;      /* of what is not taken for now */
+	size_t n_waiting;          /* notices that are not taken for now */
+	struct notice_id *waiting; /* owned; their ids */
+};
+
+static void add_waiting(struct flushing *f, const struct notice_id *id)
+{
+	struct notice_id *grown = realloc(f->waiting, (f->n_waiting + 1) * sizeof *grown);
+
+	if (grown == NULL)
+		return;
+	f->waiting = grown;
+	f->waiting[f->n_waiting++] = *id;
+}
+
+/* A receipt "answered" is not said before its answer is there. */
+static bool speaks_of_waiting(const struct flushing *f, const Poc__Post *post)
+{
+	struct receipt *receipt;
+	bool waits = false;
+
+	if (f->n_waiting == 0 || receipt_parse(post->envelope.data, post->envelope.len, &receipt, NULL) != 0)
+		return false;
+	const ProtobufCBinaryData *answer = &receipt->receipt->answer;
+	for (size_t i = 0; i < f->n_waiting && answer->len == NOTICE_ID_SIZE && !waits; i++)
+		waits = memcmp(f->waiting[i].bytes, answer->data, NOTICE_ID_SIZE) == 0;
+	receipt_destroy(receipt);
+	return waits;
+}
+
+/* A private note, which has a quota of its own. */
+static bool is_note(const Poc__Post *post)
+{
+	struct notice *notice;
+
+	if (notice_parse(post->envelope.data, post->envelope.len, &notice, NULL) != 0)
+		return false;
+	const bool note = notice->core->category == POC__CATEGORY__CATEGORY_NOTE;
+	notice_destroy(notice);
+	return note;
+}
+
+/* Not tried: the server would say again what it has just said. */
+static bool is_held_back(const struct flushing *f, const Poc__Post *post, const struct outbox_result *result)
+{
+	return result->is_notice ? f->spent && !is_note(post) : speaks_of_waiting(f, post);
+}
+
+static int post_again(struct flushing *f, const char *name, const Poc__Post *post, const struct outbox_result *result)
 {
 	struct client_posted posted;
+	struct poc *poc = f->poc;
+	int status =
+	    client_post(poc, post->envelope.data, post->envelope.len, post->body.data, post->body.len, &posted);
+
+	if (status == STATUS_STALE_KEY && result->is_notice)
+		status = reseal(poc, name, post, f->keys, f->n_keys, &posted);
+	if (unreached(status)) {
+		note_unreached(poc, name, &poc->why);
+		return STATUS_QUEUED;
+	}
+	f->spent = f->spent || (is_own_quota(&poc->why) && !is_note(post));
+	if (passing(status)) {
+		tell_when(poc);
+		note_waiting(poc, name, status, poc->why.message);
+	}
+	return status;
+}
+
+/* *tried: not held back. */
+static int flush_one(struct flushing *f, const char *name, struct outbox_result *result, bool *tried)
+{
+	struct poc *poc = f->poc;
 	ProtobufCMessage *message;
 
 	*result = result_of(name);
-	int status = read_post(poc, folder, name, result, &message);
+	*tried = true;
+	int status = read_post(poc, f->folder, name, result, &message);
 	if (status == STATUS_NOT_FOUND)
 		return 0;
-	if (status == 0) {
-		const Poc__Post *post = (Poc__Post *)message;
-		status =
-		    client_post(poc, post->envelope.data, post->envelope.len, post->body.data, post->body.len, &posted);
-		if (status == STATUS_STALE_KEY && result->is_notice)
-			status = reseal(poc, name, post, keys, n_keys, &posted);
-		if (unreached(status)) {
-			note_unreached(poc, name, &poc->why);
-			status = STATUS_QUEUED;
-		} else if (passing(status)) {
-			note_waiting(poc, name, status, poc->why.message);
-		}
+	const Poc__Post *post = (Poc__Post *)message;
+	if (status == 0 && is_held_back(f, post, result)) {
+		*tried = false;
+		status = f->first.code;
+	} else if (status == 0) {
+		status = post_again(f, name, post, result);
 	}
 	if (status == 0)
 		outbox_remove(poc, name);
 	else if (!passing(status))
-		set_aside(folder, name, status, poc->why.message);
+		set_aside(f->folder, name, status, poc->why.message);
 	result->waits = passing(status);
 	result->status = status;
 	result->message = poc->why.message;
+	if (result->waits && result->is_notice)
+		add_waiting(f, &result->id);
+	if (result->waits && f->first.code == 0)
+		f->first = poc->why;
 	message_free(message);
 	result->envelope = result->body = (ProtobufCBinaryData){0};
+	return status;
+}
+
+static int flush_list(struct flushing *f, char *const *list, size_t n, outbox_each each, void *ctx, size_t *waiting)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct outbox_result result;
+		bool tried;
+		int one = flush_one(f, list[i], &result, &tried);
+		if (each != NULL && tried && (one != 0 || result.is_notice || result.step != 0))
+			each(ctx, &result);
+		*waiting += passing(one);
+		if (one == STATUS_QUEUED &&
+		    f->poc->why.retry_ms == 0) { /* nobody can be reached: the others would wait in vain */
+			*waiting = n - i;
+			return one;
+		}
+		if (passing(one) && status == 0)
+			status = one;
+	}
+	if (status != 0) /* what came after it has said other things */
+		f->poc->why = f->first;
 	return status;
 }
 
 int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys, outbox_each each, void *ctx,
 		 size_t *waiting)
 {
+	const int held = hold(poc, LOCK_SH);
 	char *folder = folder_of(poc), **list = NULL;
+	struct flushing f = {.poc = poc, .folder = folder, .keys = keys, .n_keys = n_keys};
 	size_t n = folder != NULL ? list_names(folder, "", &list) : 0;
-	int status = 0;
 
 	*waiting = 0;
-	for (size_t i = 0; i < n; i++) {
-		struct outbox_result result;
-		int one = flush_one(poc, folder, list[i], keys, n_keys, &result);
-		if (each != NULL && (one != 0 || result.is_notice || result.step != 0))
-			each(ctx, &result);
-		*waiting += passing(one);
-		if (one == STATUS_QUEUED) { /* nobody can be reached: the others would wait in vain */
-			status = STATUS_QUEUED;
-			*waiting = n - i;
-			break;
-		}
-		if (passing(one) && status == 0)
-			status = one;
-	}
+	int status = flush_list(&f, list, n, each, ctx, waiting);
+	let_go(held);
+	free(f.waiting);
 	free_names(list, n);
 	free(folder);
 	return status;
@@ -534,6 +728,38 @@ void outbox_list(struct poc *poc, outbox_each each, void *ctx)
 	}
 	free_names(list, n);
 	free(folder);
+}
+
+/* A command that sends is soon done, unless its server does not answer. */
+static int hold_alone(struct poc *poc, int *fd)
+{
+	const struct timespec pause = {.tv_nsec = HOLD_NAP_MS * 1000000L};
+
+	for (int i = 0; (*fd = hold(poc, LOCK_EX | LOCK_NB)) < 0; i++) {
+		if (errno != EWOULDBLOCK)
+			return refuse(&poc->why, STATUS_IO, "state.dir", "cannot lock the outbox: %s", strerror(errno));
+		if (i == HOLD_TRIES)
+			return refuse(&poc->why, STATUS_BUSY, "",
+				      "it is being sent, or something else of the outbox is");
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+int outbox_withdraw(struct poc *poc, const char *name)
+{
+	int held, status = hold_alone(poc, &held);
+
+	if (status != 0)
+		return status;
+	if (remove_file(poc, name, "") == 0)
+		remove_file(poc, name, REASON);
+	else
+		status = errno == ENOENT ? refuse(&poc->why, STATUS_NOT_FOUND, "", "it does not wait any more")
+					 : refuse(&poc->why, STATUS_IO, "state.dir",
+						  "cannot remove it from the outbox: %s", strerror(errno));
+	let_go(held);
+	return status;
 }
 
 /* ---- What was refused */

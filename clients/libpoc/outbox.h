@@ -1,6 +1,7 @@
 /* outbox: notices and receipts that are signed but not known to be stored yet: files in the state folder, written
  * before they are posted and taken away after the server has answered.  So nothing is lost between two moments, and
- * since what is posted again is the same bytes under the same id, nothing is sent twice. */
+ * since what is posted again is the same bytes under the same id, nothing is sent twice.  Whatever lists them removes
+ * what a command that was killed has left of writing one. */
 #ifndef CLIENTS_LIBPOC_OUTBOX_H
 #define CLIENTS_LIBPOC_OUTBOX_H
 
@@ -13,11 +14,12 @@ int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint
 	       char name[OUTBOX_NAME]);
 void outbox_remove(struct poc *poc, const char *name);
 
-/* Lets one wait that is not posted now, since no server is asked: QUEUED.  Here and below, why it waits is kept beside
- * it as NAME.reason. */
-int outbox_wait(struct poc *poc, const char *name);
+/* Lets one wait that is not posted now, for this reason; NULL: since no server is asked.  QUEUED.  Here and below, why
+ * it waits is kept beside it as NAME.reason. */
+int outbox_wait(struct poc *poc, const char *name, const char *reason);
 
-/* Posts one: 0, QUEUED (it stays: no server could be reached), or a refusal (it is taken away). */
+/* Posts one: 0, QUEUED (it stays), or a refusal (it is taken away).  It stays where no server could be reached, or the
+ * one that was takes it later: then why.retry_ms is not 0. */
 int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
 		size_t body_size, struct client_posted *out);
 
@@ -47,7 +49,8 @@ struct outbox_result {
 typedef void (*outbox_each)(void *ctx, const struct outbox_result *result);
 
 /* Posts what waits, oldest first.  keys: reading keys, to encrypt anew where a recipient's key is stale.  0: nothing
- * waits any more (*waiting 0); QUEUED: no server could be reached. */
+ * waits any more (*waiting 0); QUEUED: no server could be reached; else why the first one is not taken for now.  Once
+ * our state may send no more for now, further notices are not tried, nor is a receipt that speaks of one that waits. */
 int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys, outbox_each each, void *ctx,
 		 size_t *waiting);
 
@@ -57,6 +60,10 @@ size_t outbox_waiting(const struct poc *poc);
 /* What waits, oldest first, each with the status and the words of its last attempt (QUEUED and "": there was none yet).
  * Nothing is sent. */
 void outbox_list(struct poc *poc, outbox_each each, void *ctx);
+
+/* Takes away one that waits, which then is not sent: BUSY while somebody sends, NOT_FOUND if it was meanwhile.  What a
+ * server has stored, while its answer was lost, stays stored. */
+int outbox_withdraw(struct poc *poc, const char *name);
 
 /* What was refused for good, oldest first, each with the refusal: it is kept, as NAME.refused beside NAME.reason, until
  * it is discarded; which each may do. */

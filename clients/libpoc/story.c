@@ -354,6 +354,13 @@ static int take_moment(const struct verified_head *head, const struct story *sto
 
 /* ---- Steps */
 
+static uint8_t need_of(const struct story_step *step)
+{
+	if (step->is_notice)
+		return NEED_PUBLIC | NEED_NOTICE;
+	return step_is_private(step->step) ? NEED_PRIVATE : NEED_PUBLIC;
+}
+
 /* A signed item: what its signer was worth at its publication. */
 static int judge_signer(const struct verified_head *head, const struct story *story, const Poc__Evidence *e,
 			const struct leaf *anchor, struct story_step *step, struct refusal *why)
@@ -365,7 +372,7 @@ static int judge_signer(const struct verified_head *head, const struct story *st
 	int status = check_state(head, e, anchor, &state, why);
 
 	if (status == 0)
-		status = take_moment(head, story, step_is_private(step->step) ? 1 : 2, e, &state, users, &moment, why);
+		status = take_moment(head, story, need_of(step), e, &state, users, &moment, why);
 	if (status == 0) {
 		unsigned allowed = trust_algorithms(verified_head_trust(&moment.head)->payload.trust);
 		int64_t time = (int64_t)(state.time_ms / 1000);
@@ -529,12 +536,38 @@ static int take_step(const struct verified_head *head, struct story *story, cons
 	return name_step(why, status, i, step);
 }
 
+/* The Inner's last field, put back: tag, length, zeros. */
+static int check_unpadded(const struct story *story, struct refusal *why)
+{
+	enum { TAG = 4 << 3 | 2, VARINT_MAX = 5 };
+	const ProtobufCBinaryData *body = &story->message->body;
+	const uint32_t padding = story->message->padding;
+	uint8_t start[1 + VARINT_MAX] = {TAG};
+	size_t used = 1;
+
+	if (padding > NOTICE_BODY_MAX || body->len == 0)
+		return bad(why, "padding of a body that has none");
+	uint8_t *zeros = calloc(padding, 1);
+	if (zeros == NULL)
+		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	for (uint32_t rest = padding; rest > 0; rest >>= 7)
+		start[used++] = (uint8_t)((rest & 0x7F) | (rest > 0x7F ? 0x80 : 0));
+	const struct hash_part parts[] = {{body->data, body->len}, {start, used}, {zeros, padding}};
+	const struct hash hash = hash_parts(parts, 3);
+	free(zeros);
+	return memcmp(hash.bytes, story->notice->header->inner_hash.data, HASH_SIZE) == 0
+		   ? 0
+		   : bad(why, "the body is not, with its padding, what the header was signed for");
+}
+
 /* The encrypted body, or what it decrypts to: the header's signature covers the hashes of both. */
 static int check_body(const struct story *story, struct refusal *why)
 {
 	const ProtobufCBinaryData *body = &story->message->body;
 	struct hash hash = value_of(body);
 
+	if (story->message->padding != 0)
+		return check_unpadded(story, why);
 	if (body->len > 0 && memcmp(hash.bytes, story->notice->header->inner_hash.data, HASH_SIZE) == 0)
 		return 0;
 	return body->len == 0 ? 0 : unverified(why, notice_check_body(story->notice, body->data, body->len, why));
@@ -658,9 +691,9 @@ int story_verify_saved(const struct verify_pins *pins, const uint8_t *bytes, siz
 	return status;
 }
 
-static bool keep_step(const struct story *story, size_t i)
+static bool keep_step(const struct story *story, size_t i, bool alone)
 {
-	return story->steps[i].proven && !step_is_private(story->steps[i].step);
+	return alone ? i == 0 : story->steps[i].proven && !step_is_private(story->steps[i].step);
 }
 
 static bool has_answer_by(const struct story_step *step)
@@ -681,7 +714,16 @@ bool story_replaced(const struct story *story, size_t step)
 	return false;
 }
 
-int story_encode(const struct verified_head *head, const struct story *story, const uint8_t *body, size_t body_size,
+static size_t count_left_out(const struct story *story, bool alone)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < story->n; i++)
+		n += !step_is_private(story->steps[i].step) && !keep_step(story, i, alone);
+	return n;
+}
+
+int story_encode(const struct verified_head *head, const struct story *story, const struct story_with *with,
 		 uint8_t **bytes, size_t *size, size_t *left_out, struct refusal *why)
 {
 	Poc__NoticeStory saved = POC__NOTICE_STORY__INIT;
@@ -691,7 +733,7 @@ int story_encode(const struct verified_head *head, const struct story *story, co
 	int status = 0;
 
 	*bytes = NULL;
-	*left_out = story->unproven;
+	*left_out = count_left_out(story, with->alone);
 	if (trust == NULL || envelopes == NULL || steps == NULL || pointers == NULL) {
 		status = refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 		goto done;
@@ -703,7 +745,7 @@ int story_encode(const struct verified_head *head, const struct story *story, co
 	for (size_t i = 0; i < head->n_trust; i++)
 		trust[i] = (ProtobufCBinaryData){head->trust[i]->size, (uint8_t *)head->trust[i]->bytes};
 	for (size_t i = 0; i < story->n; i++) {
-		if (!keep_step(story, i))
+		if (!keep_step(story, i, with->alone))
 			continue;
 		steps[i] = *story->message->steps[i];
 		steps[i].stored_ms = 0;
@@ -716,10 +758,11 @@ int story_encode(const struct verified_head *head, const struct story *story, co
 	saved.steps = pointers;
 	saved.envelopes = envelopes;
 	for (size_t i = 0; i < story->message->n_envelopes; i++) {
-		if ((story->used[i] & 2) != 0)
+		if ((story->used[i] & (with->alone ? NEED_NOTICE : NEED_PUBLIC)) != 0)
 			envelopes[saved.n_envelopes++] = story->message->envelopes[i];
 	}
-	saved.body = (ProtobufCBinaryData){body != NULL ? body_size : 0, (uint8_t *)body};
+	saved.body = (ProtobufCBinaryData){with->body != NULL ? with->size : 0, (uint8_t *)with->body};
+	saved.padding = with->padding;
 	if (message_encode(&saved, bytes, size) != 0)
 		status = refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 done:

@@ -30,12 +30,14 @@ struct story_step {
 	struct hash signer; /* key id */
 };
 
+enum story_need { NEED_PRIVATE = 1, NEED_PUBLIC = 2, NEED_NOTICE = 4 };
+
 struct story {
 	Poc__NoticeStory *message; /* owned */
 	struct notice *notice;     /* owned */
 	size_t n, unproven;
 	struct story_step *steps; /* owned; the notice first */
-	uint8_t *used;            /* owned: which envelopes steps need: 1 those private to a desk, 2 others */
+	uint8_t *used;            /* owned: which envelopes steps need: enum story_need */
 };
 
 void story_destroy(struct story *story); /* NULL allowed */
@@ -57,9 +59,18 @@ int story_verify_saved(const struct verify_pins *pins, const uint8_t *bytes, siz
 /* Whether a step's answer_by counts no more: a later proven step of the same desk gives another. */
 bool story_replaced(const struct story *story, size_t step);
 
-/* Bytes of a saved story: the proven steps that may leave the desk, under the head they were verified by.  body may be
- * NULL.  0 and *bytes (malloc); *left_out: how many steps are not proven yet. */
-int story_encode(const struct verified_head *head, const struct story *story, const uint8_t *body, size_t body_size,
+/* What a saved story holds beside the steps. */
+struct story_with {
+	const uint8_t *body; /* the CMS bytes, or the Inner's; NULL: none */
+	size_t size;
+	uint32_t padding; /* zero bytes of the Inner's padding that body lacks, with its tag and length; 0: none is left
+			     out */
+	bool alone;       /* only the notice, of the steps */
+};
+
+/* Bytes of a saved story: the proven steps that may leave the desk, under the head they were verified by.  0 and *bytes
+ * (malloc); *left_out: how many public steps are not in it. */
+int story_encode(const struct verified_head *head, const struct story *story, const struct story_with *with,
 		 uint8_t **bytes, size_t *size, size_t *left_out, struct refusal *why);
 
 #endif

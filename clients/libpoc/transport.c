@@ -504,8 +504,12 @@ static int take_answer(struct transport *t, Poc__Response *response, Poc__Respon
 	int code = error->code != 0 && error->code <= STATUS_MIRROR ? (int)error->code : STATUS_FAILED;
 	const char *message = error->message[0] != '\0' ? error->message : status_text(code);
 	if (error->field[0] != '\0') /* it is about what was asked or written, whichever server says it */
-		return refuse(why, code, error->field, "%s", message);
-	return refuse(why, code, "", "%s: %s", t->server, message);
+		refuse(why, code, error->field, "%s", message);
+	else
+		refuse(why, code, "", "%s: %s", t->server, message);
+	if (why != NULL && error->may_retry)
+		why->retry_ms = error->retry_after_ms;
+	return code;
 }
 
 int transport_receive(struct transport *transport, uint32_t id, int64_t deadline, Poc__Response **out,

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/cli/indicator.h"
 #include "clients/cli/place.h"
 #include "clients/cli/rsit.h"
 #include "clients/cli/strings.h"
@@ -15,15 +16,18 @@
 #include "proto/rules/users.h"
 #include "proto/wire/prescan.h"
 
-enum { INPUT_WAIT_MS = 10000, DAY_SECONDS = 86400 };
-enum { TEXT_MAX = 512 * 1024, ATTACHMENT_MAX = NOTICE_BODY_MAX };
+enum { INPUT_WAIT_MS = 10000, INPUT_QUIET_MS = 1000, DAY_SECONDS = 86400 };
+enum { TEXT_MAX = 512 * 1024, ATTACHMENT_MAX = CLIENT_CONTENT_MAX };
 
 void compose_finish(struct cli *cli, struct compose *compose, int status)
 {
 	if (compose->written != NULL && (status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
 		unlink(compose->written);
 	else if (compose->written != NULL)
-		cli_note(cli, tr("what you wrote is kept in %s; --template takes it"), compose->written);
+		cli_note(cli,
+			 compose->note ? tr("what you wrote is kept in %s")
+				       : tr("what you wrote is kept in %s; --template takes it"),
+			 compose->written);
 	free(compose->written);
 	json_decref(compose->given);
 	json_decref(compose->declared);
@@ -167,18 +171,27 @@ static bool input_taken(const struct cli *cli)
 	return taken;
 }
 
-/* Where a flag gives the text, fields may still come; but standard input may be anything that a script has left open,
- * and is not waited for without end.  To go on without it would send a notice without what comes a moment later. */
-static int await_input(struct cli *cli)
+static bool input_comes(int wait_ms)
 {
 	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
 
-	return poll(&input, 1, INPUT_WAIT_MS) != 0
+	return poll(&input, 1, wait_ms) != 0;
+}
+
+/* Where a flag gives the text, fields may still come; but standard input may be anything that a script has left open,
+ * and is not waited for without end.  To go on without it would send a notice without what comes a moment later, which
+ * nobody would learn: so who means nothing of it has to say so. */
+static int await_input(struct cli *cli)
+{
+	if (input_comes(INPUT_QUIET_MS))
+		return 0;
+	cli_note(cli, tr("standard input is open: waiting for what it says of the notice"));
+	return input_comes(INPUT_WAIT_MS - INPUT_QUIET_MS)
 		   ? 0
-		   : cli_fail(
-			 cli, STATUS_USAGE,
-			 tr("standard input is open, and nothing came within %d seconds: end it, or give </dev/null"),
-			 INPUT_WAIT_MS / 1000);
+		   : cli_fail(cli, STATUS_USAGE,
+			      tr("standard input is open, and nothing came within %d seconds: end it, or say that "
+				 "nothing of it is meant: --no-input"),
+			      INPUT_WAIT_MS / 1000);
 }
 
 /* Standard input: a JSON object with any of the fields, or, unless a flag gives it, the text itself. */
@@ -203,8 +216,8 @@ static int read_input(struct cli *cli, bool with_text, struct compose *compose)
 	else if (with_text && text[strspn(text, " \t\r\n")] != '\0')
 		status =
 		    cli_fail(cli, STATUS_USAGE,
-			     tr("standard input is no JSON object, and the text comes from a flag: give </dev/null "
-				"where nothing of it is meant"));
+			     tr("standard input is no JSON object, and the text comes from a flag: --no-input where "
+				"nothing of it is meant"));
 	else if (size > 0 && !with_text)
 		status = set_text(cli, compose->given, text, size);
 	free(text);
@@ -227,8 +240,44 @@ static int set_field(struct cli *cli, struct compose *compose, bool of_header, c
 			known ? "" : why.field, known ? "" : ": ", why.message);
 }
 
-/* --set NAME=VALUE: any field as the form has it. */
-static int take_set(struct cli *cli, struct compose *compose, const char *pair)
+/* Flags that are fields by themselves; those of whom it goes to are told where they stand before another value. */
+static const struct {
+	const char *flag, *field;
+	bool of_header, of_way;
+} field_flags[] = {{"to", "to", true, true},
+		   {"kind", "kind", true, true},
+		   {"category", "category", true, false},
+		   {"urgency", "urgency", true, false},
+		   {"tlp", "tlp", true, false},
+		   {"exercise", "exercise", true, true},
+		   {"reply-by", "reply_by", true, false},
+		   {"escalate", "escalate", true, true},
+		   {"separately", "separately", true, false},
+		   {"subject", "subject", false, false},
+		   {"ref", "our_reference", false, false}};
+enum { FIELD_FLAGS = sizeof field_flags / sizeof *field_flags, OF_SENDING = 2 };
+
+/* The first ones are of sending only: -k of a reply is our desk's, and --to of what is passed on its command's. */
+static bool is_field(size_t i, enum form_use use)
+{
+	return use == FORM_SEND || i >= OF_SENDING;
+}
+
+/* The flag that has given a field; NULL: none. */
+static const char *flag_of_field(const struct cli *cli, enum form_use use, const char *field)
+{
+	for (size_t i = 0; i < FIELD_FLAGS; i++) {
+		if (is_field(i, use) && strcmp(field_flags[i].field, field) == 0 && cli_has(cli, field_flags[i].flag))
+			return field_flags[i].flag;
+	}
+	if (strcmp(field, "text") != 0)
+		return NULL;
+	return cli_has(cli, "text") ? "text" : cli_has(cli, "file") ? "file" : NULL;
+}
+
+/* --set NAME=VALUE: any field as the form has it.  Flags are of one hand: of two that say different things of a field
+ * one is a slip.  seen: what --set has said so far. */
+static int take_set(struct cli *cli, enum form_use use, struct compose *compose, json_t *seen, const char *pair)
 {
 	const char *equals = strchr(pair, '=');
 	char name[64], flag[sizeof "set " + sizeof name];
@@ -237,40 +286,95 @@ static int take_set(struct cli *cli, struct compose *compose, const char *pair)
 		return cli_fail(cli, STATUS_USAGE, tr("--set takes NAME=VALUE"));
 	snprintf(name, sizeof name, "%.*s", (int)(equals - pair), pair);
 	snprintf(flag, sizeof flag, "set %s", name);
-	return set_field(cli, compose, false, flag, name, equals + 1);
+	const char *before = json_string_value(json_object_get(seen, name)), *typed = flag_of_field(cli, use, name);
+	if (before != NULL && strcmp(before, equals + 1) != 0)
+		return cli_fail(cli, STATUS_INVALID, tr("--set %s: is given twice"), name);
+	json_object_set_new(seen, name, json_string(equals + 1));
+	json_t *said = json_incref(json_object_get(compose->given, name));
+	int status = set_field(cli, compose, false, flag, name, equals + 1);
+	const json_t *now = json_object_get(compose->given, name);
+	if (status == 0 && typed != NULL && (now == NULL || !json_equal(said, now)))
+		status = cli_fail(cli, STATUS_INVALID, tr("--set %s: --%s says something else"), name, typed);
+	json_decref(said);
+	return status;
 }
 
-static int take_flags(struct cli *cli, struct compose *compose)
+static int take_sets(struct cli *cli, enum form_use use, struct compose *compose)
 {
-	static const struct {
-		const char *flag, *field;
-		bool of_header;
-	} flags[] = {{"kind", "kind", true},         {"category", "category", true}, {"urgency", "urgency", true},
-		     {"tlp", "tlp", true},           {"exercise", "exercise", true}, {"reply-by", "reply_by", true},
-		     {"escalate", "escalate", true}, {"subject", "subject", false},  {"ref", "our_reference", false}};
+	json_t *seen = json_object();
+	int status = seen != NULL ? 0 : cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+
+	for (size_t i = 0; cli_nth(cli, "set", i) != NULL && status == 0; i++)
+		status = take_set(cli, use, compose, seen, cli_nth(cli, "set", i));
+	json_decref(seen);
+	return status;
+}
+
+/* A template's or an input's default gives way to a flag, which is its use; but not unheard where the notice goes. */
+static void tell_way(struct cli *cli, const char *flag, const char *field, const json_t *before, const json_t *now)
+{
+	char list[400] = "";
+	json_t *one;
+	size_t i;
+
+	if (before == NULL || json_equal(before, now))
+		return;
+	json_array_foreach((json_t *)before, i, one) if (json_is_string(one))
+	{
+		size_t used = strlen(list);
+		snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", json_string_value(one));
+	}
+	cli_note(cli, tr("%s: --%s counts, instead of: %s"), field, flag,
+		 json_is_string(before) ? json_string_value(before) : list);
+}
+
+static int take_flag(struct cli *cli, struct compose *compose, size_t i)
+{
+	const char *flag = field_flags[i].flag, *field = field_flags[i].field;
+
+	if (strcmp(field, "separately") == 0)
+		return json_object_set_new(compose->given, field, json_true()) == 0
+			   ? 0
+			   : cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	char *value = cli_joined(cli, flag);
+	json_t *before = json_incref(json_object_get(compose->given, field));
+	int status = value != NULL ? set_field(cli, compose, field_flags[i].of_header, flag, field, value)
+				   : cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
+	if (status == 0 && field_flags[i].of_way)
+		tell_way(cli, flag, field, before, json_object_get(compose->given, field));
+	json_decref(before);
+	free(value);
+	return status;
+}
+
+static int take_flags(struct cli *cli, enum form_use use, struct compose *compose)
+{
 	int status = cli_has(cli, "text") && cli_has(cli, "file")
 			 ? cli_fail(cli, STATUS_USAGE, tr("--text and --file exclude each other"))
 			 : 0;
 
-	if (status == 0 && cli_has(cli, "to")) {
-		char *to = cli_joined(cli, "to");
-		status = to != NULL ? set_field(cli, compose, true, "to", "to", to) : STATUS_NO_MEMORY;
-		free(to);
+	for (size_t i = 0; i < FIELD_FLAGS && status == 0; i++) {
+		if (is_field(i, use) && cli_has(cli, field_flags[i].flag))
+			status = take_flag(cli, compose, i);
 	}
-	for (size_t i = 0; i < sizeof flags / sizeof *flags && status == 0; i++) {
-		if (cli_has(cli, flags[i].flag))
-			status = set_field(cli, compose, flags[i].of_header, flags[i].flag, flags[i].field,
-					   cli_value(cli, flags[i].flag));
-	}
-	if (status == 0 && cli_has(cli, "separately"))
-		json_object_set_new(compose->given, "separately", json_true());
-	for (size_t i = 0; cli_nth(cli, "set", i) != NULL && status == 0; i++)
-		status = take_set(cli, compose, cli_nth(cli, "set", i));
 	if (status == 0 && cli_has(cli, "text"))
 		status = set_text(cli, compose->given, cli_value(cli, "text"), strlen(cli_value(cli, "text")));
 	else if (status == 0 && cli_has(cli, "file"))
 		status = read_text_file(cli, cli_value(cli, "file"), compose->given);
-	return status;
+	return status == 0 ? take_sets(cli, use, compose) : status;
+}
+
+/* What a reply or a note cannot mean was meant for something all the same. */
+static int check_foreign(struct cli *cli, enum form_use use, const struct compose *compose)
+{
+	const char *field = form_foreign(compose->given, use);
+	const bool note = use == FORM_NOTE;
+
+	if (field == NULL)
+		return 0;
+	return cli_fail(cli, STATUS_INVALID, tr("%s: %s has no such field%s%s%s"), field,
+			note ? tr("a private note") : tr("a reply"), cli_has(cli, "template") ? ": --set " : "",
+			cli_has(cli, "template") ? field : "", cli_has(cli, "template") ? tr("= leaves it out") : "");
 }
 
 /* ---- Content */
@@ -322,9 +426,31 @@ static void warn_of_class(const struct cli *cli, const Poc__NoticeContent *c)
 			 RSIT_VERSION);
 }
 
+/* Of an attachment that a flag gave it is the file that is named, not its place in a list. */
+static int refuse_content(struct cli *cli, size_t given, const struct refusal *why)
+{
+	size_t number;
+	const char *path = sscanf(why->field, "attachments[%zu]", &number) == 1 && number >= given
+			       ? cli_nth(cli, "attach", number - given)
+			       : NULL;
+
+	return path != NULL ? cli_fail(cli, why->code, tr("--attach %s: its name: %s"), path, why->message)
+			    : cli_refused(cli, why);
+}
+
+static void warn_of_indicators(const struct cli *cli, const Poc__NoticeContent *c)
+{
+	for (size_t i = 0; i < c->n_indicators; i++) {
+		if (!indicator_fits(c->indicators[i]->type, c->indicators[i]->value))
+			cli_note(cli, tr("indicators[%zu]: \"%s\" is no %s"), i, c->indicators[i]->value,
+				 c->indicators[i]->type);
+	}
+}
+
 static int make_content(struct cli *cli, struct compose *compose)
 {
 	struct refusal why = {0};
+	size_t given = 0;
 	json_t *part = form_content(compose->given);
 
 	if (json_string_length(json_object_get(compose->given, "subject")) == 0) {
@@ -338,11 +464,34 @@ static int make_content(struct cli *cli, struct compose *compose)
 	json_decref(part);
 	if (status != 0)
 		return cli_refused(cli, &why);
+	given = compose->content->n_attachments;
 	for (size_t i = 0; cli_nth(cli, "attach", i) != NULL && status == 0; i++)
 		status = attach(cli, cli_nth(cli, "attach", i), compose->content);
 	if (status == 0 && notice_content_check(compose->content, &why) != 0)
-		status = cli_refused(cli, &why);
+		status = refuse_content(cli, given, &why);
 	return status == 0 ? check_times(cli, compose) : status;
+}
+
+/* Whether there is more than a subject and what the form itself is. */
+static bool says_something(const Poc__NoticeContent *c)
+{
+	return c->text[0] != '\0' || c->rsit_class[0] != '\0' || c->sector[0] != '\0' || c->assistance[0] != '\0' ||
+	       c->earlier_contact[0] != '\0' || c->n_attachments + c->n_states + c->n_indicators + c->n_fields > 0 ||
+	       c->cross_border || c->malicious || c->critical_infrastructure || c->started != 0 || c->detected != 0;
+}
+
+/* What says nothing was a slip of the hand: an empty standard input, a form that was saved as it came. */
+static int check_said(struct cli *cli, enum form_use use, const struct compose *compose)
+{
+	const bool note = use == FORM_NOTE;
+
+	if (note ? compose->content->text[0] != '\0' : says_something(compose->content))
+		return 0;
+	if (compose->written != NULL)
+		return cli_fail(cli, STATUS_FAILED, tr("the form says nothing: nothing was sent"));
+	return cli_fail(cli, STATUS_USAGE, "%s",
+			note ? tr("an empty note: --text")
+			     : tr("an empty notice: --text, --file, --attach or a field (--set)"));
 }
 
 /* ---- The form in the editor */
@@ -425,6 +574,8 @@ static int edit_form(struct cli *cli, enum form_use use, struct compose *compose
 			status = cli_edit(cli, compose->written);
 			if (status == 0)
 				status = take_edited(cli, use, compose);
+			if (status == 0)
+				status = check_said(cli, use, compose);
 		} while (status != 0 && compose->written != NULL && cli_edit_again(cli));
 		if (status != 0)
 			drop_unwritten(compose, form);
@@ -457,23 +608,31 @@ int compose_read(struct duty *duty, enum form_use use, const char *subject, bool
 	struct cli *cli = duty->cli;
 	bool given = cli_has(cli, "text") || cli_has(cli, "file"), terminal = isatty(STDIN_FILENO);
 
-	*out = (struct compose){.given = json_object(), .now = client_now(duty->poc)};
+	*out = (struct compose){.given = json_object(), .now = client_now(duty->poc), .note = use == FORM_NOTE};
 	if (out->given == NULL)
 		return cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));
-	int status = read_template(duty, out);
-	if (status == 0 && asks && !terminal && !input_taken(cli))
+	const bool unread = cli_has(cli, "no-input"), taken = input_taken(cli);
+	int status = unread && taken
+			 ? cli_fail(cli, STATUS_USAGE, tr("--no-input and \"-\" as a file exclude each other"))
+			 : read_template(duty, out);
+	if (status == 0 && asks && !terminal && !unread && !taken)
 		status = read_input(cli, given, out);
 	if (status == 0)
-		status = take_flags(cli, out);
+		status = take_flags(cli, use, out);
+	if (status == 0)
+		status = check_foreign(cli, use, out);
 	if (status == 0 && subject != NULL && json_object_get(out->given, "subject") == NULL)
 		json_object_set_new(out->given, "subject", json_string(subject));
 	if (status == 0 && (cli_has(cli, "edit") || (asks && terminal && !given)))
 		status = edit_form(cli, use, out);
 	else if (status == 0)
 		status = make_content(cli, out);
+	if (status == 0 && asks)
+		status = check_said(cli, use, out);
 	if (status == 0) {
 		tell_missing(cli, out);
 		warn_of_class(cli, out->content);
+		warn_of_indicators(cli, out->content);
 	}
 	return status;
 }

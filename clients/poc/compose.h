@@ -10,6 +10,7 @@ struct compose {
 	json_t *declared;            /* owned: the template's own fields; NULL: there is no template */
 	Poc__NoticeContent *content; /* owned: message_free */
 	int64_t now;
+	bool note;     /* a private one */
 	char *written; /* owned: the file that was edited; NULL: none */
 };
 
@@ -17,10 +18,10 @@ struct compose {
 void compose_finish(struct cli *cli, struct compose *compose, int status);
 
 /* Reads the fields: template, then standard input, then flags, then the form in $EDITOR, where it is wanted.  subject:
- * where none is given; NULL: one is needed.  asks: standard input is read, unless it is a terminal or a flag names it
- * as a file: a form, or, where no flag gives it, the text alone; on a terminal the text comes from the form.  A text
- * beside that of a flag is refused, and an input that stays open and silent beside it, so that nothing is sent without
- * what was meant to go with it.  0 or a status, printed. */
+ * where none is given; NULL: one is needed.  asks: standard input is read, unless it is a terminal, a flag names it
+ * as a file, or --no-input is given: a form, or, where no flag gives it, the text alone; on a terminal the text comes
+ * from the form.  A text beside that of a flag is refused, and an input that stays open and silent beside it, so that
+ * nothing is sent without what was meant to go with it; so is what says nothing.  0 or a status, printed. */
 int compose_read(struct duty *duty, enum form_use use, const char *subject, bool asks, struct compose *out);
 
 /* A field of the header: NULL if it was not given. */

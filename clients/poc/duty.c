@@ -23,6 +23,12 @@ int duty_fail(struct duty *duty, int status)
 	return link_fail(duty->cli, duty->poc, status);
 }
 
+json_t *duty_error_json(const struct duty *duty, int status)
+{
+	return json_pack("{s:s,s:i,s:s}", "code", status_name(status), "exit_status", status_exit(status), "message",
+			 client_why(duty->poc)->message);
+}
+
 /* ---- Opening */
 
 static int open_keys(struct duty *duty)
@@ -104,44 +110,6 @@ static void tell(void *ctx, const struct outbox_result *result)
 		cli_alert(telling->duty->cli, tr("%srefused, and set aside in the outbox: %s: %s"), mark, what,
 			  result->message);
 	}
-}
-
-struct refusals {
-	const struct cli *cli;
-	json_t *list;
-	int status;
-};
-
-static void list_refused(void *ctx, const struct outbox_result *result)
-{
-	struct refusals *refusals = ctx;
-	char id[NOTICE_ID_TEXT], what[DUTY_WHAT], mark[80];
-	const char *kind = kind_of(result);
-
-	notice_id_print(&result->id, id);
-	duty_what(result, what);
-	mark_of(result, mark);
-	if (refusals->status == 0)
-		refusals->status = result->status;
-	if (!refusals->cli->json)
-		cli_line(tr("%srefused: %s: %s"), mark, what, result->message);
-	if (refusals->list != NULL)
-		json_array_append_new(
-		    refusals->list,
-		    json_pack("{s:o,s:s,s:s,s:o,s:s,s:s}", "id", kind != NULL ? json_string(id) : json_null(), "what",
-			      kind != NULL ? kind : "damaged", "file", result->name, "exercise",
-			      result->exercise[0] != '\0' ? json_string(result->exercise) : json_null(), "code",
-			      status_name(result->status), "message", result->message));
-}
-
-int duty_refused(struct cli *cli, struct poc *poc, json_t *list)
-{
-	struct refusals refusals = {cli, list, 0};
-
-	outbox_refused(poc, list_refused, &refusals);
-	if (refusals.status != 0 && !cli->json)
-		cli_line(tr("(refused ones were not sent; poc notice flush --discard ID forgets one)"));
-	return refusals.status;
 }
 
 int duty_flush(struct duty *duty, size_t *sent, size_t *waiting)
@@ -251,8 +219,9 @@ static int not_found(struct duty *duty, const char *prefix)
 
 	outbox_refused(duty->poc, seek, &sought);
 	if (sought.refused)
-		return cli_fail(duty->cli, STATUS_NOT_FOUND, tr("notice %s was refused, and not sent: %s"), prefix,
-				sought.why);
+		return cli_fail(duty->cli, STATUS_NOT_FOUND,
+				tr("notice %s was refused, and not sent: %s (poc notice show has what it says)"),
+				prefix, sought.why);
 	outbox_list(duty->poc, seek, &sought);
 	if (sought.since != 0)
 		return cli_fail(duty->cli, STATUS_NOT_FOUND,
@@ -291,12 +260,12 @@ int duty_find(struct duty *duty, const char *prefix, struct desk **desk, struct 
 
 int duty_desks(struct duty *duty, const char *prefix, Poc__PocKind kind, struct duty_at out[DUTY_DESKS], size_t *n)
 {
-	struct desk *best;
+	struct desk *best = NULL;
 	struct desk_notice *notice;
 	int status = duty_find(duty, prefix, &best, &notice);
 
 	*n = 0;
-	if (status != 0)
+	if (status != 0 || notice == NULL)
 		return status;
 	const struct notice_id *id = &notice->notice->id;
 	const bool received = desk_own_party(best, notice) != NULL;

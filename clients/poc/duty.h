@@ -14,6 +14,7 @@ struct duty {
 	struct poc *poc;
 	struct link_keys keys; /* reading keys; may be none */
 	bool offline;          /* no server could be reached, or none was to be */
+	bool told_own;         /* that our place has no record was said */
 	size_t n_desks;
 	struct desk *desks[DUTY_DESKS];
 };
@@ -29,10 +30,6 @@ int duty_open_sender(struct cli *cli, struct duty *out);
 /* Posts what waits, but in a dry run; results are told on stderr, refusals even if quiet, and counted in *sent (NULL
  * allowed). */
 int duty_flush(struct duty *duty, size_t *sent, size_t *waiting);
-
-/* What was refused and not discarded yet: a line of each on stdout, or in JSON mode none; list (NULL allowed) gets
- * {"id", "what", "file", "exercise", "code", "message"} of each.  0: nothing is; else the status of the first. */
-int duty_refused(struct cli *cli, struct poc *poc, json_t *list);
 
 /* "EXERCISE EX1: notice I2FP-...", "acknowledged I2FP-...", "damaged file ...": what the outbox holds or held. */
 enum { DUTY_WHAT = 200 };
@@ -63,6 +60,9 @@ int duty_story(struct duty *duty, const struct desk *desk, const struct desk_not
 
 /* Prints poc's last error. */
 int duty_fail(struct duty *duty, int status);
+
+/* {"code", "exit_status", "message"} of poc's last error: what a document that has an answer too holds beside it. */
+json_t *duty_error_json(const struct duty *duty, int status);
 
 /* ---- How a notice looks */
 

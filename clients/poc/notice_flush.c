@@ -1,4 +1,4 @@
-/* The outbox: sending what waits, and forgetting what was refused. */
+/* The outbox: sending what waits, or withdrawing it, and forgetting what was refused. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,8 +12,10 @@ struct discarding {
 	struct poc *poc;
 	const char *which; /* start of an id, or the name of a damaged file */
 	bool found, several;
+	size_t n_waiting; /* of what is meant */
+	char last[DUTY_WHAT];
 	struct notice_id id;
-	json_t *list;
+	json_t *discarded, *withdrawn;
 	int status;
 };
 
@@ -32,26 +34,62 @@ static void seek(void *ctx, const struct outbox_result *result)
 	d->several = d->several || (d->found && memcmp(d->id.bytes, result->id.bytes, NOTICE_ID_SIZE) != 0);
 	d->found = true;
 	d->id = result->id;
+	d->n_waiting += result->waits;
+	if (result->waits)
+		duty_what(result, d->last);
 }
 
 static void discard_one(void *ctx, const struct outbox_result *result)
 {
 	struct discarding *d = ctx;
+	const bool waits = result->waits;
 	char what[DUTY_WHAT];
 
 	if (!is_meant(d, result) || d->status != 0)
 		return;
 	if (!d->cli->dry_run)
-		d->status = outbox_discard(d->poc, result->name);
+		d->status = waits ? outbox_withdraw(d->poc, result->name) : outbox_discard(d->poc, result->name);
 	if (d->status != 0)
 		return;
 	duty_what(result, what);
-	json_array_append_new(d->list, json_string(what));
-	if (!d->cli->json && !d->cli->quiet)
+	json_array_append_new(waits ? d->withdrawn : d->discarded, json_string(what));
+	if (d->cli->json || d->cli->quiet)
+		return;
+	if (waits)
+		cli_line(d->cli->dry_run ? tr("would be withdrawn: %s") : tr("withdrawn: %s"), what);
+	else
 		cli_line(d->cli->dry_run ? tr("would be discarded: %s") : tr("discarded: %s"), what);
 }
 
-/* Forgets what was refused, by the start of its id; a receipt and its notice go together.  Sends nothing. */
+/* What was promised to be sent later is not forgotten without a word. */
+static int ask(const struct discarding *d)
+{
+	char question[DUTY_WHAT + 100];
+
+	if (d->n_waiting == 0 || d->cli->dry_run)
+		return 0;
+	if (d->n_waiting == 1)
+		snprintf(question, sizeof question, tr("Withdraw %s, which waits to be sent?"), d->last);
+	else
+		snprintf(question, sizeof question, tr("Withdraw %zu that wait to be sent, the last %s?"), d->n_waiting,
+			 d->last);
+	return cli_confirm(d->cli, question);
+}
+
+static int seek_meant(struct discarding *d)
+{
+	outbox_refused(d->poc, seek, d);
+	outbox_list(d->poc, seek, d);
+	if (d->several)
+		return cli_fail(d->cli, STATUS_USAGE, tr("\"%s\" is the start of several ids: give more of it"),
+				d->which);
+	if (!d->found)
+		return cli_fail(d->cli, STATUS_NOT_FOUND,
+				tr("nothing in the outbox has the id %s: it neither waits nor was refused"), d->which);
+	return ask(d);
+}
+
+/* Forgets what was refused or waits, by the start of its id; a receipt and its notice go together.  Sends nothing. */
 static int discard(struct cli *cli, const char *which)
 {
 	struct discarding d = {.cli = cli, .which = which};
@@ -59,21 +97,21 @@ static int discard(struct cli *cli, const char *which)
 
 	if (status != 0)
 		return status;
-	d.list = json_array();
-	outbox_refused(d.poc, seek, &d);
-	if (d.several)
-		status = cli_fail(cli, STATUS_USAGE, tr("\"%s\" is the start of several ids: give more of it"), which);
-	else if (!d.found)
-		status = cli_fail(cli, STATUS_NOT_FOUND, tr("nothing that was refused has the id %s"), which);
+	d.discarded = json_array();
+	d.withdrawn = json_array();
+	status = seek_meant(&d);
 	if (status == 0) {
+		outbox_list(d.poc, discard_one, &d);
 		outbox_refused(d.poc, discard_one, &d);
 		status = d.status == 0 ? 0 : link_fail(cli, d.poc, d.status);
 	}
 	if (status == 0 && cli->json)
 		cli_document(cli, "poc.notice-flush/1",
-			     json_pack("{s:O,s:b}", cli->dry_run ? "would_discard" : "discarded", d.list, "dry_run",
+			     json_pack("{s:O,s:O,s:b}", cli->dry_run ? "would_discard" : "discarded", d.discarded,
+				       cli->dry_run ? "would_withdraw" : "withdrawn", d.withdrawn, "dry_run",
 				       (int)cli->dry_run));
-	json_decref(d.list);
+	json_decref(d.discarded);
+	json_decref(d.withdrawn);
 	link_close(cli, d.poc);
 	return status;
 }
@@ -137,10 +175,12 @@ int poc_cmd_notice_flush(struct cli *cli)
 		return status;
 	json_t *refused = json_array();
 	status = duty_flush(&duty, &sent, &waiting);
+	if (status != 0 && waiting > 0) /* for whatever reason: it goes later */
+		status = STATUS_QUEUED;
 	if (status != 0 && !cli->json)
 		duty_fail(&duty, status);
 	/* what was refused needs somebody, and what waits only time */
-	const int refusal = duty_refused(cli, duty.poc, refused);
+	const int refusal = waiting_refused(cli, duty.poc, &duty.keys, refused);
 	status = refusal != 0 ? refusal : status;
 	if (cli->json)
 		cli_document(cli, "poc.notice-flush/1",

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clients/cli/strings.h"
+#include "clients/poc/label.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/reach.h"
 #include "clients/poc/sending.h"
@@ -12,32 +13,76 @@
 #include "clients/poc/would.h"
 #include "proto/wire/prescan.h"
 
+/* ---- What travels */
+
+/* What the largest body leaves for keys and core of many recipients, and for the form of the CMS. */
+enum { KEYS_ROOM = 32 * 1024 };
+
+struct packing {
+	struct duty *duty;
+	const struct story *story;
+	Poc__Inner *inner;
+	Poc__NoticeContent *content; /* what is said beside it; gets the story */
+};
+
+/* An Inner that goes without its padding, for want of room, is not read by clients that know no padding of a story; so
+ * it goes with it where it fits. */
+static int pack(const struct packing *p, bool padded, bool alone)
+{
+	struct refusal *why = (struct refusal *)client_why(p->duty->poc);
+	const ProtobufCBinaryData padding = p->inner->padding;
+	struct story_with with = {.padding = padded ? 0 : (uint32_t)padding.len, .alone = alone};
+	uint8_t *bytes, *packed = NULL;
+	size_t size = 0, left_out;
+
+	if (!padded)
+		p->inner->padding = (ProtobufCBinaryData){0, NULL};
+	int status = message_encode(p->inner, &bytes, &with.size);
+	p->inner->padding = padding;
+	if (status != 0)
+		return refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	with.body = bytes;
+	status = story_encode(client_head(p->duty->poc), p->story, &with, &packed, &size, &left_out, why);
+	free(bytes);
+	if (status != 0)
+		return status;
+	free(p->content->forwarded.data);
+	p->content->forwarded = (ProtobufCBinaryData){size, packed};
+	if (alone && left_out > 0)
+		cli_note(p->duty->cli,
+			 tr("for want of room it goes with its own proof, without those of %zu steps after it"),
+			 left_out);
+	return 0;
+}
+
+static bool fits(const struct packing *p, size_t most)
+{
+	return poc__notice_content__get_packed_size(p->content) <= most;
+}
+
 /* The story of a notice with what its body held, as bytes.  0 or a status, not printed. */
 static int pack_forwarded(struct duty *duty, const struct desk *desk, const struct desk_notice *of,
 			  Poc__NoticeContent *content)
 {
-	struct refusal *why = (struct refusal *)client_why(duty->poc);
+	struct packing p = {.duty = duty, .content = content};
 	struct story *story = NULL;
-	Poc__Inner *inner = NULL;
-	uint8_t *bytes = NULL, *packed;
-	size_t size, packed_size, left_out;
-	int status =
-	    duty->offline ? refuse(why, STATUS_UNREACHABLE, "", "the proofs that go with it need a server") : 0;
+	int status = duty->offline ? refuse((struct refusal *)client_why(duty->poc), STATUS_UNREACHABLE, "",
+					    "the proofs that go with it need a server")
+				   : 0;
 
 	if (status == 0)
-		status = duty_open_notice(duty, desk, of, &inner);
+		status = duty_open_notice(duty, desk, of, &p.inner);
 	if (status == 0)
 		status = duty_story(duty, desk, of, &story);
-	if (status == 0 && message_encode(inner, &bytes, &size) != 0)
-		status = refuse(why, STATUS_NO_MEMORY, "", "out of memory");
+	p.story = story;
 	if (status == 0)
-		status =
-		    story_encode(client_head(duty->poc), story, bytes, size, &packed, &packed_size, &left_out, why);
-	if (status == 0)
-		content->forwarded = (ProtobufCBinaryData){packed_size, packed};
-	free(bytes);
+		status = pack(&p, true, false);
+	if (status == 0 && !fits(&p, CLIENT_CONTENT_MAX))
+		status = pack(&p, false, false);
+	if (status == 0 && !fits(&p, NOTICE_BODY_MAX - KEYS_ROOM))
+		status = pack(&p, false, true);
 	story_destroy(story);
-	message_free(inner);
+	message_free(p.inner);
 	return status;
 }
 
@@ -66,6 +111,22 @@ static int pass_note(struct duty *duty, const struct desk *desk, struct client_n
 	return cli_confirm(duty->cli, question);
 }
 
+/* As the rules of notices have it of what the server escalates: to who has it already it is a reminder at best. */
+static int check_new(struct cli *cli, const struct desk_notice *of, const struct client_notice *n)
+{
+	for (size_t i = 0; i < n->n_to; i++) {
+		const struct client_desk *to = &n->to[i];
+		const struct desk_party *party = desk_party(of, to->place, to->kind);
+		if (party != NULL && party->side == SIDE_FROM)
+			return cli_fail(cli, STATUS_INVALID, tr("--to: %s %s is the sender's own desk"), to->place,
+					poc_kind_name(to->kind));
+		if (party != NULL && (party->side == SIDE_TO || party->times[POC__STEP__STEP_ESCALATED] != 0))
+			return cli_fail(cli, STATUS_INVALID, tr("--to: %s %s is a recipient already"), to->place,
+					poc_kind_name(to->kind));
+	}
+	return 0;
+}
+
 static int pass_on(struct cli *cli, const char *before, bool escalates)
 {
 	struct compose compose = {0};
@@ -91,6 +152,10 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 		status = to != NULL ? compose_desks(cli, to, cli_value(cli, "kind"), n.to, NOTICE_DESKS_MAX, &n.n_to)
 				    : STATUS_NO_MEMORY;
 	free(to);
+	if (status == 0 && escalates)
+		status = check_new(cli, of, &n);
+	if (status == 0)
+		status = label_pass_on(&duty, of, n.to, n.n_to);
 	if (status == 0 && desk_is_note(of))
 		status = pass_note(&duty, desk, &n);
 	if (status == 0) {
@@ -256,7 +321,7 @@ static bool stands_for(const struct passing *p, const struct item *item)
 
 static int take_targets(struct passing *p, const struct client_desk *desks, size_t n)
 {
-	p->to = calloc(n, sizeof *p->to);
+	p->to = calloc(n + 1, sizeof *p->to);
 	if (p->to == NULL)
 		return cli_fail(p->duty->cli, STATUS_NO_MEMORY, tr("out of memory"));
 	for (; p->n_to < n; p->n_to++) {
@@ -323,7 +388,7 @@ static void take_waiting(void *ctx, struct waiting_notice *w)
 	struct passing *p = ctx;
 	struct notice **grown;
 
-	if (w->inner == NULL || w->inner->content->forwarded.len == 0 ||
+	if (w->refused || w->inner == NULL || w->inner->content->forwarded.len == 0 ||
 	    memcmp(w->notice->thread.bytes, p->thread->bytes, NOTICE_ID_SIZE) != 0)
 		return;
 	grown = realloc(p->waiting, (p->n_waiting + 1) * sizeof(struct notice *));
@@ -449,27 +514,54 @@ static int pass_item(struct passing *p, const struct item *item, const struct cl
 	return status;
 }
 
-static void consider(struct passing *p, const struct item *item)
+/* Who is to get it. */
+static void take_lacking(const struct passing *p, const struct item *item, struct client_notice *to, bool *lacking,
+			 bool *withheld)
 {
-	struct client_notice to = {0};
-	bool lacking = false, withheld = false;
-
+	*lacking = *withheld = false;
 	for (size_t i = 0; i < p->n_to; i++) {
 		if (!lacks(p, item, &p->to[i]))
 			continue;
-		lacking = true;
+		*lacking = true;
 		if (is_note(item) && !is_desk(item->of->notice->core->from, &p->to[i].desk))
-			withheld = true;
+			*withheld = true;
 		else
-			to.to[to.n_to++] = p->to[i].desk;
+			to->to[to->n_to++] = p->to[i].desk;
 	}
+}
+
+/* Asked once, of the first that its label keeps from one who is to get it: whoever passes on one of a thread passes on
+ * what is said about it. */
+static int confirm_labels(struct passing *p)
+{
+	for (size_t i = 0; i < p->n_items; i++) {
+		const struct item *item = &p->items[i];
+		struct client_notice to = {0};
+		bool lacking, withheld, excluded = false;
+		take_lacking(p, item, &to, &lacking, &withheld);
+		for (size_t j = 0; j < to.n_to; j++)
+			excluded = excluded || label_excludes(item->of, &to.to[j]);
+		if (excluded && item->status == 0 && !stands_for(p, item))
+			return label_pass_on(p->duty, item->of, to.to, to.n_to);
+	}
+	return 0;
+}
+
+static void consider(struct passing *p, const struct item *item)
+{
+	struct client_notice to = {0};
+	bool lacking, withheld;
+
+	take_lacking(p, item, &to, &lacking, &withheld);
 	if (stands_for(p, item))
 		return;
 	p->n_private += withheld;
 	p->n_had += !lacking;
 	if (to.n_to == 0)
 		return;
-	if (item->status != 0) {
+	if (p->stopped) {
+		p->not_tried++;
+	} else if (item->status != 0) {
 		p->stopped = !its_own(item->status);
 		leave_out(p, item, item->status, item->why);
 	} else {
@@ -519,15 +611,13 @@ static int pass_thread_on(struct passing *p, const struct client_desk *desks, si
 	if (status != 0)
 		return status;
 	waiting_walk(p->duty, take_waiting, p);
+	if ((status = confirm_labels(p)) != 0)
+		return status;
 	memcpy(whom.to, desks, n * sizeof *desks);
 	sending_warn(p->duty, &whom);
 	p->duty->cli->collecting = true; /* one document for all */
-	for (size_t i = 0; i < p->n_items; i++) {
-		if (p->stopped)
-			p->not_tried++;
-		else
-			consider(p, &p->items[i]);
-	}
+	for (size_t i = 0; i < p->n_items; i++)
+		consider(p, &p->items[i]);
 	tell_end(p);
 	return p->worst;
 }
@@ -538,7 +628,7 @@ static int forward_thread(struct cli *cli)
 	struct desk_notice *of;
 	struct desk *desk;
 	struct duty duty;
-	size_t n;
+	size_t n = 0;
 	char *to = cli_joined(cli, "to");
 	int status = to != NULL ? compose_desks(cli, to, cli_value(cli, "kind"), desks, NOTICE_DESKS_MAX, &n)
 				: cli_fail(cli, STATUS_NO_MEMORY, tr("out of memory"));

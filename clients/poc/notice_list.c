@@ -224,7 +224,7 @@ static int complete_filter(struct duty *duty, struct filter *f)
 	return status;
 }
 
-/* A row of one that waits: by now it is only here. */
+/* A row of one that waits or was refused: it is only here. */
 static void list_waiting_one(void *ctx, struct waiting_notice *w)
 {
 	struct listing *l = ctx;
@@ -236,7 +236,9 @@ static void list_waiting_one(void *ctx, struct waiting_notice *w)
 	if (l->n++ == 0)
 		print_head();
 	duty_marks(NULL, &as, false, marks);
-	print_cells(NULL, w->notice, tr("in the outbox"), "", marks, w->inner);
+	print_cells(NULL, w->notice, w->refused ? tr("refused") : tr("in the outbox"), "", marks, w->inner);
+	if (w->refused) /* why is told below, of all that were */
+		return;
 	cli_line(tr("           waiting since %s%s%s"), time_text(w->since), w->why[0] != '\0' ? ": " : "", w->why);
 	l->waiting_shown++;
 }
@@ -255,7 +257,7 @@ static void end_list(const struct listing *l, bool threads)
 	const size_t waiting = outbox_waiting(l->duty->poc);
 	json_t *refused = json_array();
 
-	duty_refused(cli, l->duty->poc, refused);
+	waiting_refused(cli, l->duty->poc, &l->duty->keys, refused);
 	if (cli->json)
 		cli_document(cli, "poc.notice-list/1",
 			     json_pack("{s:O,s:I,s:O,s:o}", threads ? "threads" : "notices", l->list, "left_out",
@@ -395,7 +397,7 @@ int poc_cmd_handover(struct cli *cli)
 		since = now - (since - now);
 	json_t *list = json_array(), *refused = json_array();
 	hand_over(&duty, since, list, &n);
-	duty_refused(cli, duty.poc, refused);
+	waiting_refused(cli, duty.poc, &duty.keys, refused);
 	if (cli->json)
 		cli_document(cli, "poc.handover/1",
 			     json_pack("{s:s,s:O,s:I,s:O}", "since", time_text(since), "notices", list, "outbox",

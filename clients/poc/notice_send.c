@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clients/cli/strings.h"
+#include "clients/poc/label.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/receipts.h"
 #include "clients/poc/sending.h"
@@ -51,22 +52,6 @@ static char *joined_places(const struct compose *compose)
 	if (out != NULL)
 		fclose(out);
 	return text;
-}
-
-/* Whether there is more than a subject and what the form itself is. */
-static bool says_something(const Poc__NoticeContent *c)
-{
-	return c->text[0] != '\0' || c->rsit_class[0] != '\0' || c->sector[0] != '\0' || c->assistance[0] != '\0' ||
-	       c->earlier_contact[0] != '\0' || c->n_attachments + c->n_states + c->n_indicators + c->n_fields > 0 ||
-	       c->cross_border || c->malicious || c->critical_infrastructure || c->started != 0 || c->detected != 0;
-}
-
-/* What says nothing was a slip of the hand: an empty standard input, a form that was saved as it came. */
-static int check_said(struct cli *cli, const struct compose *compose)
-{
-	return says_something(compose->content)
-		   ? 0
-		   : cli_fail(cli, STATUS_USAGE, tr("an empty notice: --text, --file, --attach or a field (--set)"));
 }
 
 static int fill(struct duty *duty, const struct compose *compose, struct client_notice *n)
@@ -117,7 +102,7 @@ static void note_sent(struct duty *duty, const struct client_notice *one, int st
 static int try_each(struct duty *duty, const struct client_notice *n)
 {
 	struct client_notice one;
-	int status = 0;
+	int status = sending_check(duty, n);
 
 	for (size_t i = 0; i < n->n_to && status == 0; i++) {
 		status = take_apart(duty, n, i, &one);
@@ -166,8 +151,6 @@ int poc_cmd_notice_send(struct cli *cli)
 	status = compose_read(&duty, FORM_SEND, NULL, true, &compose);
 	if (status == 0)
 		status = fill(&duty, &compose, &n);
-	if (status == 0)
-		status = check_said(cli, &compose);
 	if (status == 0 && !duty.offline && outbox_waiting(duty.poc) > 0)
 		duty_flush(&duty, NULL, NULL);
 	bool separately = json_is_true(json_object_get(compose.given, "separately"));
@@ -189,11 +172,11 @@ int poc_cmd_notice_send(struct cli *cli)
 
 /* ---- In a thread */
 
-/* The receipt that says which notice is the answer; only who received a notice answers it. */
+/* The receipt that says which notice is the answer; only who received a notice answers it.  waits: the answer does. */
 static int say_answered(struct duty *duty, const struct desk *desk, const struct desk_notice *of,
-			const struct client_notice *n)
+			const struct client_notice *n, bool waits)
 {
-	struct receipts_saying saying = {.step = POC__STEP__STEP_ANSWERED, .answer = &n->id};
+	struct receipts_saying saying = {.step = POC__STEP__STEP_ANSWERED, .answer = &n->id, .waits = waits};
 	struct client_posted posted;
 
 	if (desk_own_party(desk, of) == NULL)
@@ -261,9 +244,9 @@ int poc_cmd_notice_reply(struct cli *cli)
 		status = compose_read(&duty, FORM_REPLY, subject, true, &compose);
 	}
 	if (status == 0)
-		status = check_said(cli, &compose);
-	if (status == 0)
 		status = compose_header(&duty, &compose, &n);
+	if (status == 0)
+		status = label_answer(&duty, of, n.tlp);
 	n.content = compose.content;
 	if (status == 0)
 		status = sending_one(&duty, &n, &json);
@@ -271,8 +254,8 @@ int poc_cmd_notice_reply(struct cli *cli)
 	if (status == 0 && cli->dry_run && received && !cli->json)
 		cli_line(tr("would be said: %s, of the notice, for %s %s"), step_name(POC__STEP__STEP_ANSWERED),
 			 desk->id.place, poc_kind_name(desk->id.kind));
-	if ((status == 0 || status == STATUS_QUEUED) && !cli->dry_run)
-		status = sending_worst(status, say_answered(&duty, desk, of, &n));
+	if ((status == 0 || status == STATUS_QUEUED) && of != NULL && !cli->dry_run)
+		status = sending_worst(status, say_answered(&duty, desk, of, &n, status == STATUS_QUEUED));
 	if (status == 0 && !cli->json && !cli->dry_run && received)
 		cli_line("%s", duty_disclaimer());
 	if (status == 0 || status == STATUS_QUEUED)
@@ -301,8 +284,8 @@ int poc_cmd_notice_note(struct cli *cli)
 		status = sending_follow(&duty, at[0].desk, at[0].notice, &n);
 	if (status == 0)
 		status = compose_read(&duty, FORM_NOTE, "note", true, &compose);
-	if (status == 0 && compose.content->text[0] == '\0')
-		status = cli_fail(cli, STATUS_USAGE, tr("an empty note: --text"));
+	if (status == 0)
+		status = compose_header(&duty, &compose, &n);
 	n.category = POC__CATEGORY__CATEGORY_NOTE;
 	n.urgency = POC__URGENCY__URGENCY_ROUTINE;
 	n.to[0] = n.from;

@@ -1,157 +1,23 @@
-/* Reading a notice, and writing its attachments to files. */
-#include <errno.h>
-#include <fcntl.h>
+/* Reading a notice. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clients/cli/strings.h"
-#include "clients/libpoc/content.h"
+#include "clients/poc/carried.h"
+#include "clients/poc/content_view.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/parties.h"
 #include "clients/poc/story_view.h"
 #include "clients/poc/waiting.h"
 #include "proto/wire/prescan.h"
-#include "proto/wire/utf8.h"
-
-enum { INNER_FIELDS = 4096, FORWARDED_DEPTH = 8 };
-
-/* ---- Content */
 
 static void line_if(const char *label, const char *value)
 {
 	if (value[0] != '\0')
 		cli_line("%-14s %s", label, value);
-}
-
-static void lines_if(const char *label, const char *value)
-{
-	char padded[64];
-
-	if (value[0] == '\0')
-		return;
-	snprintf(padded, sizeof padded, "%-14s ", label);
-	cli_lines(padded, value);
-}
-
-static void print_facts(const Poc__NoticeContent *c, bool ours)
-{
-	if (c->template_version != 0)
-		cli_line(tr("%-14s %s, version %llu"), tr("template"), c->template_,
-			 (unsigned long long)c->template_version);
-	else
-		line_if(tr("template"), c->template_);
-	if (c->rsit_class[0] != '\0')
-		cli_line("%-14s %s%s%s", tr("class"), c->rsit_class, c->rsit_version[0] != '\0' ? ", RSIT " : "",
-			 c->rsit_version);
-	if (c->stage != 0)
-		line_if(tr("stage"), stage_name(c->stage));
-	line_if(tr("language"), c->language);
-	line_if(tr("sector"), c->sector);
-	if (c->critical_infrastructure)
-		cli_line("%-14s %s", tr("infrastructure"), tr("critical"));
-	if (c->started != 0)
-		line_if(tr("started"), time_text(c->started));
-	if (c->detected != 0)
-		line_if(tr("detected"), time_text(c->detected));
-	for (size_t i = 0; i < c->n_states; i++)
-		line_if(i == 0 ? tr("affected") : "", c->states[i]);
-	if (c->cross_border)
-		cli_line("%-14s %s", tr("cross-border"), tr("yes"));
-	if (c->malicious)
-		cli_line("%-14s %s", tr("malicious"), tr("suspected"));
-	lines_if(tr("assistance"), c->assistance);
-	line_if(tr("reply channel"), c->reply_channel);
-	line_if(ours ? tr("our ref") : tr("their ref"), c->our_reference);
-	line_if(tr("earlier"), c->earlier_contact);
-	for (size_t i = 0; i < c->n_indicators; i++)
-		cli_line("%-14s %s %s  %s", i == 0 ? tr("indicators") : "", c->indicators[i]->type,
-			 c->indicators[i]->value, c->indicators[i]->note);
-	for (size_t i = 0; i < c->n_fields; i++)
-		lines_if(c->fields[i]->name, c->fields[i]->value);
-}
-
-/* ours: we sent it. */
-static void print_content(const Poc__NoticeContent *c, bool ours)
-{
-	cli_line("%-14s %s", tr("subject"), c->subject);
-	print_facts(c, ours);
-	if (c->text[0] != '\0') {
-		cli_line("%s", "");
-		cli_lines("  ", c->text);
-		cli_line("%s", "");
-	}
-	for (size_t i = 0; i < c->n_attachments; i++)
-		cli_line(tr("attachment %zu   %s (%zu bytes)"), i + 1, c->attachments[i]->name,
-			 c->attachments[i]->data.len);
-}
-
-static json_t *content_json(const Poc__NoticeContent *content)
-{
-	json_t *json = notice_content_to_json(content), *each;
-	size_t i;
-
-	if (json == NULL)
-		return NULL;
-	json_object_del(json, "forwarded");
-	json_array_foreach(json_object_get(json, "attachments"), i, each)
-	{
-		json_object_del(each, "data");
-		json_object_set_new(each, "size", json_integer((json_int_t)content->attachments[i]->data.len));
-	}
-	return json;
-}
-
-/* ---- What a notice forwards */
-
-static void print_forwarded(struct duty *duty, const struct story *story, const struct verified_head *head,
-			    const Poc__NoticeContent *content)
-{
-	cli_line("%s", tr("---- forwarded, with its proofs:"));
-	story_view_print(story, head);
-	if (content != NULL && notice_content_check(content, NULL) == 0)
-		print_content(content, strcmp(story->notice->core->from->place, conf_place(&duty->cli->conf)) == 0);
-}
-
-/* Its proofs, and the content under the hash that its sender signed; so what that forwards in turn. */
-static json_t *show_forwarded(struct duty *duty, const Poc__NoticeContent *content, unsigned depth)
-{
-	struct prescan_limits limits = {.depth = 4, .fields = INNER_FIELDS, .memory = 4 * 1024 * 1024};
-	struct story *story;
-	struct verified_head *head;
-	ProtobufCMessage *inner = NULL;
-	json_t *json = NULL;
-
-	if (content->forwarded.len == 0)
-		return NULL;
-	if (depth == FORWARDED_DEPTH) {
-		cli_note(duty->cli, tr("it forwards more, which is not shown: it was passed on too often"));
-		return NULL;
-	}
-	if (client_verify_story(duty->poc, content->forwarded.data, content->forwarded.len, &story, &head) != 0) {
-		cli_note(duty->cli, tr("the forwarded notice does not verify: %s"), client_why(duty->poc)->message);
-		return json_pack("{s:b}", "verified", 0);
-	}
-	const ProtobufCBinaryData *body = &story->message->body;
-	message_decode(&poc__inner__descriptor, body->data, body->len, &limits, &inner, NULL);
-	const Poc__NoticeContent *of = inner != NULL ? ((Poc__Inner *)inner)->content : NULL;
-	if (!duty->cli->json)
-		print_forwarded(duty, story, head, of);
-	else if ((json = story_view_json(story, head)) != NULL) {
-		if (of != NULL)
-			json_object_set_new(json, "content", content_json(of));
-		json_object_set_new(json, "verified", json_true());
-	}
-	json_t *further = of != NULL ? show_forwarded(duty, of, depth + 1) : NULL;
-	if (further != NULL)
-		json_object_set_new(json, "forwarded", further);
-	message_free(inner);
-	story_destroy(story);
-	verified_head_unref(head);
-	return json;
 }
 
 /* ---- show */
@@ -221,7 +87,7 @@ static void print_header(const struct duty *duty, const struct duty_at *at, size
 		cli_line("%-14s %s, %s", tr("taken by"), n->taken_by, time_text(n->taken_at));
 }
 
-/* ---- What waits in the outbox */
+/* ---- What the outbox holds */
 
 static json_t *waiting_json(const struct waiting_notice *w)
 {
@@ -243,11 +109,26 @@ static json_t *waiting_json(const struct waiting_notice *w)
 		      cli_time_json(w->since), "step", json_null(), "subject",
 		      w->inner != NULL ? json_string(w->inner->content->subject) : json_null(), "text",
 		      w->inner != NULL ? json_string(w->inner->content->text) : json_null());
+	json_object_set_new(json, "refused", json_boolean(w->refused));
 	json_object_set_new(json, "in_outbox_code", waiting_code(w->status, w->why));
 	json_object_set_new(json, "in_outbox_message", w->why[0] != '\0' ? json_string(w->why) : json_null());
 	if (json != NULL && w->inner != NULL)
-		json_object_set_new(json, "content", content_json(w->inner->content));
+		json_object_set_new(json, "content", content_view_json(w->inner->content, &(size_t){0}));
 	return json;
+}
+
+/* What it says need not be written again: save has it as a form. */
+static void print_again(const struct waiting_notice *w, const char *id)
+{
+	char command[WAITING_COMMAND], *form = waiting_form(w);
+
+	waiting_command(w, command);
+	if (form != NULL)
+		cli_line(tr("%-14s poc notice save %s DIR, then %s <DIR/%s.json"), tr("to send anew"), id, command, id);
+	else
+		cli_line("%-14s %s", tr("to send anew"), command);
+	cli_line(tr("%-14s poc notice flush --discard %s"), tr("to forget it"), id);
+	free(form);
 }
 
 static void print_waiting(const struct waiting_notice *w)
@@ -259,9 +140,13 @@ static void print_waiting(const struct waiting_notice *w)
 	duty_id(&w->notice->thread, thread);
 	duty_exercise_line(w->notice);
 	cli_line("%-14s %s", tr("notice"), id);
-	cli_line(tr("%-14s since %s: not stored yet, the next command that reaches a server sends it"),
-		 tr("in the outbox"), time_text(w->since));
-	line_if(tr("waits"), w->why);
+	if (w->refused)
+		cli_line(tr("%-14s not sent; in the outbox since %s: %s"), tr("refused"), time_text(w->since), w->why);
+	else
+		cli_line(tr("%-14s since %s: not stored yet, the next command that reaches a server sends it"),
+			 tr("in the outbox"), time_text(w->since));
+	if (!w->refused)
+		line_if(tr("waits"), w->why);
 	if (strcmp(id, thread) != 0)
 		cli_line("%-14s %s", tr("thread"), thread);
 	cli_line(tr("%-14s %s %s, signed by %s"), tr("from"), core->from->place, poc_kind_name(core->from->kind),
@@ -274,11 +159,13 @@ static void print_waiting(const struct waiting_notice *w)
 	if (core->reply_by != 0)
 		cli_line("%-14s %s", tr("answer by"), time_text(core->reply_by));
 	if (w->inner != NULL)
-		print_content(w->inner->content, true);
+		content_view_print(w->inner->content, true, &(size_t){0});
+	if (w->refused)
+		print_again(w, id);
 	duty_exercise_line(w->notice);
 }
 
-/* Whether it was one that waits, and none that the desks have. */
+/* Whether it was one that waits or was refused, and none that the desks have. */
 static bool show_waiting(struct duty *duty)
 {
 	struct waiting_notice w;
@@ -323,24 +210,23 @@ static int show_notice(struct duty *duty)
 	const struct desk *desk = at[0].desk;
 	const struct desk_notice *n = at[0].notice;
 	deliver_further(duty, at, n_at);
+	size_t number = 0;
 	int opened = duty_open_notice(duty, desk, n, &inner);
 	char reason[400];
 	snprintf(reason, sizeof reason, "%s", client_why(duty->poc)->message);
 	if (duty->cli->json && opened == 0) {
 		json_t *json = duty_notice_json(duty, desk, n, inner);
-		json_object_set_new(json, "content", content_json(inner->content));
+		json_object_set_new(json, "content", content_view_json(inner->content, &number));
 		json_object_set_new(json, "text", json_string(inner->content->text));
 		json_object_set_new(json, "desks", own_json(at, n_at));
-		json_t *forwarded = show_forwarded(duty, inner->content, 0);
-		if (forwarded != NULL)
-			json_object_set_new(json, "forwarded", forwarded);
+		carried_json(duty, inner->content, json, &number);
 		cli_document(duty->cli, "poc.notice-show/1", json);
 	} else if (!duty->cli->json) {
 		duty_exercise_line(n->notice);
 		print_header(duty, at, n_at);
 		if (inner != NULL) {
-			print_content(inner->content, n->side == SIDE_FROM);
-			json_decref(show_forwarded(duty, inner->content, 0));
+			content_view_print(inner->content, n->side == SIDE_FROM, &number);
+			carried_print(duty, inner->content, &number);
 		}
 		duty_exercise_line(n->notice);
 	}
@@ -375,144 +261,6 @@ int poc_cmd_notice_show(struct cli *cli)
 	if (status != 0)
 		return status;
 	status = show_notice(&duty);
-	duty_close(&duty);
-	return status;
-}
-
-/* ---- save */
-
-enum { SAFE_NAME_MAX = 200, NUMBERS_MAX = 1000 };
-
-/* A name that is safe below any folder: no slash, no leading dot or hyphen, nothing that a terminal or shell could
- * trip over; UTF-8 letters stay. */
-static void safe_name(const char *name, size_t number, char out[SAFE_NAME_MAX + 1])
-{
-	size_t used = 0, left = strlen(name);
-	uint32_t cp;
-
-	for (size_t n; left > 0 && used + 4 < SAFE_NAME_MAX; name += n, left -= n) {
-		n = utf8_next(name, left, &cp);
-		if (n == 0)
-			n = 1;
-		bool good = cp >= 0x80 || (cp >= '0' && cp <= '9') || (cp >= 'A' && cp <= 'Z') ||
-			    (cp >= 'a' && cp <= 'z') || (used > 0 && (cp == '.' || cp == '-')) || cp == '_';
-		if (good)
-			memcpy(out + used, name, n);
-		else
-			out[used] = '_';
-		used += good ? n : 1;
-	}
-	out[used] = '\0';
-	if (used == 0)
-		snprintf(out, SAFE_NAME_MAX, "attachment-%zu", number);
-}
-
-/* "a.txt", then "a-2.txt", "a-3.txt": the first that is free. */
-static int create_free(int folder, const char *name, char out[SAFE_NAME_MAX + 20])
-{
-	const char *dot = strrchr(name, '.');
-	int stem = dot != NULL && dot != name ? (int)(dot - name) : (int)strlen(name);
-
-	for (int i = 1; i < NUMBERS_MAX; i++) {
-		if (i == 1)
-			snprintf(out, SAFE_NAME_MAX + 20, "%s", name);
-		else
-			snprintf(out, SAFE_NAME_MAX + 20, "%.*s-%d%s", stem, name, i, name + stem);
-		int fd = openat(folder, out, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (fd >= 0 || errno != EEXIST)
-			return fd;
-	}
-	return -1;
-}
-
-static int write_whole(int fd, const ProtobufCBinaryData *data)
-{
-	for (size_t at = 0; at < data->len;) {
-		ssize_t n = write(fd, data->data + at, data->len - at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -1;
-		at += (size_t)n;
-	}
-	return fsync(fd);
-}
-
-static int save_one(struct duty *duty, int folder, const Poc__Attachment *attachment, size_t number, json_t *list)
-{
-	char safe[SAFE_NAME_MAX + 1], name[SAFE_NAME_MAX + 20];
-
-	safe_name(attachment->name, number, safe);
-	if (duty->cli->dry_run) {
-		if (duty->cli->json)
-			json_array_append_new(list, json_pack("{s:s,s:s,s:I}", "name", attachment->name, "file", safe,
-							      "size", (json_int_t)attachment->data.len));
-		else
-			cli_line(tr("would be written: %s/%s  %zu"), duty->cli->argv[1], safe, attachment->data.len);
-		return 0;
-	}
-	int fd = create_free(folder, safe, name);
-	if (fd < 0)
-		return cli_fail(duty->cli, STATUS_IO, "%s/%s: %s", duty->cli->argv[1], name, strerror(errno));
-	int written = write_whole(fd, &attachment->data), error = errno;
-	if (close(fd) != 0 || written != 0) {
-		unlinkat(folder, name, 0);
-		return cli_fail(duty->cli, STATUS_IO, "%s/%s: %s", duty->cli->argv[1], name, strerror(error));
-	}
-	if (duty->cli->json)
-		json_array_append_new(list, json_pack("{s:s,s:s,s:I}", "name", attachment->name, "file", name, "size",
-						      (json_int_t)attachment->data.len));
-	else
-		cli_line("%s/%s  %zu", duty->cli->argv[1], name, attachment->data.len);
-	return 0;
-}
-
-static int save_all(struct duty *duty, const Poc__NoticeContent *content, const char *id, const char *exercise)
-{
-	json_t *list = json_array();
-	int status = 0, folder = open(duty->cli->argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (folder < 0)
-		status = cli_fail(duty->cli, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "%s: %s",
-				  duty->cli->argv[1], strerror(errno));
-	for (size_t i = 0; i < content->n_attachments && status == 0; i++)
-		status = save_one(duty, folder, content->attachments[i], i + 1, list);
-	if (folder >= 0)
-		close(folder);
-	if (status == 0 && duty->cli->json)
-		cli_document(duty->cli, "poc.notice-save/1",
-			     json_pack("{s:s,s:o,s:O,s:b}", "id", id, "exercise",
-				       exercise[0] != '\0' ? json_string(exercise) : json_null(), "files", list,
-				       "dry_run", (int)duty->cli->dry_run));
-	else if (status == 0 && content->n_attachments == 0)
-		cli_note(duty->cli, tr("it has no attachments"));
-	if (status == 0 && duty->cli->dry_run)
-		cli_note(duty->cli, tr("dry run: nothing was written"));
-	json_decref(list);
-	return status;
-}
-
-int poc_cmd_notice_save(struct cli *cli)
-{
-	struct desk_notice *n;
-	struct desk *desk;
-	struct duty duty;
-	Poc__Inner *inner = NULL;
-	char id[NOTICE_ID_TEXT];
-	int status = duty_open(cli, &duty);
-
-	if (status != 0)
-		return status;
-	status = duty_find(&duty, cli->argv[0], &desk, &n);
-	if (status == 0 && (status = duty_open_notice(&duty, desk, n, &inner)) != 0)
-		duty_fail(&duty, status);
-	if (status == 0) {
-		duty_id(&n->notice->id, id);
-		if (!cli->json)
-			duty_exercise_line(n->notice);
-		status = save_all(&duty, inner->content, id, n->notice->core->exercise);
-	}
-	message_free(inner);
 	duty_close(&duty);
 	return status;
 }

@@ -32,7 +32,8 @@ static int save(struct duty *duty, const struct story *story)
 		cli_note(duty->cli, tr("dry run: %s was not written"), path);
 		return 0;
 	}
-	int status = story_encode(client_head(duty->poc), story, NULL, 0, &bytes, &size, &left_out, &why);
+	const struct story_with with = {.body = NULL};
+	int status = story_encode(client_head(duty->poc), story, &with, &bytes, &size, &left_out, &why);
 	if (status == 0) {
 		status = cli_write_file(path, bytes, size, 0600 /* it names the parties */, false, &why);
 		free(bytes);

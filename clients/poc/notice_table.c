@@ -18,6 +18,7 @@ static const struct flag send_flags[] = {
     {"exercise", 0, "NAME", "of this exercise: marked for ever"},
     {"template", 0, "NAME|FILE", "a form to begin with: a document of the directory, or a file (INI or JSON)"},
     {"set", 0, "NAME=VALUE", "any field of the form (may be given several times)", true},
+    {"no-input", 0, NULL, "do not read standard input, whatever it is"},
     {"edit", 0, NULL, "open the whole form in $EDITOR before it is sent"},
     {"ref", 0, "REFERENCE", "our own ticket"},
     {"separately", 0, NULL, "one notice to each recipient: they do not see each other"},
@@ -37,6 +38,7 @@ static const struct flag reply_flags[] = {
     {"ref", 0, "REFERENCE", "our own ticket"},
     {"template", 0, "NAME|FILE", "a form to begin with: a document of the directory, or a file (INI or JSON)"},
     {"set", 0, "NAME=VALUE", "any field of the form (may be given several times)", true},
+    {"no-input", 0, NULL, "do not read standard input, whatever it is"},
     {"edit", 0, NULL, "open the whole form in $EDITOR before it is sent"},
     {NULL, 0, NULL, NULL},
 };
@@ -45,6 +47,7 @@ static const struct flag note_flags[] = {
     {"kind", 'k', "KIND", "for our desk of this kind: technical, diplomatic or coordinator"},
     {"text", 0, "TEXT", "what it says; else --file, standard input or $EDITOR"},
     {"file", 0, "FILE", "what it says, from a file"},
+    {"no-input", 0, NULL, "do not read standard input, whatever it is"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -55,8 +58,7 @@ static const struct flag remind_flags[] = {
 };
 
 static const struct flag escalate_flags[] = {
-    {"to", 0, "PLACE[,PLACE]", "recipients (may be given several times); our own place: colleagues who came later",
-     true},
+    {"to", 0, "PLACE[,PLACE]", "recipients who do not have it yet (may be given several times)", true},
     {"kind", 'k', "KIND", "technical (default), diplomatic or coordinator"},
     {"text", 0, "TEXT", "a word before it"},
     {NULL, 0, NULL, NULL},
@@ -122,7 +124,7 @@ static const struct flag watch_flags[] = {
 };
 
 static const struct flag flush_flags[] = {
-    {"discard", 0, "ID", "forget one that was refused; sends nothing"},
+    {"discard", 0, "ID", "forget one that was refused, withdraw one that waits; sends nothing"},
     {NULL, 0, NULL, NULL},
 };
 

@@ -13,6 +13,8 @@
 #include "clients/cli/escape.h"
 #include "clients/cli/strings.h"
 #include "clients/libpoc/held.h"
+#include "clients/poc/carried.h"
+#include "clients/poc/content_view.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
 #include "proto/wire/prescan.h"
@@ -217,6 +219,25 @@ static bool passing(int status)
 	return status_may_retry(status) || status == STATUS_TLS;
 }
 
+/* What it says and carries, as poc notice show has it. */
+static void add_content(struct duty *duty, const Poc__NoticeContent *content, json_t *json)
+{
+	size_t number = 0;
+
+	json_object_set_new(json, "text", json_string(content->text));
+	json_object_set_new(json, "content", content_view_json(content, &number));
+	carried_json(duty, content, json, &number);
+}
+
+static void add_error(struct duty *duty, const struct desk_notice *n, int status, json_t *json)
+{
+	char id[NOTICE_ID_TEXT];
+
+	duty_id(&n->notice->id, id);
+	cli_note(duty->cli, tr("notice %s: %s"), id, client_why(duty->poc)->message);
+	json_object_set_new(json, "error", duty_error_json(duty, status));
+}
+
 static json_t *notice_event(struct watching *w, const struct desk *desk, const struct desk_entry *entry)
 {
 	struct notice *notice;
@@ -231,12 +252,12 @@ static json_t *notice_event(struct watching *w, const struct desk *desk, const s
 	int status = w->headers ? 0 : duty_open_notice(w->duty, desk, n, &inner);
 	/* a connection that broke just now: it is shown whole by the next one, not without its words by this one */
 	w->interrupted = !w->once && passing(status) ? status : 0;
-	if (status != 0 && w->interrupted == 0)
-		cli_note(w->duty->cli, "%s", client_why(w->duty->poc)->message);
 	json_t *json = duty_notice_json(w->duty, desk, n, inner);
 	json_object_set_new(json, "event", json_string(n->side == SIDE_FROM ? "sent" : "notice"));
 	if (inner != NULL)
-		json_object_set_new(json, "text", json_string(inner->content->text));
+		add_content(w->duty, inner->content, json);
+	else if (status != 0 && w->interrupted == 0)
+		add_error(w->duty, n, status, json);
 	message_free(inner);
 	return json;
 }

@@ -74,3 +74,15 @@ void reach_tell(struct duty *duty, const struct client_desk *desk, bool absence_
 	draft_destroy(draft);
 	client_record_finish(&record);
 }
+
+int reach_record(struct duty *duty, const char *place)
+{
+	struct client_record record = {0};
+	struct name name;
+
+	if (!place_parse(place, &name)) /* @directory, which needs none */
+		return 0;
+	int status = client_lookup(duty->poc, duty->offline ? CLIENT_OFFLINE : CLIENT_ONLINE, &name, NULL, 0, &record);
+	client_record_finish(&record);
+	return status;
+}

@@ -10,4 +10,8 @@
  * reason to fail. */
 void reach_tell(struct duty *duty, const struct client_desk *desk, bool absence_only, json_t *list);
 
+/* Whether a place has a record, without which nothing can be sent there: 0; NOT_FOUND or WITHDRAWN; any other status:
+ * it is not known.  Not printed. */
+int reach_record(struct duty *duty, const char *place);
+
 #endif

@@ -812,7 +812,7 @@ int poc_cmd_status(struct cli *cli)
 		json_object_set_new(document, "due", find_due(cli, poc, mode == CLIENT_ONLINE));
 		json_object_set_new(document, "in_outbox", waiting_list(cli, poc, true));
 		json_t *refused = json_array();
-		duty_refused(cli, poc, refused);
+		waiting_refused(cli, poc, NULL, refused);
 		json_object_set_new(document, "refused", refused);
 	}
 	if (connected != 0)

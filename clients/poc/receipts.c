@@ -75,8 +75,8 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 	if (status != 0)
 		return cli_refused(duty->cli, &why);
 	status = outbox_put(duty->poc, bytes, size, NULL, 0, name);
-	if (status == 0 && duty->offline)
-		status = outbox_wait(duty->poc, name);
+	if (status == 0 && (duty->offline || saying->waits))
+		status = outbox_wait(duty->poc, name, saying->waits ? "its answer waits too" : NULL);
 	else if (status == 0)
 		status = outbox_post(duty->poc, name, bytes, size, NULL, 0, posted);
 	free(bytes);
@@ -230,10 +230,10 @@ static bool has_said(const struct desk *desk, const struct desk_notice *notice, 
 
 static int find_desks(struct duty *duty, Poc__PocKind kind, struct act acts[DUTY_DESKS], size_t *n)
 {
-	struct duty_at at[DUTY_DESKS];
+	struct duty_at at[DUTY_DESKS] = {0};
 	int status = duty_desks(duty, duty->cli->argv[0], kind, at, n);
 
-	for (size_t i = 0; status == 0 && i < *n; i++)
+	for (size_t i = 0; i < DUTY_DESKS; i++)
 		acts[i] = (struct act){.desk = at[i].desk, .notice = at[i].notice};
 	return status;
 }
@@ -333,7 +333,8 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 		status = duty_deadline(&duty, "answer-by", answer_by, &saying.answer_by);
 	if (status == 0)
 		status = find_desks(&duty, kind, acts, &n);
-	n = drop_said(acts, n, &saying);
+	if (status == 0)
+		n = drop_said(acts, n, &saying);
 	for (size_t i = 0; i < n && status == 0; i++)
 		status = prepare(&duty, &acts[i], &saying);
 	for (size_t i = 0; i < n && (status == 0 || status == STATUS_QUEUED); i++)

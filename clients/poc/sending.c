@@ -8,6 +8,9 @@
 #include "clients/poc/reach.h"
 #include "clients/poc/would.h"
 #include "proto/wire/prescan.h"
+#include "proto/wire/utf8.h"
+
+enum { SUBJECT_CHARACTERS = 200 };
 
 /* ---- What came of it */
 
@@ -57,11 +60,50 @@ static void print_sent(struct duty *duty, const struct client_notice *n, int64_t
 		reach_tell(duty, &n->escalations[i].to, true, NULL);
 }
 
-/* Costs nothing where no keys were ever compared; a lookup that fails is no reason not to send. */
+/* Without the network what is known may be old, and is the server's to judge. */
+static int check_place(struct duty *duty, const char *place)
+{
+	const int status = duty->offline ? 0 : reach_record(duty, place);
+
+	if (status == STATUS_NOT_FOUND)
+		return cli_fail(duty->cli, status, tr("there is no record of %s: nothing can be sent there"), place);
+	if (status == STATUS_WITHDRAWN)
+		return cli_fail(duty->cli, status, tr("the record of %s is withdrawn: nothing can be sent there"),
+				place);
+	return 0;
+}
+
+int sending_check(struct duty *duty, const struct client_notice *n)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < n->n_to && status == 0 && !is_note(n); i++)
+		status = check_place(duty, n->to[i].place);
+	for (size_t i = 0; i < n->n_escalations && status == 0; i++)
+		status = check_place(duty, n->escalations[i].to.place);
+	return status;
+}
+
+/* The notice is good without, and the answer to it is not taken. */
+static void warn_of_own(struct duty *duty, const struct client_notice *n)
+{
+	if (duty->told_own || n->from.place[0] == '\0' || is_note(n))
+		return;
+	const int status = reach_record(duty, n->from.place);
+	duty->told_own = true;
+	if (status == STATUS_NOT_FOUND || status == STATUS_WITHDRAWN)
+		cli_note(
+		    duty->cli,
+		    tr("%s has no record: nobody can answer this notice, nor send one there, until it is published"),
+		    n->from.place);
+}
+
+/* The keys cost nothing where none were ever compared; a lookup that fails is no reason not to send. */
 void sending_warn(struct duty *duty, const struct client_notice *n)
 {
 	struct known known;
 
+	warn_of_own(duty, n);
 	for (size_t i = 0; i < n->n_to; i++) {
 		struct client_record record = {0};
 		struct name name;
@@ -103,7 +145,8 @@ int sending_post(struct duty *duty, const struct client_notice *n, int64_t *stor
 
 	client_sealed_finish(&sealed);
 	*stored_ms = posted.stored_ms;
-	duty->offline = duty->offline || status == STATUS_QUEUED;
+	/* one that a server takes later says nothing of the next one */
+	duty->offline = duty->offline || (status == STATUS_QUEUED && client_why(duty->poc)->retry_ms == 0);
 	return status;
 }
 
@@ -113,14 +156,17 @@ int sending_one(struct duty *duty, struct client_notice *n, json_t **json)
 	int64_t stored_ms;
 
 	*json = NULL;
+	int status = sending_check(duty, n);
+	if (status != 0)
+		return status;
 	sending_warn(duty, n);
 	if (duty->cli->dry_run) {
-		int status = sending_try(duty, n, json);
+		status = sending_try(duty, n, json);
 		if (status == 0 && !duty->cli->collecting)
 			would_end(duty);
 		return status == 0 ? 0 : duty_fail(duty, status);
 	}
-	int status = sending_post(duty, n, &stored_ms);
+	status = sending_post(duty, n, &stored_ms);
 	if (status != 0 && status != STATUS_QUEUED)
 		return duty_fail(duty, status);
 	snprintf(reason, sizeof reason, "%s", client_why(duty->poc)->message);
@@ -181,6 +227,29 @@ int sending_follow(struct duty *duty, const struct desk *desk, const struct desk
 	return status;
 }
 
+/* Bytes of a text's first characters; of all that it has, if those are no more. */
+static size_t first_characters(const char *text, size_t n)
+{
+	size_t size = strlen(text), at = 0, step = 1;
+	uint32_t cp;
+
+	for (; n > 0 && step > 0 && at < size; n--) {
+		step = utf8_next(text + at, size - at, &cp);
+		at += step;
+	}
+	return at;
+}
+
+/* A subject behind what stands before it; what has no room is cut off, and it is seen that it was. */
+static void put_before(const char *before, const char *subject, char out[SENDING_SUBJECT])
+{
+	const size_t room = SUBJECT_CHARACTERS - strlen(before) - 1;
+	const bool whole = subject[first_characters(subject, room)] == '\0';
+	const size_t kept = first_characters(subject, whole ? room : room - 1);
+
+	snprintf(out, SENDING_SUBJECT, "%s %.*s%s", before, (int)kept, subject, whole ? "" : "…");
+}
+
 void sending_subject(struct duty *duty, const struct desk *desk, const struct desk_notice *of, const char *before,
 		     char out[SENDING_SUBJECT])
 {
@@ -192,12 +261,8 @@ void sending_subject(struct duty *duty, const struct desk *desk, const struct de
 		snprintf(out, SENDING_SUBJECT, "%s %.9s", before, id);
 	else if (strncmp(inner->content->subject, before, strlen(before)) == 0)
 		snprintf(out, SENDING_SUBJECT, "%s", inner->content->subject);
-	else /* at most 200 characters, of which the last may not be cut through */
-		snprintf(out, SENDING_SUBJECT, "%s %.*s", before,
-			 strlen(inner->content->subject) > 180 ? 0 : (int)strlen(inner->content->subject),
-			 inner->content->subject);
-	if (inner != NULL && strlen(inner->content->subject) > 180)
-		snprintf(out, SENDING_SUBJECT, "%s %.9s", before, id);
+	else
+		put_before(before, inner->content->subject, out);
 	message_free(inner);
 }
 

@@ -11,7 +11,7 @@ int sending_begin(struct duty *duty, struct client_notice *n);
  * sent it ourselves, to its recipients.  0 or a status, printed. */
 int sending_follow(struct duty *duty, const struct desk *desk, const struct desk_notice *of, struct client_notice *n);
 
-/* "Re: ..." of a notice, or with its id where its subject is too long or cannot be read. */
+/* "Re: ..." of a notice, cut where there is no room for all of it, or with its id where its subject cannot be read. */
 enum { SENDING_SUBJECT = 900 };
 void sending_subject(struct duty *duty, const struct desk *desk, const struct desk_notice *of, const char *before,
 		     char out[SENDING_SUBJECT]);
@@ -20,10 +20,14 @@ void sending_subject(struct duty *duty, const struct desk *desk, const struct de
  * mode; the caller's. */
 int sending_one(struct duty *duty, struct client_notice *n, json_t **json);
 
+/* Whether every place that it goes to, now or later, has a record, as far as that is known: NOT_FOUND or WITHDRAWN,
+ * printed, before anything is made of it. */
+int sending_check(struct duty *duty, const struct client_notice *n);
+
 /* The parts of it, for one of several: not printed, duty->poc has the words.  sending_warn: whose authority keys have
- * changed since somebody here compared them; before the first of them goes.  sending_try: the dry run, by would_send;
- * would_end is the caller's.  sending_post: 0, QUEUED (then duty is offline from now on, and *stored_ms 0) or a
- * refusal. */
+ * changed since somebody here compared them, and that our own place has no record; before the first of them goes.
+ * sending_try: the dry run, by would_send; would_end is the caller's.  sending_post: 0, QUEUED (then *stored_ms is 0,
+ * and where no server was reached duty is offline from now on) or a refusal. */
 void sending_warn(struct duty *duty, const struct client_notice *n);
 int sending_try(struct duty *duty, const struct client_notice *n, json_t **json);
 int sending_post(struct duty *duty, const struct client_notice *n, int64_t *stored_ms);

@@ -1,5 +1,6 @@
 #include "pocd/directory/inbox.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,6 +183,12 @@ static int check_backlogs(struct inbox *inbox, const struct post *post, struct r
 		int status = find_backlog(inbox, core, i, &backlog);
 		if (status != 0)
 			return refuse(why, status, "", "cannot read: %s", status_text(status));
+		if (post->body_size > inbox->options.backlog_bytes)
+			return refuse(why, STATUS_TOO_LARGE, "core.to",
+				      "of %s to %s that it has not fetched at most %llu bytes are kept, and this one "
+				      "has %zu",
+				      backlog->from, backlog->to, (unsigned long long)inbox->options.backlog_bytes,
+				      post->body_size);
 		if (backlog->bytes + post->body_size <= inbox->options.backlog_bytes)
 			continue;
 		refuse(why, STATUS_QUOTA, "core.to",
@@ -440,11 +447,22 @@ void inbox_count_refused(int status)
 		metric_add(METRIC_POSTS_REFUSED, 1);
 }
 
+static void account_of(const struct post *post, char out[QUOTA_ACCOUNT])
+{
+	const bool note = post->notice->core->category == POC__CATEGORY__CATEGORY_NOTE;
+
+	snprintf(out, QUOTA_ACCOUNT, "%s%s", post->state, note ? " note" : "");
+}
+
 int inbox_check_quota(struct quota *quota, const struct post *post, uint64_t now_ms, struct refusal *why)
 {
+	char account[QUOTA_ACCOUNT];
 	uint32_t retry_ms;
 
-	if (post->notice == NULL || quota_left(quota, post->state, now_ms, &retry_ms))
+	if (post->notice == NULL)
+		return 0;
+	account_of(post, account);
+	if (quota_left(quota, account, now_ms, &retry_ms))
 		return 0;
 	refuse(why, STATUS_QUOTA, "", "%s has sent as many notices as it may in an hour", post->state);
 	if (why != NULL)
@@ -455,9 +473,11 @@ int inbox_check_quota(struct quota *quota, const struct post *post, uint64_t now
 static int post_notice(struct inbox *inbox, struct post *post, struct post_result *out, struct refusal *why, bool *lost)
 {
 	uint64_t now_ms = ledger_time_ms(inbox->options.ledger);
+	char account[QUOTA_ACCOUNT];
 	struct batch_file *file;
 	int status = batch_find(inbox->batch, &post->notice->id, &file);
 
+	account_of(post, account); /* before the notice is the batch's */
 	if (status == 0)
 		return answer_notice(&file->row, post, out) == 0 ? 0 : conflict(post, why);
 	if (status != STATUS_NOT_FOUND)
@@ -475,7 +495,7 @@ static int post_notice(struct inbox *inbox, struct post *post, struct post_resul
 	status = stage_notice(inbox, post, out);
 	if (status != 0)
 		return give_up(inbox, status, why, lost);
-	quota_take(inbox->options.quota, post->state, now_ms);
+	quota_take(inbox->options.quota, account, now_ms);
 	inbox->stored++;
 	return 0;
 }

@@ -4,13 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/rules/names.h"
-
 enum { HOUR_MS = 3600 * 1000 };
 
 /* What a state has left, counted in notices times milliseconds of the hour, so that whole numbers are enough. */
 struct account {
-	char state[STATE_MAX_LENGTH + 1];
+	char state[QUOTA_ACCOUNT];
 	uint64_t left, at_ms;
 };
 

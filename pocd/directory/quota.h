@@ -1,10 +1,17 @@
 /* quota: how many notices a state may send in an hour.  What a state has not used comes back evenly over the hour, so a
- * burst may take all of it at once.  Any thread. */
+ * burst may take all of it at once.  Any thread.
+ *
+ * state: whose account; that of "XA note" has what stays at its own desks, so that it keeps nothing from going abroad.
+ */
 #ifndef POCD_DIRECTORY_QUOTA_H
 #define POCD_DIRECTORY_QUOTA_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "proto/rules/names.h"
+
+enum { QUOTA_ACCOUNT = STATE_MAX_LENGTH + sizeof " note" };
 
 struct quota;
 

@@ -506,9 +506,11 @@ static int check_lists(const Poc__NoticeContent *content, struct refusal *why)
 			      "at most %d states, %d indicators, %d fields, %d attachments", STATES_MAX, INDICATORS_MAX,
 			      FIELDS_MAX, ATTACHMENTS_MAX);
 	for (size_t i = 0; status == 0 && i < content->n_states; i++) {
-		if (!state_code_valid(content->states[i]) ||
-		    (i > 0 && strcmp(content->states[i - 1], content->states[i]) >= 0))
-			status = refuse(why, STATUS_INVALID, "states", "two capital letters each, ascending");
+		if (!state_code_valid(content->states[i]))
+			status = refuse(why, STATUS_INVALID, "states",
+					"\"%.20s\" is no state's code: two capital letters", content->states[i]);
+		else if (i > 0 && strcmp(content->states[i - 1], content->states[i]) >= 0)
+			status = refuse(why, STATUS_INVALID, "states", "must be ascending and distinct");
 	}
 	for (size_t i = 0; status == 0 && i < content->n_indicators; i++) {
 		const Poc__Indicator *one = content->indicators[i];

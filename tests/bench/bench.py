@@ -270,10 +270,10 @@ class Bench:
             raise Failure(f"pocadm check {world}: {done.stdout}{done.stderr}")
 
     @contextlib.contextmanager
-    def server(self, world, floor_size=None, append=None):
+    def server(self, world, floor_size=None, append=None, conf="pocd.conf"):
         """The daemon over a world, or the floor with answers of a size (which appends what it gets to a file)."""
         if floor_size is None:
-            command = [self.program("pocd/pocd"), "-c", f"{world}/pocd.conf"]
+            command = [self.program("pocd/pocd"), "-c", f"{world}/{conf}"]
         else:
             command = [self.program("tests/bench/floor"), "--cert", f"{world}/server.crt", "--key", f"{world}/keys/server.key",
                        "--size", round(floor_size), *(["--append", append] if append else [])]
@@ -375,18 +375,19 @@ class Bench:
         self.p99(table, f"lookups' p99 at {top / 5:.0f}/s meanwhile, ms", *lookups)
 
     def beside(self, daemon, world, mode, files, rate, seconds):
-        """Lookups at a rate, alone and while each file of writes is stored; returns the writes stored a second, and the lookups'
-        p99 in ms: beside them and alone."""
+        """Lookups at a rate, alone and while each file of writes is stored; returns the writes stored a second (of a
+        flood: refused), and the lookups' p99 in ms: beside them and alone."""
         words = ("--connections", 50, "--outstanding", 16, "--rate", rate, "--seconds", seconds)
         stored, alone, beside = [], [], []
         for file in files:
             alone.append(self.measure(daemon, world, "lookup", *words)["p99_us"] / 1000)
             with self.load(daemon, world, "lookup", *words) as load, \
-                    self.load(daemon, world, mode, "--connections", 8, "--outstanding", 16, "--frames", f"{world}/{file}") as writer:
+                    self.load(daemon, world, mode, "--connections", 8, "--outstanding", 16, "--seconds", seconds,
+                              "--frames", f"{world}/{file}") as writer:
                 load.go()
                 writer.go()
                 result = json.loads(writer.line())
-                stored.append(result["answers"] / result["seconds"])
+                stored.append(result["refused" if mode == "flood" else "answers"] / result["seconds"])
                 beside.append(json.loads(load.line())["p99_us"] / 1000)
         return Spread(stored), (beside, alone)
 
@@ -448,6 +449,17 @@ class Bench:
             files = [f"notices-{number + n}" for n in range(1, rounds + 1)]
             _, lookups = self.beside(daemon, world, "post", files, top / 5, self.seconds)
         self.p99(table, f"lookups' p99 at {top / 5:.0f}/s beside notices, ms", *lookups)
+
+    def beside_flood(self, table, world, number, top, rounds=3):
+        """The same while a state whose quota is used up sends on and on."""
+        with open(f"{world}/pocd.conf", encoding="ascii") as file:
+            conf = file.read()
+        with open(f"{world}/quota.conf", "w", encoding="ascii") as file:
+            file.write(conf.replace("per_hour = 0", "per_hour = 1"))
+        with self.server(world, conf="quota.conf") as daemon:
+            refused, lookups = self.beside(daemon, world, "flood", rounds * [f"notices-{number}"], top / 5, self.seconds)
+        table.add("notices over a quota, refused/s", refused.text("{:.0f}"))
+        self.p99(table, f"lookups' p99 at {top / 5:.0f}/s beside them, ms", *lookups)
 
     def against_postgresql(self, table, world, ours):
         """Single-row inserts of the same size over TLS, at the best number of clients."""
@@ -555,9 +567,10 @@ class Bench:
         self.memory(table, "250 states", used, 16)
         self.cold_sync(table, small, "250 states", 0.5)
         self.idle(table, small)
-        posts, _ = self.world("posts", states=250, notices=4000, rounds=12)
+        posts, _ = self.world("posts", states=250, notices=4000, rounds=13)
         rates, number = self.notices(table, posts)
         self.beside_notices(table, posts, number, top)
+        self.beside_flood(table, posts, number + 4, top)
         self.against_postgresql(table, posts, rates[50])
         shutil.rmtree(posts)
         pins, _ = self.world("pins", states=250, users=40)
@@ -630,15 +643,16 @@ class Bench:
         self.idle(table, world, 20)
         self.handshakes(table, world)
         self.publish(table, world, top, rounds=1)
-        posts, _ = self.world("posts", states=3, stored=200, notices=100, rounds=4)
+        posts, _ = self.world("posts", states=3, stored=200, notices=100, rounds=5)
         self.check(posts)
         _, number = self.notices(table, posts, rounds=1)
         self.beside_notices(table, posts, number, top, rounds=1)
+        self.beside_flood(table, posts, number + 2, top, rounds=1)
         mirrored, _ = self.world("mirrored", states=3, units=5, leaves=100, mirror=free_port())
         self.check(mirrored)
         self.mirrored(table, mirrored)
         held = self.million(table, 5000, states=3, notices=100, rounds=1)
-        if table.lines < 26:
+        if table.lines < 28:
             raise Failure("figures are missing")
         if held > 400 and "POCD_SLOW" not in os.environ:  # a sanitizer keeps what was freed
             raise Failure(f"the daemon holds {held:.0f} bytes of each stored notice in memory")

@@ -243,11 +243,13 @@ uint32_t link_check(const uint8_t *message, size_t size, enum link_answer wanted
 {
 	if (size <= LINK_ID_SIZE || message[0] != (1 << 3 | 5))
 		link_fail("no answer", "");
-	if (message[LINK_ID_SIZE] == ANSWER_ERROR) {
+	bool refused = message[LINK_ID_SIZE] == ANSWER_ERROR, flood = wanted == ANSWER_ERROR;
+	if (refused && !flood) {
 		Poc__Response *response = poc__response__unpack(NULL, size, message);
 		link_fail("an error came", response != NULL ? response->error->message : "that cannot be read");
 	}
-	if (message[LINK_ID_SIZE] != wanted)
+	/* an hour's share comes back bit by bit: now and then a flood's notice is stored */
+	if (message[LINK_ID_SIZE] != wanted && !(flood && message[LINK_ID_SIZE] == ANSWER_POST))
 		link_fail("an answer of another kind came", "");
 	return (uint32_t)message[1] | (uint32_t)message[2] << 8 | (uint32_t)message[3] << 16 |
 	       (uint32_t)message[4] << 24;

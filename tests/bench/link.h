@@ -62,7 +62,8 @@ void link_send(struct link *link);
 /* Reads what has come and hands each whole frame (without header) over. */
 void link_read(struct link *link, void (*frame)(void *ctx, const uint8_t *message, size_t size), void *ctx);
 
-/* The id of an answer; ends the program if the answer is not of the kind wanted. */
+/* The id of an answer; ends the program if the answer is not of the kind wanted.  Where errors are, notices that are
+ * stored may come between them. */
 uint32_t link_check(const uint8_t *message, size_t size, enum link_answer wanted);
 
 /* Ends the program with a message. */

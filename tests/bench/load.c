@@ -5,12 +5,13 @@
  *   load idle      --connections C  greets, then holds the connections
  *   load publish   --frames FILE [--connections C] [--outstanding O]
  *   load post      --frames FILE [--connections C] [--outstanding O]     notices, as the world's poster
- *   load alert     --frames FILE    a notice after the other; measures until a watcher of its desk is told
- * each with --server ADDRESS --world FOLDER, and --floor when the server is the floor.
+ *   load flood     --frames FILE --seconds S [--connections C] [--outstanding O]     the same ones again and again,
+ * which the server refuses load alert     --frames FILE    a notice after the other; measures until a watcher of its
+ * desk is told each with --server ADDRESS --world FOLDER, and --floor when the server is the floor.
  *
  * It prints "ready" once connected, waits for a line on stdin, measures, prints one JSON line, and closes when stdin
- * ends: so the caller can read the server's counters exactly around the measurement.  An error answer, or one that is
- * too small to hold a record and its proofs, ends it with status 1. */
+ * ends: so the caller can read the server's counters exactly around the measurement.  An error answer (but to a flood),
+ * or one that is too small to hold a record and its proofs, ends it with status 1. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -46,7 +47,7 @@ struct lane {
 	size_t free_slots[OUTSTANDING_MAX], n_free;
 	uint64_t since[OUTSTANDING_MAX]; /* when the request was sent, or should have been */
 	size_t place[OUTSTANDING_MAX];
-	const uint8_t *frame, *frames_end; /* publish: what this lane sends next */
+	const uint8_t *frame, *frames, *frames_end; /* what this lane sends next, of all that it sends */
 };
 
 struct run {
@@ -59,7 +60,7 @@ struct run {
 	int epoll, timer;
 	uint64_t begin, end, now;
 	uint64_t offered; /* requests whose time has come, with a rate */
-	uint64_t sent, answers, bytes;
+	uint64_t sent, answers, refused, bytes;
 	size_t next_lane;
 	struct latency latency;
 };
@@ -113,6 +114,10 @@ static bool put_request(struct lane *lane, uint64_t since)
 /* A frame of the file, its id replaced. */
 static bool put_frame(struct lane *lane)
 {
+	bool flood = lane->run->options->wanted == ANSWER_ERROR && lane->run->now < lane->run->end;
+
+	if (lane->frame == lane->frames_end && flood)
+		lane->frame = lane->frames;
 	if (lane->frame == lane->frames_end)
 		return false;
 	int32_t size = frame_get_header(lane->frame, FRAME_MAX_POST);
@@ -193,6 +198,7 @@ static void on_answer(void *ctx, const uint8_t *message, size_t size)
 	lane->since[slot] = 0;
 	lane->free_slots[lane->n_free++] = slot;
 	run->answers++;
+	run->refused += message[LINK_ID_SIZE] == ANSWER_ERROR;
 	run->bytes += size;
 	if (run->options->check)
 		check_content(message, size, run->places[lane->place[slot]]);
@@ -283,9 +289,10 @@ static void report(const struct run *run, uint64_t took)
 {
 	const struct latency *latency = &run->latency;
 
-	printf("{\"answers\": %llu, \"seconds\": %.6f, \"bytes\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f, "
+	printf("{\"answers\": %llu, \"refused\": %llu, \"seconds\": %.6f, \"bytes\": %.1f, \"p50_us\": %.2f, "
+	       "\"p99_us\": %.2f, "
 	       "\"p999_us\": %.2f, \"max_us\": %.2f}\n",
-	       (unsigned long long)run->answers, (double)took / 1e9,
+	       (unsigned long long)run->answers, (unsigned long long)run->refused, (double)took / 1e9,
 	       run->answers > 0 ? (double)run->bytes / (double)run->answers : 0,
 	       (double)latency_percentile(latency, 50) / 1e3, (double)latency_percentile(latency, 99) / 1e3,
 	       (double)latency_percentile(latency, 99.9) / 1e3, (double)latency_percentile(latency, 100) / 1e3);
@@ -386,7 +393,7 @@ static void deal_frames(struct run *run, const uint8_t *bytes, size_t size)
 		at += FRAME_HEADER + frame_get_header(at, FRAME_MAX_POST);
 	const uint8_t *at = bytes;
 	for (size_t i = 0; i < lanes; i++) {
-		run->lanes[i].frame = at;
+		run->lanes[i].frame = run->lanes[i].frames = at;
 		for (; dealt < n * (i + 1) / lanes; dealt++)
 			at += FRAME_HEADER + frame_get_header(at, FRAME_MAX_POST);
 		run->lanes[i].frames_end = at;
@@ -500,7 +507,8 @@ static void take_option(struct options *options, int c)
 
 static void usage(void)
 {
-	fputs("usage: load lookup|handshake|idle|publish|post|alert --server ADDRESS --world FOLDER [...]\n", stderr);
+	fputs("usage: load lookup|handshake|idle|publish|post|flood|alert --server ADDRESS --world FOLDER [...]\n",
+	      stderr);
 	exit(2);
 }
 
@@ -526,6 +534,7 @@ static const struct mode {
 	     {"idle", do_idle, ANSWER_HELLO, "clients.txt", false},
 	     {"publish", do_publish, ANSWER_SUBMIT, "clients.txt", true},
 	     {"post", do_publish, ANSWER_POST, "posters.txt", true},
+	     {"flood", do_publish, ANSWER_ERROR, "posters.txt", true},
 	     {"alert", do_alert, ANSWER_POST, "posters.txt", true}};
 
 static const struct mode *find_mode(const struct options *options)

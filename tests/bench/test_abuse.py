@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """Notices under abuse, in the bench's world: one state floods, one recipient never fetches, one watcher never reads; each
 meets its limit with a clear answer, nothing that was stored is lost, and the others are served meanwhile."""
+import contextlib
+import json
 import os
 import re
 import shutil
 import signal
 import socket
 import ssl
-import statistics
 import struct
 import subprocess
 import sys
@@ -24,16 +25,20 @@ POST, FEED, GET_NOTICE, WATCH = 9, 10, 11, 12  # Request.body and, for the first
 QUOTA, TECHNICAL = 20, 1
 PATIENCE = 20 * SLOW
 UNDER_WAY = 16
+TRIES = 6  # of what others on the machine may disturb
+ELSEWHERE = 0.002 * SLOW  # what a lookup waits for cores that three programs share
 
 
 class Daemon:
     """pocd over a fresh world of five states, with settings of its own."""
 
-    def __init__(self, notices=300, **settings):
+    def __init__(self, notices=300, alerts=30, rounds=1, **settings):
         self.folder = os.path.join(tempfile.mkdtemp(prefix="pocd-abuse-"), "world")
         self.port = free_port()
-        subprocess.run([f"{BUILD}/tests/bench/world", self.folder, "--states", "5", "--notices", str(notices), "--port",
-                        str(self.port)], check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE * 3)
+        words = {"states": 5, "notices": notices, "alerts": alerts, "rounds": rounds, "port": self.port}
+        subprocess.run([f"{BUILD}/tests/bench/world", self.folder, *(word for key, value in words.items()
+                                                                     for word in (f"--{key}", str(value)))],
+                       check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE * 3)
         with open(f"{self.folder}/pocd.conf", encoding="ascii") as file:
             conf = file.read()
         for name, value in settings.items():
@@ -130,22 +135,37 @@ def received(client, place, frames):
     return found
 
 
-def waits(client, seconds):
-    """How long each of some lookups took."""
-    taken, end = [], time.monotonic() + seconds
-    while time.monotonic() < end:
-        begun = time.monotonic()
-        assert client.call(wire.LOOKUP, wire.lookup("AC")).kind == wire.PROOF
-        taken.append(time.monotonic() - begun)
-        time.sleep(0.005)
-    return taken
+@contextlib.contextmanager
+def load(daemon, mode, *words, seconds=1):
+    """The load generator at work: yields what reads its figures."""
+    command = [f"{BUILD}/tests/bench/load", mode, "--server", f"127.0.0.1:{daemon.port}", "--world", daemon.folder,
+               "--seconds", str(seconds), *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.stdin.write("\n")
+        process.stdin.flush()
+        yield lambda: json.loads(process.stdout.readline())
+        process.stdin.close()
+    assert process.returncode == 0
+
+
+def store_all(daemon, file):
+    """Stores a file's notices; how many, and in how many seconds."""
+    with load(daemon, "post", "--connections", "8", "--outstanding", "8", "--frames", f"{daemon.folder}/{file}") as figures:
+        result = figures()
+        return result["answers"], result["seconds"]
+
+
+def p99(daemon):
+    """Of lookups at a fixed offered rate, in seconds, each from when it was due."""
+    with load(daemon, "lookup", "--connections", "8", "--outstanding", "8", "--rate", "1000", seconds=2) as figures:
+        return figures()["p99_us"] / 1e6
 
 
 class Abuse(unittest.TestCase):
     def test_flood(self):
         """A state that sends on and on meets its quota with a clear answer; whoever looks up does not feel it."""
-        with Daemon(notices__per_hour=100) as daemon, daemon.client("posters") as poster, daemon.client("clients", 3) as reader:
-            alone = statistics.median(waits(reader, 1))
+        with Daemon(notices__per_hour=100) as daemon, daemon.client("posters") as poster:
             frames = daemon.frames("notices-1")
             answers = post(poster, frames)
             stored = sum(answer.kind == POST for answer in answers)
@@ -158,23 +178,19 @@ class Abuse(unittest.TestCase):
                 self.assertGreater(fields.get(4, 0), 1000, "but not at once")
             repeated = post(poster, frames[:10])
             self.assertEqual([answer.kind for answer in repeated], [POST] * 10, "what is stored costs no quota again")
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    while True:
-                        post(poster, frames[150:])
-                finally:
-                    os._exit(1)
-            try:
-                beside = statistics.median(waits(reader, 2))
-            finally:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            self.assertLess(beside, 2 * alone + 0.02 * SLOW)
+            for attempt in range(1, TRIES + 1):
+                alone = p99(daemon)
+                with load(daemon, "flood", "--connections", "8", "--outstanding", "16", "--frames", f"{daemon.folder}/notices-1",
+                          seconds=2) as figures:
+                    beside, refused = p99(daemon), figures()["refused"]
+                self.assertGreater(refused, 1000 / SLOW, "no flood")
+                if beside <= 2 * alone + ELSEWHERE:
+                    break
+                self.assertLess(attempt, TRIES, f"p99 alone {alone * 1e3:.2f} ms, beside {refused} refused {beside * 1e3:.2f} ms")
 
     def test_absent_recipient(self):
         """Bodies that nobody fetches fill the backlog between two states; all others go on, and fetching makes room."""
-        with Daemon(notices=900, notices__backlog="50K") as daemon, daemon.client("posters") as poster, \
+        with Daemon(alerts=90, notices__backlog="50K") as daemon, daemon.client("posters") as poster, \
                 daemon.client("watchers") as recipient:
             to_one = daemon.frames("alerts")
             answers = post(poster, to_one)
@@ -193,6 +209,20 @@ class Abuse(unittest.TestCase):
             while (again := post(poster, to_one[stored:stored + 1])[0]).kind != POST and time.monotonic() < end:
                 time.sleep(0.1)
             self.assertEqual(again.kind, POST, again.text)
+
+    def test_ten_thousand_for_one(self):
+        """What nobody fetches costs the others nothing: their notices and lookups go as beside a daemon that keeps none."""
+        with Daemon(notices=1000, alerts=10000, rounds=TRIES) as full, Daemon(notices=1000, rounds=TRIES) as empty:
+            self.assertEqual(store_all(full, "alerts")[0], 10000)
+            with full.client("watchers") as recipient:
+                body = recipient.call(FEED, desk("AB") + wire.field(3, 9999)).body
+                self.assertEqual(sum(number == 1 for number, _ in wire.decode(body)), 1, "all wait at its desk")
+            for n in range(1, TRIES + 1):
+                taken = [store_all(daemon, f"notices-{n}")[1] for daemon in (full, empty)]
+                lookups = [p99(daemon) for daemon in (full, empty)]
+                if taken[0] <= 1.5 * taken[1] and lookups[0] <= 2 * lookups[1] + ELSEWHERE:
+                    break
+                self.assertLess(n, TRIES, f"seconds for 1,000 notices {taken}, lookups' p99 {lookups}")
 
     def test_watcher_that_does_not_read(self):
         """It is cut off; notices are stored all the same, and all stand in its feed in order when it comes back."""

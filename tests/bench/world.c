@@ -1,14 +1,15 @@
 /* world: makes a directory for the bench, in-process: a folder that pocd can serve and that load can ask.
  *
  *   world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N] [--notices N] [--stored N]
- *         [--rounds N] [--mirror PORT]
+ *         [--alerts N] [--rounds N] [--mirror PORT]
  *
  * N states, each with so many users in its U and so many units, all with a record.  --leaves fills the log up to at
  * least so many leaves with earlier versions of the units' records: only their hashes matter, so their bytes are no
  * envelopes and `pocadm check` refuses such a folder.  --publish also writes files of ready Submit frames, publish-1,
  * publish-2, ...: each has the next versions of the first so many units' records, and follows the one before.
  * --notices writes files of ready Post frames, notices-1, notices-2, ...: each so many notices from the operator of the
- * first state to the others' desks; and alerts, a tenth as many, all to the second state's.
+ * first state to the others' desks; and alerts, --alerts of them or a tenth as many, all
+ * to the second state's.
  * --stored puts so many of these into the directory, past the judging of their signatures.
  * --mirror writes mirror.conf too, of a mirror of the first state that has nothing yet, and then the earlier versions
  * are real ones, signed, with a checkpoint after each thousand, so that it can judge them.
@@ -50,7 +51,7 @@ enum {
 
 struct options {
 	const char *folder;
-	size_t states, units, users, leaves, publish, notices, stored, rounds, port, mirror;
+	size_t states, units, users, leaves, publish, notices, alerts, stored, rounds, port, mirror;
 };
 
 struct making {
@@ -561,7 +562,7 @@ static void write_notices(struct making *making)
 		fail("notices want two states", "");
 	write_operator(making, "posters.txt", &making->world->states[1]);
 	write_operator(making, "watchers.txt", &making->world->states[2]);
-	write_letters(making, "alerts", 1, (options->notices + 9) / 10);
+	write_letters(making, "alerts", 1, options->alerts > 0 ? options->alerts : (options->notices + 9) / 10);
 	for (size_t round = 1; round <= options->rounds; round++) {
 		snprintf(name, sizeof name, "notices-%zu", round);
 		write_letters(making, name, options->states - 1, options->notices);
@@ -582,17 +583,13 @@ static size_t number(const char *text, size_t least, size_t most)
 
 static void read_options(int argc, char **argv, struct options *options)
 {
-	static const struct option list[] = {{"states", required_argument, NULL, 's'},
-					     {"units", required_argument, NULL, 'u'},
-					     {"users", required_argument, NULL, 'p'},
-					     {"leaves", required_argument, NULL, 'l'},
-					     {"publish", required_argument, NULL, 'w'},
-					     {"port", required_argument, NULL, 'o'},
-					     {"rounds", required_argument, NULL, 'r'},
-					     {"notices", required_argument, NULL, 'n'},
-					     {"stored", required_argument, NULL, 't'},
-					     {"mirror", required_argument, NULL, 'm'},
-					     {0}};
+	static const struct option list[] = {
+	    {"states", required_argument, NULL, 's'},  {"units", required_argument, NULL, 'u'},
+	    {"users", required_argument, NULL, 'p'},   {"leaves", required_argument, NULL, 'l'},
+	    {"publish", required_argument, NULL, 'w'}, {"port", required_argument, NULL, 'o'},
+	    {"rounds", required_argument, NULL, 'r'},  {"notices", required_argument, NULL, 'n'},
+	    {"alerts", required_argument, NULL, 'a'},  {"stored", required_argument, NULL, 't'},
+	    {"mirror", required_argument, NULL, 'm'},  {0}};
 
 	*options = (struct options){.states = 250, .rounds = 1, .port = 7437};
 	for (int c; (c = getopt_long(argc, argv, "", list, NULL)) != -1;) {
@@ -608,6 +605,8 @@ static void read_options(int argc, char **argv, struct options *options)
 			options->publish = number(optarg, 0, 1000000);
 		else if (c == 'n')
 			options->notices = number(optarg, 0, 10000000);
+		else if (c == 'a')
+			options->alerts = number(optarg, 1, 10000000);
 		else if (c == 't')
 			options->stored = number(optarg, 0, 10000000);
 		else if (c == 'o')
@@ -621,7 +620,7 @@ static void read_options(int argc, char **argv, struct options *options)
 	}
 	if (optind + 1 != argc)
 		fail("usage: world FOLDER [--port N] [--states N] [--units N] [--users N] [--leaves N] [--publish N] "
-		     "[--notices N] [--stored N] [--rounds N] [--mirror PORT]",
+		     "[--notices N] [--alerts N] [--stored N] [--rounds N] [--mirror PORT]",
 		     "");
 	options->folder = argv[optind];
 }

@@ -30,14 +30,15 @@ static void check_accepted(const struct verified_head *head, const struct story 
 			   size_t size)
 {
 	const ProtobufCBinaryData *body = &story->message->body;
+	const struct story_with with = {
+	    .body = body->len > 0 ? body->data : NULL, .size = body->len, .padding = story->message->padding};
 	uint8_t *again;
 	size_t again_size, left_out;
 
 	MUST(story->n > 0 && story->steps[0].is_notice && story->unproven == 0);
 	for (size_t i = 0; i < story->n; i++)
 		MUST(story->steps[i].proven && !step_is_private(story->steps[i].step));
-	MUST(story_encode(head, story, body->len > 0 ? body->data : NULL, body->len, &again, &again_size, &left_out,
-			  NULL) == 0);
+	MUST(story_encode(head, story, &with, &again, &again_size, &left_out, NULL) == 0);
 	MUST(left_out == 0 && again_size == size && memcmp(again, bytes, size) == 0);
 	free(again);
 }

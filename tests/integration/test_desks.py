@@ -113,16 +113,40 @@ class Desks(unittest.TestCase):
         shown = world.poc("ad-operator", "-o", "json", "notice", "show", onwards["notices"][2]["id"]).json
         self.assertEqual(shown["forwarded"]["forwarded"]["content"]["text"], "All of them.")
         self.assertEqual(self.forward_thread(late, first, "--to", "AD")["notices"], [])
-        # what has grown too large with its proofs is named, and the others go
+        # what grows too large with its proofs and the word before them is named, and the others go
         large = world.path("users", "large.bin")
         with open(large, "wb") as out:
-            out.write(bytes(985000))
+            out.write(bytes(920000))
         fifth = self.pass_on("reply", "xa-operator", first, "--text", "The file.", "--attach", large)
         sixth = self.pass_on("reply", "xa-operator", first, "--text", "Did you get it?")
-        part = self.forward_thread("xb-operator", first, "--to", "AE", expect=1)
+        part = self.forward_thread("xb-operator", first, "--to", "AE", "--text", "w" * 99000, expect=1)
         self.assertEqual([[each["forwards"] for each in part["notices"]], [each["id"] for each in part["left_out"]]],
                          [[sixth], [fifth]])
         self.assertEqual((part["left_out"][0]["code"], part["not_tried"]), ("too-large", 0))
+
+    def test_forward_that_is_cut_short(self):
+        """What hinders all of them ends it, and that is said; the same command goes on where it ended."""
+        world = self.world
+        first = self.send()
+        large = world.path("users", "100k.bin")
+        with open(large, "wb") as out:
+            out.write(bytes(100000))
+        second = self.pass_on("reply", "xb-operator", first, "--text", "Which ports?", "--attach", large)
+        third = self.pass_on("reply", "xa-operator", second, "--text", "All of them.")
+        self.listed("ad-operator")  # has fetched what it was sent before
+        world.stop()
+        with world.settings(reload=False, notices__backlog="64K"):
+            world.start()
+            part = self.forward_thread("xb-operator", first, "--to", "AD", expect=4)
+            self.assertEqual(([each["forwards"] for each in part["notices"]], [each["id"] for each in part["left_out"]]),
+                             ([first], [second]))
+            self.assertEqual((part["left_out"][0]["code"], part["not_tried"]), ("quota", 1))
+            self.assertIn("1 more of the thread were not tried", world.poc("xb-operator", "notice", "forward", first, "--thread",
+                                                                           "--to", "AD", expect=4).err)
+            world.stop()
+        world.start()
+        rest = self.forward_thread("xb-operator", first, "--to", "AD")
+        self.assertEqual([each["forwards"] for each in rest["notices"]], [second, third])
 
     def test_colleague_of_another_kind(self):
         colleague = self.invite("xb", "night", "--role", "operator", "--kind", "technical")

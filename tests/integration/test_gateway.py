@@ -127,6 +127,35 @@ class Gateway(unittest.TestCase):
         self.watch("ad-operator", "request-tracker", **settings)
         self.assertEqual((len(tracker.tickets), len(tracker.comments)), before)
 
+    def test_request_tracker_of_what_is_carried(self):
+        """A ticket has what the notice says beside its text, and what it passes on, with whose it is."""
+        tracker, settings = self.tracker()
+        path = os.path.join(self.world.root, "scans.csv")
+        with open(path, "wb") as out:
+            out.write(b"abc")
+        notice = self.send("--attach", path, "--set", "indicators=ip 192.0.2.7", "--set", "stage=early-warning", "--set",
+                           "cross_border=yes", "--set", "states=FR,XB", "--set", "fields.shift=late")
+        self.world.poc("xb-operator", "notice", "forward", notice, "--to", "AD", "--text",
+                       "For you.\n---- forwarded: mine")
+        for user in "xb-operator", "ad-operator":
+            self.watch(user, "request-tracker", **settings)
+            ticket = [ticket for ticket in tracker.tickets.values() if notice in ticket["Subject"]][-1]["Content"]
+            said = ticket[ticket.index("subject: " + SECRET):].splitlines()
+            for line in ("states: FR, XB", "stage: early-warning", "cross_border: yes", "shift: late", "attachment: scans.csv (3 bytes)",
+                         "indicator: ip 192.0.2.7", "  " + SECRET):
+                self.assertIn(line, said)
+            if user == "ad-operator":
+                self.assertRegex(ticket, rf"(?s)\n\n  For you\.\n  ---- forwarded: mine\n\n---- forwarded: notice {notice} from XA technical, signed by operator\n")
+            tracker.tickets.clear()
+
+    def test_that_cannot_be_opened(self):
+        tracker, settings = self.tracker()
+        notice = self.send()
+        blind = self.world.variant("xb-operator", "blind", {("notices", "reading_key"): None})
+        self.watch(blind, "request-tracker", **settings)
+        ticket = next(ticket["Content"] for ticket in tracker.tickets.values() if notice in ticket["Subject"])
+        self.assertIn("\nnot opened: no reading key of ours opens it", ticket)
+
     def test_request_tracker_that_shows_nothing(self):
         """Without the right to see tickets each event would open one, unnoticed."""
         tracker, settings = self.tracker()

@@ -1,4 +1,5 @@
 """Notices without a connection: kept in the outbox, sent once, sealed anew where a key has gone; read from what is kept."""
+import fcntl
 import glob
 import json
 import os
@@ -84,11 +85,12 @@ class Outbox(unittest.TestCase):
             self.assertNotIn(second, listed.out)
             flushed = world.poc("xa-operator", "-o", "json", "notice", "flush", expect=7)
             self.assertEqual(flushed.json, {"schema": "poc.notice-flush/1", "sent": 0, "waiting": 0, "refused": refused})
+            self.assertEqual([(each["subject"], each["to"]) for each in refused], [("s", ["XB"]), (None, [])])
             for command in ("notice", "flush"), ("notice", "list"), ("handover",), ("status",):
                 told = world.poc("xa-operator", *command, expect=None)
-                self.assertRegex(told.out, f"refused: notice {first}: .*XB is suspended", command)
+                self.assertRegex(told.out, f'refused: notice {first}, "s", to XB technical: .*XB is suspended', command)
                 self.assertEqual(world.poc("xa-operator", "-o", "json", *command, expect=None).json["refused"], refused, command)
-            self.assertIn("XB is suspended", world.poc("xa-operator", "notice", "show", first, expect=5).err)
+            self.assertIn("XB is suspended", world.poc("xa-operator", "notice", "remind", first, expect=5).err)
             world.poc("xa-operator", "-n", "notice", "flush", "--discard", first[:9])
             self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "flush", "--discard", first[:9]).json["discarded"],
                              [f"notice {first}"])
@@ -98,6 +100,102 @@ class Outbox(unittest.TestCase):
             self.assertIn("0 refused", world.poc("xa-operator", "notice", "flush").out)
         finally:
             world.pocadm("state", "lift", "XB", "-y")
+
+    def test_refused_is_read_and_sent_anew(self):
+        """What was refused keeps what it says until it is discarded, and can be sent anew with its attachments."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        path, folder = os.path.join(world.root, "lost.txt"), os.path.join(world.root, "saved")
+        with open(path, "wb") as out:
+            out.write(b"\0 bytes")
+        os.mkdir(folder)
+        first = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "orig", "--text", "t").json["id"]
+        world.poc("xa-operator", "notice", "list", "--sent")
+        late = ("--reply-by", "1s", "--offline", "--text", "the lost words")
+        sent = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB,@directory,AE", "--subject", "too late", "--urgency",
+                         "urgent", "--tlp", "GREEN", "--exercise", "ex-1", "--escalate", "diplomatic", "--set", "sector=energy", "--attach", path,
+                         *late, expect=8).json["id"]
+        answer = world.poc("xa-operator", "-o", "json", "notice", "reply", first, *late, expect=8).json["id"]
+        # while they wait as well
+        saved, = world.poc("xa-operator", "--offline", "-o", "json", "notice", "save", sent, folder).json["files"]
+        self.assertEqual((saved["file"], saved["size"]), ("lost.txt", 7))
+        os.unlink(os.path.join(folder, "lost.txt"))
+        time.sleep(2)
+        world.poc("xa-operator", "notice", "flush", expect=1)
+        shown = world.poc("xa-operator", "notice", "show", sent).out
+        for words in ("refused ", "lies in the past", "too late", "the lost words", "AE technical", "XB technical", "lost.txt (7 bytes)",
+                      "*** EXERCISE ex-1", f"poc notice save {sent} DIR, then poc notice send --reply-by TIME <DIR/{sent}.json"):
+            self.assertIn(words, shown)
+        self.assertIn(f"then poc notice reply {first} --reply-by TIME <DIR/{answer}.json",
+                      world.poc("xa-operator", "notice", "show", answer).out)
+        shown = world.poc("xa-operator", "-o", "json", "notice", "show", sent).json
+        self.assertEqual((shown["subject"], shown["text"], shown["to"], shown["refused"], shown["in_outbox_code"]),
+                         ("too late", "the lost words", ["@directory", "AE", "XB"], True, "invalid"))
+        for which in "--sent", "--all":
+            row, = [line for line in world.poc("xa-operator", "notice", "list", which).out.splitlines() if line.startswith(sent[:9])]
+            self.assertRegex(row, ' refused .*EXERCISE ex-1: "too late"')
+        saved = world.poc("xa-operator", "-o", "json", "notice", "save", sent, folder).json["files"]
+        self.assertEqual([each["file"] for each in saved], ["lost.txt", f"{sent}.json"])
+        world.poc("xa-operator", "notice", "save", answer, folder)
+        form = os.path.join(folder, f"{sent}.json")
+        with open(form, encoding="utf-8") as again:
+            anew = world.poc("xa-operator", "-o", "json", "notice", "send", "--reply-by", "1h", stdin=again).json["id"]
+        got = world.poc("ae-operator", "-o", "json", "notice", "show", anew).json
+        self.assertEqual((got["text"], got["to"], got["urgency"], got["tlp"], got["exercise"], got["content"]["sector"]),
+                         ("the lost words", ["@directory", "AE", "XB"], "urgent", "TLP:GREEN", "ex-1", "energy"))
+        self.assertEqual(got["content"]["attachments"][0]["size"], 7)
+        parties = world.poc("xa-operator", "notice", "show", anew).out
+        for party in "to             @directory coordinator", "to             AE technical", "escalation     XB diplomatic":
+            self.assertIn(party, parties)
+        with open(os.path.join(folder, f"{answer}.json"), encoding="utf-8") as again:
+            world.poc("xa-operator", "notice", "reply", first, "--reply-by", "1h", stdin=again)
+        for notice in sent, answer:
+            world.poc("xa-operator", "notice", "flush", "--discard", notice)
+        self.assertEqual(self.files(), [])
+
+    def test_withdrawn(self):
+        """What waits can be withdrawn, with a question; never while it is being sent."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        send = ("xa-operator", "--offline", "-o", "json", "notice", "send", "--to", "XB", "--subject", "withdrawn", "--text", "t")
+        first, second = (world.poc(*send, expect=8).json["id"] for _ in range(2))
+        discard = ("xa-operator", "notice", "flush", "--discard")
+        self.assertIn("--yes is needed", world.poc(*discard, first, expect=2).err)
+        self.assertIn(f"would be withdrawn: notice {first}", world.poc("xa-operator", "-n", *discard[1:], first).out)
+        self.assertEqual(len(self.outbox()), 2)
+        sender = os.open(os.path.dirname(self.outbox()[0]), os.O_RDONLY)
+        try:
+            fcntl.flock(sender, fcntl.LOCK_SH)  # as whoever sends does
+            self.assertIn("it is being sent", world.poc("xa-operator", "-y", *discard[1:], first, expect=1).err)
+            self.assertEqual(len(self.outbox()), 2)
+        finally:
+            os.close(sender)
+        self.assertIn(f"withdrawn: notice {first}", world.poc("xa-operator", "-y", *discard[1:], first[:9]).out)
+        self.assertEqual(len(self.files()), 2)  # the other and why it waits
+        self.assertEqual(world.poc("xa-operator", "-y", "-o", "json", *discard[1:], second).json["withdrawn"], [f"notice {second}"])
+        self.assertEqual(self.files(), [])
+        self.assertIn("neither waits nor was refused", world.poc(*discard, first, expect=5).err)
+        world.poc("xa-operator", "notice", "flush")
+        self.assertNotIn("withdrawn", self.subjects())
+
+    def test_leftovers_go(self):
+        """What a send that was killed has left behind goes when it is some minutes old; what is being written now stays."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        world.poc("xa-operator", "--offline", "notice", "send", "--to", "XB", "--subject", "beside leftovers", "--text", "t", expect=8)
+        path, = self.outbox()
+        names = [path + ".XJkrch", path + ".reason.aB3x19"]
+        for name in names:
+            shutil.copy(path, name)
+        kept = len(self.files())
+        world.poc("xa-operator", "--offline", "notice", "list")
+        self.assertEqual(len(self.files()), kept)
+        for name in (*names, path, path + ".reason"):
+            os.utime(name, (time.time() - 3600,) * 2)
+        world.poc("xa-operator", "--offline", "notice", "list")
+        self.assertEqual(sorted(self.files()), [path, path + ".reason"])
+        world.poc("xa-operator", "notice", "flush")
+        self.assertEqual(self.files(), [])
 
     def test_deadline_passes_while_it_waits(self):
         """What would be overdue or escalated before anybody saw it is refused like a past deadline; what was stored is not."""
@@ -213,21 +311,66 @@ class Outbox(unittest.TestCase):
         """What a server does not take for now is named, with the reason, by each command that tries again."""
         world = self.world
         world.poc("xa-operator", "-q", "sync")
+        world.poc("xb-operator", "notice", "list", "--all")  # fetches all that there is
         world.stop()
+        self.queue("there is room for")
         notice = self.queue("too much")
-        with world.settings(reload=False, notices__backlog="1K"):
+        with world.settings(reload=False, notices__backlog="3K"):
             world.start()
             for command in ("notice", "list"), ("handover",):
                 told = world.poc("xa-operator", *command).err
-                self.assertRegex(told, f"still in the outbox, not taken for now: notice {notice}: XB has not fetched")
+                self.assertRegex(told, f"still in the outbox, not taken for now: notice {notice}: XB has not fetched 1 notice of XA yet")
             self.assertEqual(len(self.outbox()), 1)
             waits, = world.poc("xa-operator", "--offline", "-o", "json", "notice", "list", "--sent").json["in_outbox"]
             self.assertEqual(waits["code"], "quota")
             self.assertIn("XB has not fetched", waits["message"])
             self.assertRegex(world.poc("xa-operator", "--offline", "notice", "show", notice).out, r"\nwaits +XB has not fetched")
             world.stop()
+        with world.settings(reload=False, notices__backlog="1K"):
+            world.start()
+            # what never has room waits for nothing
+            refused = world.poc("ae-operator", "notice", "send", "--to", "AD", "--subject", "s", "--text", "t", expect=1)
+            self.assertRegex(refused.err, r"of AE to AD that it has not fetched at most 1024 bytes are kept, and this one has \d+")
+            world.stop()
         world.start()
         world.poc("xa-operator", "notice", "flush")
+        self.assertEqual(self.files(), [])
+
+    def test_quota(self):
+        """A quota that is used up says when to try again, and loses nothing; private notes have one of their own."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        asked = world.poc("xb-operator", "-o", "json", "notice", "send", "--to", "XA", "--subject", "q", "--text", "t").json["id"]
+        world.stop()
+        over = (r"XA has sent as many notices as it may in an hour; again from 20..-..-..T..:..:..Z, in \d+ min: "
+                "kept in the outbox, sent by the next command")
+        send = ("notice", "send", "--to", "XB", "--text", "t", "--subject")
+        with world.settings(reload=False, notices__per_hour="2"):
+            world.start()
+            for _ in range(2):
+                world.poc("xa-operator", *send, "s")
+            late = world.poc("xa-operator", *send, "over quota", "--urgency", "emergency", expect=8)
+            self.assertRegex(late.err, over)
+            self.assertIn("XB technical  XB-CERT", late.out)  # whom to call meanwhile
+            world.poc("xa-operator", "notice", "note", asked, "--text", "no room left")
+            self.assertRegex(world.poc("xa-operator", "notice", "reply", asked, "--text", "the answer", expect=8).err, over)
+            self.assertEqual(len(self.outbox()), 3)
+            # the answer is not spoken of before it is there
+            flushed = world.poc("xa-operator", "notice", "flush", expect=8)
+            self.assertIn("0 sent, 3 waiting, 0 refused", flushed.out)
+            self.assertRegex(flushed.err, "again from 20")
+            self.assertNotIn("answered", world.poc("xb-operator", "notice", "status", asked).out.split("not in this story")[0])
+            self.assertNotIn("over quota", self.subjects())
+            # one after the other
+            world.poc("ae-operator", *send, "first")
+            several = world.poc("ae-operator", "-o", "json", *send, "several", "--to", "AD,XA", "--separately", expect=8)
+            self.assertEqual([each["stored"] is not None for each in several.json["notices"]], [True, False, False])
+            world.stop()
+        world.start()
+        self.assertIn("3 sent, 0 waiting", world.poc("xa-operator", "notice", "flush").out)
+        self.assertIn("2 sent, 0 waiting", world.poc("ae-operator", "notice", "flush").out)
+        self.assertIn("over quota", self.subjects())
+        self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "status", asked).json["step"], "answered")
         self.assertEqual(self.files(), [])
 
     def test_report_waits_like_a_notice(self):

@@ -69,6 +69,9 @@ class Slips(unittest.TestCase):
         closed = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", POC, "-c", WORLD.conf("xa-operator"), "-n", *self.SEND, "--text",
                                  "t"], capture_output=True, text=True, env=WORLD.env, check=True)
         self.assertIn("would be sent", closed.stdout)
+        # what is not to be read is not
+        self.assertIn("would be sent", self.fed("words", "-n", *self.SEND, "--text", "t", "--no-input").stdout)
+        self.assertIn("exclude each other", self.fed("words", "-n", *self.SEND, "--file", "-", "--no-input", expect=2).stderr)
         # what a flag reads as a file is not read as a form
         self.assertIn("would be sent", self.fed("words", "-n", *self.SEND, "--file", "-").stdout)
         self.assertIn("1 attachment", self.fed("bytes", "-n", *self.SEND, "--text", "t", "--attach", "-").stdout)
@@ -76,10 +79,61 @@ class Slips(unittest.TestCase):
         ends = os.pipe()
         try:
             silent = WORLD.poc("xa-operator", "-n", *self.SEND, "--text", "t", stdin=ends[0], expect=2)
-            self.assertIn("standard input is open, and nothing came", silent.err)
+            self.assertRegex(silent.err, "standard input is open: waiting.*\n.*standard input is open, and nothing came")
+            # who means nothing of it says so, also where nothing gives a text: then it is not waited for at all
+            for words in ("--text", "t"), ("--set", "sector=energy"):
+                self.assertIn("would be sent", WORLD.poc("xa-operator", "-n", *self.SEND, *words, "--no-input", stdin=ends[0]).out)
         finally:
             for end in ends:
                 os.close(end)
+
+    def test_foreign_fields(self):
+        """What a reply or a note cannot mean is refused by its name, from wherever it comes: nothing is dropped in silence."""
+        notice = WORLD.poc("xa-operator", "-o", "json", *self.SEND, "--text", "t", "--exercise", "ex-1").json["id"]
+        before = self.sent()
+        reply, note = ("notice", "reply", notice), ("notice", "note", notice)
+        for name, value in (("to", "XB"), ("kind", "diplomatic"), ("escalate", "AE"), ("separately", "yes")):
+            refused = WORLD.poc("xb-operator", *reply, "--text", "t", "--set", f"{name}={value}", expect=1)
+            self.assertIn(f"{name}: a reply has no such field", refused.err)
+            said = json.dumps({name: True if value == "yes" else value, "text": "t"})
+            self.assertIn(f"{name}: a reply has no such field", self.fed(said, *reply, expect=1, user="xb-operator").stderr)
+            path = os.path.join(WORLD.root, "reply.ini")
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(f"reply_by = 4h\n{name} = {value}\n[text]\nt\n")
+            refused = WORLD.poc("xb-operator", *reply, "--template", path, expect=1)
+            self.assertIn(f"{name}: a reply has no such field: --set {name}= leaves it out", refused.err)
+            WORLD.poc("xb-operator", "-n", *reply, "--template", path, "--set", f"{name}=")
+        for name, value in (("to", ["FR"]), ("urgency", "urgent"), ("reply_by", "4h"), ("indicators", [])):
+            said = json.dumps({name: value, "text": "t"})
+            self.assertIn(f"{name}: a private note has no such field", self.fed(said, *note, expect=1, user="xb-operator").stderr)
+        # the exercise is the thread's: the same one may be said, another may not
+        for words in reply, note:
+            self.assertIn("is not of the exercise", self.fed('{"exercise":"ex-2","text":"t"}', *words, expect=2, user="xb-operator").stderr)
+            self.fed('{"exercise":"ex-1","text":"t"}', "-n", *words, user="xb-operator")
+        self.assertEqual(self.sent(), before)
+        # -k of a reply and --to of what is passed on are no fields
+        WORLD.poc("xb-operator", "-n", *reply, "-k", "technical", "--text", "t")
+        WORLD.poc("xb-operator", "-n", "notice", "forward", notice, "--to", "AE", "-k", "technical", "--text", "t")
+
+    def test_contradictions(self):
+        """One field said twice over, in two ways, is refused; a flag before a template's default is told where it goes elsewhere."""
+        before = self.sent()
+        for words in (("--set", "to=AE"), ("--urgency", "urgent", "--set", "urgency=emergency"), ("--set", "subject=other"),
+                      ("--exercise", "ex-1", "--set", "exercise=ex-2"), ("--urgency", "urgent", "--set", "urgency="),
+                      ("--set", "text=other")):
+            refused = WORLD.poc("xa-operator", *self.SEND, "--text", "t", *words, expect=1)
+            flag = words[-1].split("=")[0]
+            self.assertIn(f"--set {flag}: --{flag} says something else", refused.err)
+        for words in (("--set", "sector=a", "--set", "sector=b"), ("--set", "vessel=a", "--set", "vessel=")):
+            self.assertIn("is given twice", WORLD.poc("xa-operator", *self.SEND, "--text", "t", *words, expect=1).err)
+        for words in (("--set", "to=XB"), ("--set", "sector=a", "--set", "sector=a"), ("--kind", "technical", "--set", "kind=technical")):
+            self.assertEqual(WORLD.poc("xa-operator", "-n", *self.SEND, "--text", "t", *words).err, "poc: dry run: nothing was sent\n")
+        told = self.fed('{"to":["AE"],"urgency":"urgent","exercise":"ex-1","text":"t"}', "-n", *self.SEND, "--exercise", "ex-2",
+                        "--urgency", "routine").stderr
+        self.assertIn("poc: to: --to counts, instead of: AE\n", told)
+        self.assertIn("poc: exercise: --exercise counts, instead of: ex-1\n", told)
+        self.assertNotIn("urgency", told)
+        self.assertEqual(self.sent(), before)
 
     def test_no_text(self):
         """A notice says something with any field of substance; a subject alone says nothing."""
@@ -127,10 +181,36 @@ class Slips(unittest.TestCase):
         self.assertNotIn(queued, WORLD.poc("xb-operator", "notice", "list", "-o", "json").out)
         self.assertIn("1 sent", WORLD.poc("xa-operator", "notice", "flush").out)
 
+    def test_escalate_to_whom(self):
+        """By hand as by --escalate: not to who has it already, nor to the own desk."""
+        notice = WORLD.poc("xa-operator", "-o", "json", *self.SEND, "--text", "t").json["id"]
+        before = self.sent()
+        for to, words in ((("XB",), "XB technical is a recipient already"), (("XA",), "XA technical is the sender's own desk"),
+                          (("AE,XB",), "XB technical is a recipient already")):
+            for dry in (), ("-n",):
+                refused = WORLD.poc("xa-operator", *dry, "notice", "escalate", notice, "--to", *to, expect=1)
+                self.assertIn("--to: " + words, refused.err)
+        self.assertEqual(self.sent(), before)
+        WORLD.poc("xa-operator", "-n", "notice", "escalate", notice, "--to", "XB", "-k", "diplomatic")
+
+    def test_indicators(self):
+        """What cannot be the address or the hash that it is called is named, and goes all the same."""
+        for value, odd in (("ip 999.1.1.1", True), ("ip 192.0.2.1", False), ("ip 2001:db8::1", False), ("ip 192.0.2.0/24", False),
+                           ("ip 192.0.2.0/33", True), ("ip 192.0.2.0/", True), ("ipv4 2001:db8::1", True), ("ipv6 2001:db8::/129", True),
+                           ("sha256 " + "0a" * 32, False), ("sha256 0a", True), ("md5 " + "0g" * 16, True), ("sha1 " + "A0" * 20, False),
+                           ("domain 999.1.1.1", False), ("ip 192.0.2.1 -- seen", False), ("x-own anything", False)):
+            told = WORLD.poc("xa-operator", "-n", *self.SEND, "--set", "indicators=" + value)
+            kind, word = value.split()[:2]
+            self.assertEqual(f'poc: indicators[0]: "{word}" is no {kind}\n' in told.err, odd, told)
+
     def test_values(self):
         """States in any order, each once; no event of the future; a class that the taxonomy does not have is named."""
         for states, expect in (["FR", "DE", "FR"], 0), (["de"], 1), ([1], 1), ([], 0):
             self.fed(json.dumps({"states": states, "text": "t"}), "-n", *self.SEND, expect=expect)
+        for states in ["FR", "XB", "de"], ["FRA"]:
+            refused = self.fed(json.dumps({"states": states, "text": "t"}), "-n", *self.SEND, expect=1).stderr
+            self.assertIn(f'states: "{states[-1]}" is no state\'s code: two capital letters', refused)
+            self.assertNotIn("ascending", refused)
         sent = json.loads(self.fed('{"states":["FR","DE","FR"],"text":"t"}', "-o", "json", *self.SEND).stdout)
         shown = WORLD.poc("xb-operator", "-o", "json", "notice", "show", sent["id"]).json
         self.assertEqual(shown["content"]["states"], ["DE", "FR"])
@@ -213,6 +293,10 @@ class Slips(unittest.TestCase):
             self.assertIn("the editor", told.err)
             self.assertEqual((len(forms()), "is kept in" in told.err), (kept, kept == 1))
         os.unlink(forms()[0])
+        for words in self.SEND, (*self.SEND, "--urgency", "urgent"):
+            told = WORLD.poc("xa-operator", *words, "--edit", env={"EDITOR": "true", "VISUAL": ""}, expect=1)
+            self.assertIn("the form says nothing", told.err)
+            self.assertEqual(("kept" in told.err, forms()), (False, []))
 
 
 if __name__ == "__main__":

@@ -154,6 +154,33 @@ class Questions(unittest.TestCase):
         status, shown = on_terminal("xb-operator", "notice", "forward", note, "--to", "XB")
         self.assertEqual((status, "[y/N]" in shown), (0, False), shown)
 
+    def test_label_of_what_is_passed_on(self):
+        notice = WORLD.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t", "--tlp",
+                           "RED").json["id"]
+        for answer, done in ("n", False), ("y", True):
+            status, shown = on_terminal("xb-operator", "notice", "forward", notice, "--to", "AE", answers=[answer])
+            self.assertIn("TLP:RED: AE technical was not among its recipients. Pass it on? [y/N] ", shown)
+            self.assertEqual((status == 0, "stored" in shown, "not done" in shown), (done, done, not done), shown)
+
+    def test_notice_untouched(self):
+        """A form that was left as it came says nothing: that is told, it may be edited again, and no file of it is kept."""
+        notice = WORLD.poc("xb-operator", "-o", "json", "notice", "send", "--to", "XA", "--subject", "s", "--text", "t").json["id"]
+        for words in (["send", "--to", "XB", "--subject", "n"], ["reply", notice], ["note", notice]):
+            status, shown = on_terminal("xa-operator", "notice", *words, answers=["n"], env={"EDITOR": "true", "VISUAL": None})
+            self.assertEqual(status, 1, shown)
+            self.assertIn("the form says nothing", shown)
+            self.assertIn("Edit again? [Y/n]", shown)
+            self.assertNotIn("kept", shown)
+        editor = os.path.join(WORLD.root, "note-editor")
+        with open(editor, "w", encoding="ascii") as out:
+            out.write('#!/bin/sh\nif [ -e "$0.again" ]; then echo "call back" >> "$1"; else touch "$0.again"; fi\n')
+        os.chmod(editor, 0o700)
+        status, shown = on_terminal("xa-operator", "notice", "note", notice, answers=["y"], env={"EDITOR": editor, "VISUAL": None})
+        self.assertEqual(status, 0, shown)
+        self.assertIn("call back", WORLD.poc("xa-operator", "handover").out)
+        self.assertEqual([name for _, _, names in os.walk(WORLD.path("users", "xa-operator.state")) for name in names
+                          if name.startswith("notice-")], [])
+
 
 class Colours(unittest.TestCase):
     def test_colours_on_a_terminal_only(self):

@@ -61,6 +61,25 @@ class UnitDesk(unittest.TestCase):
     def ids(self, user, *words):
         return [each["id"] for each in self.world.poc(user, "-o", "json", "notice", "list", *words).json["notices"]]
 
+    def test_without_record(self):
+        """Who has no record can write, and is told that nobody can answer; who would answer is told what there is not."""
+        world = self.world
+        self.join("xb-shy", "shy", "duty")
+        send = ("notice", "send", "--subject", "s", "--text", "t", "--to")
+        warning = "poc: XB/shy has no record: nobody can answer this notice, nor send one there, until it is published\n"
+        for words in ("-n",), (), ("-q",):
+            told = world.poc("xb-shy", *words, *send, "XA")
+            self.assertEqual(warning in told.err, words != ("-q",), told.err)
+        notice = world.poc("xb-shy", "-o", "json", *send, "XA").json["id"]
+        self.assertNotIn("no record", world.poc("xb-bank", *send, "XA").err)
+        self.assertNotIn("no record", world.poc("xb-shy", "notice", "note", notice, "--text", "t").err)
+        for words in ("notice", "reply", notice, "--text", "t"), (*send, "XB/shy"), (*send, "XB,XB/shy", "--separately"), \
+                (*send, "XB", "--reply-by", "1h", "--escalate", "XB/shy"):
+            for dry in (), ("-n",):
+                refused = world.poc("xa-operator", *dry, *words, expect=5)
+                self.assertIn("there is no record of XB/shy", refused.err)
+                self.assertEqual(refused.out, "")
+
     def test_joining(self):
         """The invitation says the unit, the check code binds it, the first user makes the unit's list."""
         world = self.world

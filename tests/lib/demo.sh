@@ -149,11 +149,14 @@ for _ in $(seq 100); do
 done
 cat "$DIR/.ready"
 
-# the administrator's configuration, where the users' are
-sed -e 's|= admin.crt|= ../admin.crt|; s|= keys/|= ../keys/|g; s|, keys/|, ../keys/|g; s|= admin.state|= ../admin.state|' \
-    "$DIR/directory-admin.conf" >"$DIR/users/directory-admin.conf"
-chmod 600 "$DIR/users/directory-admin.conf"
+# the staff's configurations, where the users' are
+for name in admin service; do
+    sed -e "s|= $name.crt|= ../$name.crt|; s|= $name.state|= ../$name.state|; s|= keys/|= ../keys/|g; s|, keys/|, ../keys/|g" \
+        "$DIR/directory-$name.conf" >"$DIR/users/directory-$name.conf"
+    chmod 600 "$DIR/users/directory-$name.conf"
+done
 admin=$DIR/users/directory-admin.conf
+service=$DIR/users/directory-service.conf
 
 title "A real list of national teams becomes one unsigned draft a state"
 printf '%s$ %s%s\n' "$bold" "pocadm import $TEAMS --out $DIR/drafts" "$plain"
@@ -285,7 +288,7 @@ run 0 poc -c "$theirs" handover
 # worlds of tests are as the founders left them: nobody has been asked, no key rotated
 if [ "${DEMO_LATER:-yes}" = yes ]; then
     title "A communications check: who answers, and what lookups say of it from then on"
-    run 0 pocadm -c "$admin" -y ping start XA XB >"$DIR/.out"
+    run 0 pocadm -c "$service" -y ping start XA XB >"$DIR/.out"
     cat "$DIR/.out"
     check=$(sed -n 's/^XB  technical   asked  *//p' "$DIR/.out")
     run 0 poc -c "$theirs" notice ack "$check"

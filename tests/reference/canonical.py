@@ -84,7 +84,7 @@ _define("LoggedLeaf", "leaf:bytes index:uint64 path:bytes")
 _define("Evidence", "siblings:bytes anchor:LoggedLeaf previous:LoggedLeaf state:LoggedLeaf items:*Item")
 _define("StoryStep", "item:bytes fact:bool evidence:Evidence stored_ms:int64")
 _define("NoticeStory",
-        "version:uint32 trust:*bytes checkpoint:Checkpoint steps:*StoryStep envelopes:*bytes body:bytes")
+        "version:uint32 trust:*bytes checkpoint:Checkpoint steps:*StoryStep envelopes:*bytes body:bytes padding:uint32")
 
 _define("Transition", "trust:*bytes note:bytes leaf:bytes index:uint64 path:bytes consistency:bytes")
 _define("HeadAnswer", "proof:bytes consistency:bytes behind:bool transitions:*Transition")

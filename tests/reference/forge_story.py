@@ -237,7 +237,7 @@ class Play:
 
     # Items.
 
-    def header(self, signer=None, body=None, body_keys=None, **fields):
+    def header(self, signer=None, body=None, body_keys=None, inner=b"inner", **fields):
         self.body = body or b"inner"
         keys = body_keys or [bytes(32)]
         core = encode("Core", {
@@ -246,7 +246,7 @@ class Play:
             "to": [{"place": "XB", "kind": 1, "keys": keys}],
             "category": 1, "urgency": 1, "tlp": 3, "created": self.time_ms // 1000, **fields})
         self.notice = seal("notice", encode("Notice", {
-            "core": core, "body_hash": sha(self.body), "body_size": len(self.body), "inner_hash": sha(b"inner")}),
+            "core": core, "body_hash": sha(self.body), "body_size": len(self.body), "inner_hash": sha(inner)}),
             signer or self.signers["XA"]["operator"])
         return self.notice, "XA"
 
@@ -339,6 +339,13 @@ def operator(genuine, log_key, root, enrolment, authorities, coordinators, seale
     add("control: answered", None, answered(ANSWERED, answer=bytes(15) + b"\1"))
     add("control: delivered", None, stated(DELIVERED))
     add("control: with the inner bytes", None, play().opening(), body=b"inner")
+    padded = b"inner\x22\x81\x01" + bytes(129)
+    for label, why, more in (("control: without their padding", None, {"body": b"inner", "padding": 129}),
+                             ("padding of another length", "with its padding", {"body": b"inner", "padding": 130}),
+                             ("padding that was not left out", "with its padding", {"body": padded, "padding": 129}),
+                             ("padding of no body", "that has none", {"padding": 129}),
+                             ("padding of any length", "that has none", {"body": b"inner", "padding": 2 ** 32 - 1})):
+        add(label, why, play().opening(inner=padded), **more)
 
     # Who signs.
     its = play().opening()
@@ -622,7 +629,8 @@ def seeds():
     acknowledged.tell(acknowledged.fact(DELIVERED), acknowledged.receipt(answer_by=issued + day))
     acknowledged.tell(acknowledged.receipt(DECLINED, reason=1))
     escalated.tell(escalated.fact(ESCALATED, kind=2))
-    return {"declined": acknowledged.file(), "escalated": escalated.file(), "inner": play().file(body=b"inner")}
+    return {"declined": acknowledged.file(), "escalated": escalated.file(), "inner": play().file(body=b"inner"),
+            "unpadded": play(inner=b"inner\x22\x02\0\0").file(body=b"inner", padding=2)}
 
 
 def main():

@@ -11,7 +11,7 @@ import argparse
 import re
 import sys
 
-from canonical import get
+from canonical import get, put_varint
 from verify import (FOUND, ID, UNIT, Envelope, Head, Key, Leaf, Refused, ascending, bit, decode, demand,
                     hashes_of, keys_chain, replacement_of, sha, signed_register, signed_users, suspended, trust_chain,
                     valid_unit, verify_map)
@@ -317,7 +317,7 @@ class Story:
         self._take_envelopes(get(story, "NoticeStory", "envelopes"))
         self._take_steps(get(story, "NoticeStory", "steps"))
         demand(not self.unused, "an envelope that no step needs")
-        self._check_body(get(story, "NoticeStory", "body"))
+        self._check_body(get(story, "NoticeStory", "body"), get(story, "NoticeStory", "padding"))
 
     def _take_envelopes(self, envelopes):
         values = [sha(envelope) for envelope in envelopes]
@@ -361,7 +361,12 @@ class Story:
                    "a desk to which the notice was not released")
         return Step(self, source, item)
 
-    def _check_body(self, body):
+    def _check_body(self, body, padding):
+        if padding:
+            demand(body and padding <= 1024000, "padding of a body that has none")
+            demand(sha(body, b"\x22", put_varint(padding), bytes(padding)) == self.notice.get("inner_hash"),
+                   "the body is not, with its padding, what the header was signed for")
+            return
         if not body or sha(body) == self.notice.get("inner_hash"):
             return
         demand(len(body) == self.notice.get("body_size") and sha(body) == self.notice.get("body_hash"),

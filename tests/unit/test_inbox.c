@@ -977,6 +977,11 @@ static void test_quotas(void **context)
 	assert_int_equal(metric_get(METRIC_POSTS_OVER_QUOTA), over + 1);
 	assert_int_equal(metric_get(METRIC_POSTS_REFUSED), refused + 1);
 	assert_true(told.why.retry_ms > 800000 && told.why.retry_ms <= 900001);
+	struct letter note = {.from = XA, .to = {XA}, .n_to = 1, .category = POC__CATEGORY__CATEGORY_NOTE};
+	seal(house, &note);
+	told = send_letter(house, &note); /* what stays at its own desk has an account of its own */
+	expect(&told, 0);
+	letter_finish(&note);
 	told = send_letter(house, &one); /* a repetition costs nothing */
 	expect(&told, 0);
 	told = send_letter(house, &back);

@@ -561,9 +561,16 @@ static void test_saved_again(void **context)
 	make_file(s, &f);
 	assert_int_equal(message_encode(&f.story, &bytes, &size), 0);
 	assert_int_equal(story_verify_saved(&s->pins, bytes, size, &head, &story, &why), 0);
-	assert_int_equal(story_encode(head, story, s->body, s->body_size, &again, &again_size, &left_out, &why), 0);
+	struct story_with with = {.body = s->body, .size = s->body_size};
+	assert_int_equal(story_encode(head, story, &with, &again, &again_size, &left_out, &why), 0);
 	assert_int_equal(left_out, 0);
 	assert_int_equal(verify_bytes(s, again, again_size, &why), 0);
+	free(again);
+	with.alone = true; /* and only the envelopes that the notice needs */
+	assert_int_equal(story_encode(head, story, &with, &again, &again_size, &left_out, &why), 0);
+	assert_int_equal(left_out, s->n_told - 1);
+	assert_int_equal(verify_bytes(s, again, again_size, &why), 0);
+	assert_true(again_size < size);
 	story_destroy(story);
 	verified_head_unref(head);
 	free(again);
@@ -686,6 +693,50 @@ static void test_body(void **context)
 	s->body[s->body_size - 1] ^= 1; /* its MAC */
 	refused_by(s, &f, "not the one that the header was signed for");
 	s->body[s->body_size - 1] ^= 1;
+}
+
+/* The bytes that the header has the hash of, and how many of them at the end are zeros. */
+static size_t open_inner(struct stage *s, uint8_t **bytes, size_t *size)
+{
+	const struct told *t = &s->told[0];
+	struct notice *notice;
+	Poc__Inner *inner;
+
+	assert_int_equal(notice_parse(t->item.data, t->item.len, &notice, NULL), 0);
+	assert_int_equal(notice_open(notice, s->body, s->body_size, s->reading_b, &inner, NULL), 0);
+	assert_int_equal(message_encode(inner, bytes, size), 0);
+	size_t padding = inner->padding.len;
+	message_free(inner);
+	notice_destroy(notice);
+	return padding;
+}
+
+/* A forwarded notice may travel without the zeros at its end: their number says what the header's hash is of. */
+static void test_padding_left_out(void **context)
+{
+	struct stage *s = *context;
+	struct file f;
+	uint8_t *inner;
+	size_t size, padding = open_inner(s, &inner, &size);
+
+	assert_in_range(padding, 128, 16383); /* tag and two bytes of length before it */
+	make_file(s, &f);
+	f.story.body = (ProtobufCBinaryData){size, inner};
+	accepted(s, &f);
+	f.story.padding = (uint32_t)padding; /* of what is whole */
+	refused_by(s, &f, "padding");
+	f.story.body.len = size - padding - 3;
+	accepted(s, &f);
+	f.story.padding--;
+	refused_by(s, &f, "padding");
+	f.story.padding = UINT32_MAX;
+	refused_by(s, &f, "padding");
+	f.story.padding = (uint32_t)padding;
+	f.story.body.len = 0;
+	refused_by(s, &f, "padding");
+	f.story.body = (ProtobufCBinaryData){s->body_size, s->body};
+	refused_by(s, &f, "padding");
+	free(inner);
 }
 
 static void test_evidence_of_another_step(void **context)
@@ -970,6 +1021,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_signed_by_another_state, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_signer_without_role, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_body, setup_played, teardown),
+	    cmocka_unit_test_setup_teardown(test_padding_left_out, setup_played, teardown),
 	    cmocka_unit_test_setup_teardown(test_evidence_of_another_step, setup_played, teardown),
 	    cmocka_unit_test_setup_teardown(test_removed_signer, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_later_publication, setup, teardown),
