@@ -207,6 +207,7 @@ struct passing {
 	json_t *sent, *left_out;
 	size_t n_sent, n_had, n_private, not_tried;
 	bool stopped;
+	char waits[400]; /* why the last one sent waits in the outbox */
 	int worst;
 };
 
@@ -458,6 +459,7 @@ static int send_item(struct passing *p, const struct item *item, const struct cl
 		return status;
 	}
 	int status = sending_post(duty, n, &stored_ms);
+	snprintf(p->waits, sizeof p->waits, "%s", client_why(duty->poc)->message);
 	if (status == 0 || status == STATUS_QUEUED)
 		tell_sent(p, item, n, stored_ms);
 	return status;
@@ -506,7 +508,7 @@ static int pass_item(struct passing *p, const struct item *item, const struct cl
 		p->worst = sending_worst(p->worst, status);
 		p->stopped = status == STATUS_QUEUED;
 		if (p->stopped)
-			cli_alert(p->duty->cli, "%s", client_why(p->duty->poc)->message);
+			cli_alert(p->duty->cli, "%s", p->waits);
 	} else {
 		p->stopped = !its_own(status);
 		leave_out(p, item, status, client_why(p->duty->poc)->message);

@@ -95,6 +95,7 @@ struct writer {
 	size_t n_staged, staged_bytes, waiting_bytes;
 	uint64_t published_at, retry_at, timers_retry_at; /* monotonic ms */
 	int trouble;                                      /* status of the last commit or publication, for the log */
+	bool overdue;                                     /* since before the start; see is_overdue */
 	bool failed;                                      /* the disk has failed */
 	uint64_t waits_since;                             /* monotonic ms: below quorum; 0: not */
 	uint64_t unheard_since;                           /* monotonic ms: nothing may be signed yet; 0: it may */
@@ -515,6 +516,7 @@ static int publish(struct writer *writer)
 	}
 	writer->unheard_since = 0;
 	writer->published_at = clock_monotonic_ms();
+	writer->overdue = false;
 	metric_add(METRIC_PUBLICATIONS, 1);
 	uint64_t size = proven_size(writer);
 	diag(DIAG_DEBUG, "checkpoint.published", "size", diag_number(size), NULL);
@@ -752,7 +754,8 @@ int writer_run_once(struct writer *writer)
 static uint64_t due_at(const struct writer *writer)
 {
 	bool waiting = ledger_unpublished(writer->options.ledger);
-	uint64_t due = writer->published_at + (waiting ? writer->options.interval_ms : writer->options.heartbeat_ms);
+	uint64_t pause = waiting ? writer->options.interval_ms : writer->options.heartbeat_ms;
+	uint64_t due = writer->overdue ? 0 : writer->published_at + pause;
 
 	if (writer->waits_since != 0) {
 		uint64_t hold_ms = writer->waiting.first != NULL ? POSTS_HOLD_MS : HOLD_MS;
@@ -887,6 +890,15 @@ static int make_parts(struct writer *writer)
 	return writer->changer != NULL ? inbox_create(&inbox, &writer->inbox) : STATUS_NO_MEMORY;
 }
 
+/* Whether the newest checkpoint is older than the heartbeat lets it become: the daemon was away. */
+static bool is_overdue(const struct writer *writer)
+{
+	uint64_t wall = writer->options.now_ms(writer->options.now_ctx);
+	uint64_t last = ledger_published_ms(writer->options.ledger);
+
+	return wall > last && wall - last >= writer->options.heartbeat_ms;
+}
+
 int writer_create(const struct writer_options *options, struct writer **out)
 {
 	struct writer *writer = calloc(1, sizeof *writer);
@@ -907,6 +919,7 @@ int writer_create(const struct writer_options *options, struct writer **out)
 	list_init(&writer->unproven);
 	list_init(&writer->waiting);
 	writer->published_at = clock_monotonic_ms();
+	writer->overdue = is_overdue(writer);
 	pthread_mutex_init(&writer->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

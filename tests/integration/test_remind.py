@@ -5,7 +5,7 @@ import shutil
 import time
 import unittest
 
-from harness import POCADM, World, main, run, shifted
+from harness import POCADM, SLOW, World, main, run, shifted
 
 DAY = 86400
 
@@ -39,6 +39,11 @@ class Remind(unittest.TestCase):
         self.world.stop()
         self.world.env.update(shifted(days * DAY))
         self.world.start()
+        # the checkpoint of back then is not left standing for another heartbeat
+        end = time.monotonic() + 5 * SLOW
+        while self.world.poc("xa-reader", "-o", "json", "status", expect=None).json["checkpoint"]["age"] > 60:
+            self.assertLess(time.monotonic(), end, "no new checkpoint")
+            time.sleep(0.1)
 
     def due(self, user):
         return {(each["matter"], each["place"], each["what"], each["days"])
