@@ -145,7 +145,7 @@ class Outbox(unittest.TestCase):
                          ("the lost words", ["@directory", "AE", "XB"], "urgent", "TLP:GREEN", "ex-1", "energy"))
         self.assertEqual(got["content"]["attachments"][0]["size"], 7)
         parties = world.poc("xa-operator", "notice", "show", anew).out
-        for party in "to             @directory coordinator", "to             AE technical", "escalates to XB diplomatic":
+        for party in "to             @directory coordinator", "to             AE technical", "escalates to XB diplomatic at":
             self.assertIn(party, parties)
         with open(os.path.join(folder, f"{answer}.json"), encoding="utf-8") as again:
             world.poc("xa-operator", "notice", "reply", first, "--reply-by", "1h", stdin=again)

