@@ -606,8 +606,11 @@ static void tell_end(struct passing *p)
 static int pass_thread_on(struct passing *p, const struct client_desk *desks, size_t n)
 {
 	struct client_notice whom = {.n_to = n};
-	int status = take_targets(p, desks, n);
 
+	memcpy(whom.to, desks, n * sizeof *desks);
+	int status = sending_check(p->duty, &whom);
+	if (status == 0)
+		status = take_targets(p, desks, n);
 	if (status == 0)
 		status = take_items(p);
 	if (status != 0)
@@ -615,7 +618,6 @@ static int pass_thread_on(struct passing *p, const struct client_desk *desks, si
 	waiting_walk(p->duty, take_waiting, p);
 	if ((status = confirm_labels(p)) != 0)
 		return status;
-	memcpy(whom.to, desks, n * sizeof *desks);
 	sending_warn(p->duty, &whom);
 	p->duty->cli->collecting = true; /* one document for all */
 	for (size_t i = 0; i < p->n_items; i++)

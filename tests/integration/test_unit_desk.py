@@ -74,7 +74,8 @@ class UnitDesk(unittest.TestCase):
         self.assertNotIn("no record", world.poc("xb-bank", *send, "XA").err)
         self.assertNotIn("no record", world.poc("xb-shy", "notice", "note", notice, "--text", "t").err)
         for words in ("notice", "reply", notice, "--text", "t"), (*send, "XB/shy"), (*send, "XB,XB/shy", "--separately"), \
-                (*send, "XB", "--reply-by", "1h", "--escalate", "XB/shy"):
+                (*send, "XB", "--reply-by", "1h", "--escalate", "XB/shy"), \
+                ("notice", "forward", notice, "--thread", "--to", "XB/shy"):
             for dry in (), ("-n",):
                 refused = world.poc("xa-operator", *dry, *words, expect=5)
                 self.assertIn("there is no record of XB/shy", refused.err)
