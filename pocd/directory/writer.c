@@ -504,14 +504,15 @@ static int publish(struct writer *writer)
 		status = signers_publish(writer->options.signers, writer->options.ledger, &why);
 	if (status != 0) {
 		/* The changes are durable: that much can be said.  Their proof comes with a later publication. */
-		note_trouble(writer, status, "publish.failed", &why);
 		uint64_t now = clock_monotonic_ms();
 		writer->retry_at = now + RETRY_MS;
 		if (writer->unheard_since == 0)
 			writer->unheard_since = now;
 		/* auditors that are to be heard after a start come within seconds */
-		if (status != STATUS_BUSY || now >= writer->unheard_since + PROVEN_MS)
-			settle_unproven(writer, 0);
+		if (status == STATUS_BUSY && now < writer->unheard_since + PROVEN_MS)
+			return status;
+		note_trouble(writer, status, "publish.failed", &why);
+		settle_unproven(writer, 0);
 		return status;
 	}
 	writer->unheard_since = 0;
