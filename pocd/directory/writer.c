@@ -29,6 +29,8 @@ enum {
 			   faster than auditors sign would never have a quorum */
 	POSTS_HOLD_MS = 2000, /* while posts wait for it: shorter than they do, and longer than auditors at work take */
 	REFRESH_MS = 60000, /* auditors sign no head that is older than two minutes: one without a quorum is renewed */
+	AWAY_MS = 10000,    /* after a start, if the last checkpoint is older than the heartbeat lets it become: not at
+			       once, for a clock that is wrong is often set right within seconds */
 	PROVEN_MS = 3000 /* how long a write that wants to be proven waits for them, and a post for the publication of
 			    what it depends on: its client gives up after 5 s */
 };
@@ -756,7 +758,9 @@ static uint64_t due_at(const struct writer *writer)
 {
 	bool waiting = ledger_unpublished(writer->options.ledger);
 	uint64_t pause = waiting ? writer->options.interval_ms : writer->options.heartbeat_ms;
-	uint64_t due = writer->overdue ? 0 : writer->published_at + pause;
+	if (writer->overdue && pause > AWAY_MS)
+		pause = AWAY_MS;
+	uint64_t due = writer->published_at + pause;
 
 	if (writer->waits_since != 0) {
 		uint64_t hold_ms = writer->waiting.first != NULL ? POSTS_HOLD_MS : HOLD_MS;
@@ -891,7 +895,7 @@ static int make_parts(struct writer *writer)
 	return writer->changer != NULL ? inbox_create(&inbox, &writer->inbox) : STATUS_NO_MEMORY;
 }
 
-/* Whether the newest checkpoint is older than the heartbeat lets it become: the daemon was away. */
+/* Whether the daemon was away for longer than its heartbeat. */
 static bool is_overdue(const struct writer *writer)
 {
 	uint64_t wall = writer->options.now_ms(writer->options.now_ctx);
