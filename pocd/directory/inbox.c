@@ -172,10 +172,21 @@ static int find_backlog(struct inbox *inbox, const Poc__Core *core, unsigned i, 
 	return batch_backlog(inbox->batch, from, to, out);
 }
 
+static int refuse_full(const struct batch_backlog *full, struct refusal *why)
+{
+	refuse(why, STATUS_QUOTA, "core.to", "%s has not fetched %llu notice%s of %s yet: no more until it does",
+	       full->to, (unsigned long long)full->notices, full->notices == 1 ? "" : "s", full->from);
+	if (why != NULL)
+		why->retry_ms = BACKLOG_RETRY_MS;
+	return STATUS_QUOTA;
+}
+
+/* An absent recipient holds nothing back from the others: one state that has room is enough. */
 static int check_backlogs(struct inbox *inbox, const struct post *post, struct refusal *why)
 {
 	const Poc__Core *core = post->notice->core;
-	struct batch_backlog *backlog;
+	struct batch_backlog *backlog, *full = NULL;
+	bool room = false;
 
 	for (unsigned i = 1; i <= core->n_to && inbox->options.backlog_bytes > 0; i++) {
 		if (!core_counts(core, i))
@@ -190,15 +201,11 @@ static int check_backlogs(struct inbox *inbox, const struct post *post, struct r
 				      backlog->from, backlog->to, (unsigned long long)inbox->options.backlog_bytes,
 				      post->body_size);
 		if (backlog->bytes + post->body_size <= inbox->options.backlog_bytes)
-			continue;
-		refuse(why, STATUS_QUOTA, "core.to",
-		       "%s has not fetched %llu notice%s of %s yet: no more until it does", backlog->to,
-		       (unsigned long long)backlog->notices, backlog->notices == 1 ? "" : "s", backlog->from);
-		if (why != NULL)
-			why->retry_ms = BACKLOG_RETRY_MS;
-		return STATUS_QUOTA;
+			room = true;
+		else if (full == NULL)
+			full = backlog;
 	}
-	return 0;
+	return full == NULL || room ? 0 : refuse_full(full, why);
 }
 
 static int add_backlogs(struct inbox *inbox, const struct batch_file *file)

@@ -996,6 +996,53 @@ static void test_quotas(void **context)
 	letter_finish(&fifth);
 }
 
+static void weighs(struct house *house, const char *to, uint64_t n, uint64_t size)
+{
+	struct store_view *view;
+	uint64_t notices, bytes;
+
+	assert_int_equal(store_view_begin(house->store, &view), 0);
+	assert_int_equal(row_read_backlog(view, "XA", to, &notices, &bytes), 0);
+	store_view_end(view);
+	assert_int_equal(notices, n);
+	assert_int_equal(bytes, size);
+}
+
+/* One absent recipient holds a notice back from nobody else; it weighs for each of them. */
+static void test_backlog_of_one_recipient(void **context)
+{
+	struct house *house = *context;
+	struct letter one = from_xa_to_xb(house), again = from_xa_to_xb(house),
+		      both = {.from = XA, .to = {XB, {"XC", TECHNICAL}}, .n_to = 2},
+		      own = {.from = XA, .to = {{"XA", DIPLOMATIC}, XB}, .n_to = 2};
+	struct letter next = both;
+
+	seal(house, &both);
+	seal(house, &own);
+	seal(house, &next);
+	house->options.backlog_bytes = both.body_size + 10;
+	reopen(house);
+	struct told told = send_letter(house, &one);
+	expect(&told, 0);
+	told = send_letter(house, &again);
+	expect(&told, STATUS_QUOTA);
+	told = send_letter(house, &own); /* the own state's room is none */
+	expect(&told, STATUS_QUOTA);
+	told = send_letter(house, &both); /* XC has room */
+	expect(&told, 0);
+	weighs(house, "XB", 2, one.body_size + both.body_size);
+	weighs(house, "XC", 1, both.body_size);
+	told = send_letter(house, &next); /* now neither has */
+	expect(&told, STATUS_QUOTA);
+	assert_string_equal(told.why.message, "XB has not fetched 2 notices of XA yet: no more until it does");
+	assert_true(told.why.retry_ms > 0);
+	letter_finish(&one);
+	letter_finish(&again);
+	letter_finish(&both);
+	letter_finish(&own);
+	letter_finish(&next);
+}
+
 static void test_retention(void **context)
 {
 	struct house *house = *context;
@@ -1457,18 +1504,24 @@ static bool waits(const struct model *model, size_t notice, size_t desk)
 	return to;
 }
 
+/* Whether each of the other states that it goes to has too much to fetch. */
 static bool over_quota(const struct model *model, size_t notice)
 {
+	bool full = false;
+
 	for (size_t i = 0; i < model->n_to[notice]; i++) {
 		size_t desk = model->to[notice][i], bytes = model->letters[notice].body_size;
+		if (same_state(desk, model->from[notice]))
+			continue;
 		for (size_t n = 0; n < model->n; n++) {
 			if (n != notice && same_state(model->from[n], model->from[notice]) && waits(model, n, desk))
 				bytes += model->letters[n].body_size;
 		}
-		if (bytes > MODEL_BACKLOG && !same_state(desk, model->from[notice]))
-			return true;
+		if (bytes <= MODEL_BACKLOG)
+			return false;
+		full = true;
 	}
-	return false;
+	return full;
 }
 
 /* Hands a notice in that is not there yet, without a turn of the writer; returns how that will end. */
@@ -1723,6 +1776,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_many_timers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_answer_by, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_backlog_of_one_recipient, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_delivered_too_late, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sessions, setup, teardown),
