@@ -529,6 +529,8 @@ static void describe(struct poc *poc, const Poc__Post *post, struct outbox_resul
 	} else if (receipt_parse(post->envelope.data, post->envelope.len, &receipt, NULL) == 0) {
 		out->id = receipt->notice_id;
 		out->step = receipt->receipt->step;
+		if (receipt->receipt->answer.len == NOTICE_ID_SIZE)
+			memcpy(out->answer.bytes, receipt->receipt->answer.data, NOTICE_ID_SIZE);
 		find_exercise(poc, receipt, out);
 		receipt_destroy(receipt);
 	}
@@ -581,19 +583,44 @@ static void add_waiting(struct flushing *f, const struct notice_id *id)
 	f->waiting[f->n_waiting++] = *id;
 }
 
-/* A receipt "answered" is not said before its answer is there. */
-static bool speaks_of_waiting(const struct flushing *f, const Poc__Post *post)
+static bool speaks(const struct outbox_result *result)
 {
-	struct receipt *receipt;
-	bool waits = false;
+	static const struct notice_id none;
 
-	if (f->n_waiting == 0 || receipt_parse(post->envelope.data, post->envelope.len, &receipt, NULL) != 0)
-		return false;
-	const ProtobufCBinaryData *answer = &receipt->receipt->answer;
-	for (size_t i = 0; i < f->n_waiting && answer->len == NOTICE_ID_SIZE && !waits; i++)
-		waits = memcmp(f->waiting[i].bytes, answer->data, NOTICE_ID_SIZE) == 0;
-	receipt_destroy(receipt);
-	return waits;
+	return memcmp(result->answer.bytes, none.bytes, NOTICE_ID_SIZE) != 0;
+}
+
+/* A receipt "answered" is not said before its answer is there. */
+static bool speaks_of_waiting(const struct flushing *f, const struct outbox_result *result)
+{
+	for (size_t i = 0; i < f->n_waiting && speaks(result); i++) {
+		if (memcmp(f->waiting[i].bytes, result->answer.bytes, NOTICE_ID_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
+struct answer_sought {
+	const struct notice_id *id;
+	bool found;
+};
+
+static void seek_answer(void *ctx, const struct outbox_result *result)
+{
+	struct answer_sought *sought = ctx;
+
+	sought->found =
+	    sought->found || (result->is_notice && memcmp(result->id.bytes, sought->id->bytes, NOTICE_ID_SIZE) == 0);
+}
+
+/* Its answer will never be there: sent anew that is another notice, and so is what is said of it. */
+static bool speaks_of_refused(const struct flushing *f, const struct outbox_result *result)
+{
+	struct answer_sought sought = {.id = &result->answer};
+
+	if (speaks(result))
+		outbox_refused(f->poc, seek_answer, &sought);
+	return sought.found;
 }
 
 /* A private note, which has a quota of its own. */
@@ -611,7 +638,7 @@ static bool is_note(const Poc__Post *post)
 /* Not tried: the server would say again what it has just said. */
 static bool is_held_back(const struct flushing *f, const Poc__Post *post, const struct outbox_result *result)
 {
-	return result->is_notice ? f->spent && !is_note(post) : speaks_of_waiting(f, post);
+	return result->is_notice ? f->spent && !is_note(post) : speaks_of_waiting(f, result);
 }
 
 static int post_again(struct flushing *f, const char *name, const Poc__Post *post, const struct outbox_result *result)
@@ -635,7 +662,7 @@ static int post_again(struct flushing *f, const char *name, const Poc__Post *pos
 	return status;
 }
 
-/* *tried: not held back. */
+/* *tried: not held back, nor dropped. */
 static int flush_one(struct flushing *f, const char *name, struct outbox_result *result, bool *tried)
 {
 	struct poc *poc = f->poc;
@@ -650,6 +677,8 @@ static int flush_one(struct flushing *f, const char *name, struct outbox_result 
 	if (status == 0 && is_held_back(f, post, result)) {
 		*tried = false;
 		status = f->first.code;
+	} else if (status == 0 && speaks_of_refused(f, result)) {
+		*tried = false;
 	} else if (status == 0) {
 		status = post_again(f, name, post, result);
 	}

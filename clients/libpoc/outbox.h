@@ -38,6 +38,7 @@ struct outbox_result {
 	bool is_notice;
 	struct notice_id id;                /* of the notice, or that the receipt is about */
 	Poc__Step step;                     /* of a receipt; 0, and no notice: the file is damaged */
+	struct notice_id answer;            /* that a receipt "answered" speaks of; else zeros */
 	char exercise[UNIT_MAX_LENGTH + 1]; /* of that notice; "": none known */
 	bool waits;                         /* it goes on waiting */
 	int status;          /* 0; QUEUED: no server could be reached; else of the refusal, for now or good */
@@ -50,7 +51,8 @@ typedef void (*outbox_each)(void *ctx, const struct outbox_result *result);
 
 /* Posts what waits, oldest first.  keys: reading keys, to encrypt anew where a recipient's key is stale.  0: nothing
  * waits any more (*waiting 0); QUEUED: no server could be reached; else why the first one is not taken for now.  Once
- * our state may send no more for now, further notices are not tried, nor is a receipt that speaks of one that waits. */
+ * our state may send no more for now, further notices are not tried, nor is a receipt that speaks of one that waits.
+ * One that speaks of an answer that was refused goes, without a word: nobody will ever get that answer. */
 int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys, outbox_each each, void *ctx,
 		 size_t *waiting);
 

@@ -19,21 +19,29 @@ struct discarding {
 	int status;
 };
 
-static bool is_meant(const struct discarding *d, const struct outbox_result *result)
+/* The id by which it is meant; NULL: it is not.  A receipt "answered" goes with the answer that it speaks of as well.
+ */
+static const struct notice_id *meant_by(const struct discarding *d, const struct outbox_result *result)
 {
-	return strcmp(result->name, d->which) == 0 ||
-	       ((result->is_notice || result->step != 0) && notice_id_matches(&result->id, d->which));
+	static const struct notice_id none;
+	const bool speaks = memcmp(result->answer.bytes, none.bytes, NOTICE_ID_SIZE) != 0;
+
+	if (strcmp(result->name, d->which) == 0 ||
+	    ((result->is_notice || result->step != 0) && notice_id_matches(&result->id, d->which)))
+		return &result->id;
+	return speaks && notice_id_matches(&result->answer, d->which) ? &result->answer : NULL;
 }
 
 static void seek(void *ctx, const struct outbox_result *result)
 {
 	struct discarding *d = ctx;
+	const struct notice_id *id = meant_by(d, result);
 
-	if (!is_meant(d, result))
+	if (id == NULL)
 		return;
-	d->several = d->several || (d->found && memcmp(d->id.bytes, result->id.bytes, NOTICE_ID_SIZE) != 0);
+	d->several = d->several || (d->found && memcmp(d->id.bytes, id->bytes, NOTICE_ID_SIZE) != 0);
 	d->found = true;
-	d->id = result->id;
+	d->id = *id;
 	d->n_waiting += result->waits;
 	if (result->waits)
 		duty_what(result, d->last);
@@ -45,7 +53,7 @@ static void discard_one(void *ctx, const struct outbox_result *result)
 	const bool waits = result->waits;
 	char what[DUTY_WHAT];
 
-	if (!is_meant(d, result) || d->status != 0)
+	if (meant_by(d, result) == NULL || d->status != 0)
 		return;
 	if (!d->cli->dry_run)
 		d->status = waits ? outbox_withdraw(d->poc, result->name) : outbox_discard(d->poc, result->name);
@@ -89,7 +97,8 @@ static int seek_meant(struct discarding *d)
 	return ask(d);
 }
 
-/* Forgets what was refused or waits, by the start of its id; a receipt and its notice go together.  Sends nothing. */
+/* Forgets what was refused or waits, by the start of its id; a receipt and its notice go together, and so
+ * do an answer and what says that it is one.  Sends nothing. */
 static int discard(struct cli *cli, const char *which)
 {
 	struct discarding d = {.cli = cli, .which = which};

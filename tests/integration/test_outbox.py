@@ -109,8 +109,8 @@ class Outbox(unittest.TestCase):
         with open(path, "wb") as out:
             out.write(b"\0 bytes")
         os.mkdir(folder)
-        first = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "orig", "--text", "t").json["id"]
-        world.poc("xa-operator", "notice", "list", "--sent")
+        first = world.poc("xb-operator", "-o", "json", "notice", "send", "--to", "XA", "--subject", "orig", "--text", "t").json["id"]
+        world.poc("xa-operator", "notice", "list")
         late = ("--reply-by", "1s", "--offline", "--text", "the lost words")
         sent = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB,@directory,AE", "--subject", "too late", "--urgency",
                          "urgent", "--tlp", "GREEN", "--exercise", "ex-1", "--escalate", "diplomatic", "--set", "sector=energy", "--attach", path,
@@ -121,7 +121,10 @@ class Outbox(unittest.TestCase):
         self.assertEqual((saved["file"], saved["size"]), ("lost.txt", 7))
         os.unlink(os.path.join(folder, "lost.txt"))
         time.sleep(2)
-        world.poc("xa-operator", "notice", "flush", expect=1)
+        # what says that it is an answer goes with it, without a word
+        refused = world.poc("xa-operator", "-o", "json", "notice", "flush", expect=1)
+        self.assertEqual([each["id"] for each in refused.json["refused"]], [sent, answer])
+        self.assertNotIn("answered", refused.err)
         shown = world.poc("xa-operator", "notice", "show", sent).out
         for words in ("refused ", "lies in the past", "too late", "the lost words", "AE technical", "XB technical", "lost.txt (7 bytes)",
                       "*** EXERCISE ex-1", f"poc notice save {sent} DIR, then poc notice send --reply-by TIME <DIR/{sent}.json"):
@@ -177,6 +180,14 @@ class Outbox(unittest.TestCase):
         self.assertIn("neither waits nor was refused", world.poc(*discard, first, expect=5).err)
         world.poc("xa-operator", "notice", "flush")
         self.assertNotIn("withdrawn", self.subjects())
+        # what says that it is an answer goes with the answer
+        asked = world.poc("xb-operator", "-o", "json", "notice", "send", "--to", "XA", "--subject", "q", "--text", "t").json["id"]
+        world.poc("xa-operator", "notice", "list")
+        answer = world.poc("xa-operator", "--offline", "-o", "json", "notice", "reply", asked, "--text", "t", expect=8).json["id"]
+        self.assertEqual(len(self.outbox()), 2)
+        self.assertEqual(world.poc("xa-operator", "-y", "-o", "json", *discard[1:], answer).json["withdrawn"],
+                         [f"notice {answer}", f"answered {asked}"])
+        self.assertEqual(self.files(), [])
 
     def test_leftovers_go(self):
         """What a send that was killed has left behind goes when it is some minutes old; what is being written now stays."""
