@@ -111,20 +111,104 @@ static int pass_note(struct duty *duty, const struct desk *desk, struct client_n
 	return cli_confirm(duty->cli, question);
 }
 
-/* As the rules of notices have it of what the server escalates: to who has it already it is a reminder at best. */
-static int check_new(struct cli *cli, const struct desk_notice *of, const struct client_notice *n)
+static bool is_desk(const Poc__Desk *desk, const struct client_desk *id)
 {
-	for (size_t i = 0; i < n->n_to; i++) {
-		const struct client_desk *to = &n->to[i];
-		const struct desk_party *party = desk_party(of, to->place, to->kind);
-		if (party != NULL && party->side == SIDE_FROM)
-			return cli_fail(cli, STATUS_INVALID, tr("--to: %s %s is the sender's own desk"), to->place,
-					poc_kind_name(to->kind));
-		if (party != NULL && (party->side == SIDE_TO || party->times[POC__STEP__STEP_ESCALATED] != 0))
-			return cli_fail(cli, STATUS_INVALID, tr("--to: %s %s is a recipient already"), to->place,
-					poc_kind_name(to->kind));
+	return desk->kind == id->kind && strcmp(desk->place, id->place) == 0;
+}
+
+static bool answers(const Poc__Core *core, const struct notice_id *id)
+{
+	return core->answers.len == NOTICE_ID_SIZE && memcmp(core->answers.data, id->bytes, NOTICE_ID_SIZE) == 0;
+}
+
+/* A notice of ours to that desk by which one was escalated by hand: that goes under its category, to who was no party.
+ */
+static bool escalates_to(const Poc__Core *core, const struct notice *of, const struct client_desk *to)
+{
+	if (strcmp(core->from->place, of->core->from->place) != 0 || core->category != of->core->category ||
+	    !answers(core, &of->id))
+		return false;
+	for (size_t i = 0; i < core->n_to; i++) {
+		if (is_desk(core->to[i], to))
+			return true;
 	}
+	return false;
+}
+
+struct escalated {
+	const struct notice *of;
+	const struct client_desk *to;
+	bool found;
+};
+
+static void seek_waiting(void *ctx, struct waiting_notice *w)
+{
+	struct escalated *sought = ctx;
+
+	sought->found = sought->found || (!w->refused && escalates_to(w->notice->core, sought->of, sought->to));
+}
+
+/* Whether it was, at any desk of our place, or waits in the outbox to be. */
+static bool was_escalated(struct duty *duty, const struct desk_notice *of, const struct client_desk *to)
+{
+	struct escalated sought = {of->notice, to, false};
+
+	for (size_t i = 0; i < duty->n_desks; i++) {
+		const struct desk *desk = duty->desks[i];
+		for (size_t j = 0; j < desk->n && !sought.found; j++)
+			sought.found =
+			    desk->notices[j]->good && escalates_to(desk->notices[j]->notice->core, of->notice, to);
+	}
+	waiting_walk(duty, seek_waiting, &sought);
+	return sought.found;
+}
+
+/* As the rules of notices have it of what the server escalates: to who has it already it is a reminder at best. */
+static int check_new_desk(struct duty *duty, const struct desk_notice *of, const struct client_desk *to)
+{
+	const struct desk_party *party = desk_party(of, to->place, to->kind);
+	const char *kind = poc_kind_name(to->kind);
+
+	if (party != NULL && party->side == SIDE_FROM)
+		return cli_fail(duty->cli, STATUS_INVALID, tr("--to: %s %s is the sender's own desk"), to->place, kind);
+	if (party != NULL && desk_party_received(party))
+		return cli_fail(duty->cli, STATUS_INVALID, tr("--to: %s %s is a recipient already"), to->place, kind);
+	if (was_escalated(duty, of, to))
+		return cli_fail(duty->cli, STATUS_INVALID, tr("--to: it was escalated to %s %s already"), to->place,
+				kind);
 	return 0;
+}
+
+static bool anybody_heard(const struct desk_notice *of)
+{
+	for (size_t i = 0; i < of->n_parties; i++) {
+		if (of->parties[i].side != SIDE_FROM && desk_party_heard(&of->parties[i]))
+			return true;
+	}
+	return false;
+}
+
+/* What the server will escalate by itself to the same desk goes there all the same. */
+static void warn_of_timer(struct duty *duty, const struct desk_notice *of, const struct client_desk *to)
+{
+	const struct desk_party *party = desk_party(of, to->place, to->kind);
+
+	if (party == NULL || party->side != SIDE_ESCALATION || party->escalates_at <= client_now(duty->poc) ||
+	    desk_sender_closed(of) != 0 || anybody_heard(of))
+		return;
+	cli_note(duty->cli, tr("%s %s gets it twice: it escalates there at %s too, unless acknowledged by then"),
+		 to->place, poc_kind_name(to->kind), time_text(party->escalates_at));
+}
+
+static int check_new(struct duty *duty, const struct desk_notice *of, const struct client_notice *n)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < n->n_to && status == 0; i++)
+		status = check_new_desk(duty, of, &n->to[i]);
+	for (size_t i = 0; i < n->n_to && status == 0; i++)
+		warn_of_timer(duty, of, &n->to[i]);
+	return status;
 }
 
 static int pass_on(struct cli *cli, const char *before, bool escalates)
@@ -153,7 +237,7 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 				    : STATUS_NO_MEMORY;
 	free(to);
 	if (status == 0 && escalates)
-		status = check_new(cli, of, &n);
+		status = check_new(&duty, of, &n);
 	if (status == 0)
 		status = label_pass_on(&duty, of, n.to, n.n_to);
 	if (status == 0 && desk_is_note(of))
@@ -222,11 +306,6 @@ static void passing_finish(struct passing *p)
 	json_decref(p->left_out);
 }
 
-static bool is_desk(const Poc__Desk *desk, const struct client_desk *id)
-{
-	return desk->kind == id->kind && strcmp(desk->place, id->place) == 0;
-}
-
 static bool desk_reads(const Poc__Desk *desk, const struct client_desk *id, const struct hash *key)
 {
 	for (size_t i = 0; is_desk(desk, id) && i < desk->n_keys; i++) {
@@ -258,11 +337,6 @@ static bool notice_reads(const struct desk_notice *n, const struct client_desk *
 			return true;
 	}
 	return false;
-}
-
-static bool answers(const Poc__Core *core, const struct notice_id *id)
-{
-	return core->answers.len == NOTICE_ID_SIZE && memcmp(core->answers.data, id->bytes, NOTICE_ID_SIZE) == 0;
 }
 
 /* Whether we passed it on in this one: any desk of our place did. */

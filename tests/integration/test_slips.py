@@ -192,6 +192,15 @@ class Slips(unittest.TestCase):
                 self.assertIn("--to: " + words, refused.err)
         self.assertEqual(self.sent(), before)
         WORLD.poc("xa-operator", "-n", "notice", "escalate", notice, "--to", "XB", "-k", "diplomatic")
+        # once by hand is enough, whatever else was passed on; what is still to come by itself is told
+        WORLD.poc("xa-operator", "notice", "forward", notice, "--to", "AE")
+        WORLD.poc("xa-operator", "notice", "escalate", notice, "--to", "AE")
+        refused = WORLD.poc("xa-operator", "notice", "escalate", notice, "--to", "AE", expect=1)
+        self.assertIn("--to: it was escalated to AE technical already", refused.err)
+        timed = WORLD.poc("xa-operator", "-o", "json", *self.SEND, "--text", "t", "--reply-by", "1h", "--escalate", "diplomatic").json["id"]
+        told = WORLD.poc("xa-operator", "-n", "notice", "escalate", timed, "--to", "XB", "-k", "diplomatic")
+        self.assertRegex(told.err, "XB diplomatic gets it twice: it escalates there at 2.*Z too, unless acknowledged by then")
+        self.assertNotIn("twice", WORLD.poc("xa-operator", "-n", "notice", "escalate", timed, "--to", "AE").err)
 
     def test_indicators(self):
         """What cannot be the address or the hash that it is called is named, and goes all the same."""
