@@ -97,6 +97,40 @@ static bool reached(const struct desk_notice *n, Poc__Step step)
 	return true;
 }
 
+/* Whom it will not come to: a desk that declined, short of the step, or the first that has not come there when the
+ * sender has closed it.  NULL: it may still come. */
+static const struct desk_party *hopeless(const struct desk_notice *n, Poc__Step step)
+{
+	for (size_t i = 0; i < n->n_parties; i++) {
+		const struct desk_party *p = &n->parties[i];
+		if (desk_party_received(p) && desk_party_step(p) < step &&
+		    (desk_party_step(p) == POC__STEP__STEP_DECLINED || desk_sender_closed(n) != 0))
+			return p;
+	}
+	return NULL;
+}
+
+static bool waits_on(const struct desk_notice *n, Poc__Step step)
+{
+	return !reached(n, step) && hopeless(n, step) == NULL;
+}
+
+static int tell_hopeless(struct duty *duty, const struct desk_notice *n, Poc__Step step)
+{
+	const struct desk_party *p = hopeless(n, step);
+
+	if (p == NULL)
+		return 0;
+	const char *place = p->desk.place, *kind = poc_kind_name(p->desk.kind);
+	if (desk_sender_closed(n) != 0)
+		return cli_fail(duty->cli, STATUS_FAILED,
+				tr("not \"%s\" at %s %s, which is not waited for: its sender has closed it"),
+				step_name(step), place, kind);
+	return cli_fail(duty->cli, STATUS_FAILED,
+			tr("not \"%s\" at %s %s, which is not waited for: that desk has declined it"), step_name(step),
+			place, kind);
+}
+
 static int wait_for(struct duty *duty, struct desk *desk, const struct notice_id *id, Poc__Step step)
 {
 	int status = client_watch(duty->poc, &desk->id);
@@ -104,7 +138,7 @@ static int wait_for(struct duty *duty, struct desk *desk, const struct notice_id
 
 	if (status == 0) /* what came between the last look and Watch */
 		status = desk_sync(duty->poc, desk);
-	while (status == 0 && !reached(desk_find(desk, id), step)) {
+	while (status == 0 && waits_on(desk_find(desk, id), step)) {
 		bool seen;
 		if (client_connection(duty->poc) != connection) {
 			status = client_watch(duty->poc, &desk->id);
@@ -121,7 +155,7 @@ static int wait_for(struct duty *duty, struct desk *desk, const struct notice_id
 		if (status == 0)
 			status = desk_sync(duty->poc, desk);
 	}
-	return status == 0 ? 0 : duty_fail(duty, status);
+	return status == 0 ? tell_hopeless(duty, desk_find(desk, id), step) : duty_fail(duty, status);
 }
 
 int poc_cmd_notice_status(struct cli *cli)

@@ -206,6 +206,19 @@ class Notices(unittest.TestCase):
         out, _ = waiting.communicate(timeout=15 * SLOW)
         self.assertEqual(waiting.returncode, 0)
         self.assertIn("acknowledged", out)
+        # what can come no more is not waited for
+        waiting = subprocess.Popen([POC, "-c", self.world.conf("xa-operator"), "notice", "status", notice, "--wait",
+                                    "closed"], env=self.world.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.world.poc("xb-operator", "notice", "decline", notice, "--reason", "other")
+        _, err = waiting.communicate(timeout=15 * SLOW)
+        self.assertEqual((waiting.returncode, err),
+                         (1, 'poc: not "closed" at XB technical, which is not waited for: that desk has declined it\n'))
+        self.world.poc("xa-operator", "notice", "status", notice, "--wait", "declined")
+        notice = self.send()
+        self.world.poc("xa-operator", "notice", "close", notice)
+        told = self.world.poc("xa-operator", "notice", "status", notice, "--wait", "acknowledged", expect=1)
+        self.assertIn("its sender has closed it", told.err)
+        self.world.poc("xa-operator", "notice", "status", notice, "--wait", "stored")
 
     def test_decline(self):
         notice = self.send()
