@@ -6,6 +6,7 @@
 #include "clients/cli/strings.h"
 #include "clients/libpoc/known.h"
 #include "clients/poc/reach.h"
+#include "clients/poc/waiting.h"
 #include "clients/poc/would.h"
 #include "proto/wire/prescan.h"
 #include "proto/wire/utf8.h"
@@ -25,10 +26,39 @@ static bool is_note(const struct client_notice *n)
 	return n->category == POC__CATEGORY__CATEGORY_NOTE;
 }
 
+struct kept {
+	const struct notice_id *id;
+	json_t *json;
+};
+
+static void note_kept(void *ctx, const struct outbox_result *result)
+{
+	const struct kept *kept = ctx;
+
+	if (!result->is_notice || memcmp(result->id.bytes, kept->id->bytes, NOTICE_ID_SIZE) != 0)
+		return;
+	json_object_set_new(kept->json, "code", waiting_code(result->status, result->message));
+	json_object_set_new(kept->json, "message", json_string(result->message));
+}
+
+/* Why one waits, as the list of what waits has it; nulls of one that is stored.  retry_ms: 1 and 0, nobody said when.
+ */
+static void put_why(struct duty *duty, const struct notice_id *id, bool waits, uint32_t retry_ms, json_t *json)
+{
+	struct kept kept = {id, json};
+
+	json_object_set_new(json, "code", json_null());
+	json_object_set_new(json, "message", json_null());
+	json_object_set_new(json, "retry", waits && retry_ms > 1 ? json_integer((retry_ms + 999) / 1000) : json_null());
+	if (waits)
+		outbox_list(duty->poc, note_kept, &kept);
+}
+
 json_t *sending_json(struct duty *duty, const struct client_notice *n, int64_t stored_ms)
 {
 	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT];
 	json_t *reach = json_array(), *later = json_array();
+	const uint32_t retry_ms = client_why(duty->poc)->retry_ms; /* before anything is looked up */
 
 	duty_id(&n->id, id);
 	duty_id(&n->thread, thread);
@@ -36,11 +66,14 @@ json_t *sending_json(struct duty *duty, const struct client_notice *n, int64_t s
 		reach_tell(duty, &n->to[i], false, reach);
 	for (size_t i = 0; i < n->n_escalations; i++)
 		reach_tell(duty, &n->escalations[i].to, false, later);
-	return json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "id", id, "thread", thread, "from", n->from.place,
-			 "from_kind", poc_kind_name(n->from.kind), "stored",
-			 stored_ms != 0 ? json_string(time_text(stored_ms / 1000)) : json_null(), "exercise",
-			 n->exercise[0] != '\0' ? json_string(n->exercise) : json_null(), "recipients", reach,
-			 "escalations", later);
+	json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "id", id, "thread", thread, "from", n->from.place,
+				 "from_kind", poc_kind_name(n->from.kind), "stored",
+				 stored_ms != 0 ? json_string(time_text(stored_ms / 1000)) : json_null(), "exercise",
+				 n->exercise[0] != '\0' ? json_string(n->exercise) : json_null(), "recipients", reach,
+				 "escalations", later);
+	if (json != NULL)
+		put_why(duty, &n->id, stored_ms == 0, retry_ms, json);
+	return json;
 }
 
 static void print_sent(struct duty *duty, const struct client_notice *n, int64_t stored_ms)

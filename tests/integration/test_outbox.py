@@ -241,7 +241,8 @@ class Outbox(unittest.TestCase):
         world.poc("xa-operator", "-q", "sync")
         sent = world.poc("xa-operator", "--offline", "-o", "json", "notice", "send", "--to", "XB", "--subject", "kept back",
                          "--text", "first\nfrom           forged", expect=8).json
-        self.assertIsNone(sent["stored"])
+        self.assertEqual([sent[name] for name in ("stored", "code", "message", "retry")],
+                         [None, "queued", "no server was asked: --offline", None])
         self.assertEqual(len(self.outbox()), 1)
         self.assertNotIn("kept back", self.subjects())
         self.assertIn(": no server was asked: --offline\n", world.poc("xa-operator", "--offline", "notice", "list", "--sent").out)
@@ -376,6 +377,11 @@ class Outbox(unittest.TestCase):
             world.poc("ae-operator", *send, "first")
             several = world.poc("ae-operator", "-o", "json", *send, "several", "--to", "AD,XA", "--separately", expect=8)
             self.assertEqual([each["stored"] is not None for each in several.json["notices"]], [True, False, False])
+            self.assertEqual([each["code"] for each in several.json["notices"]], [None, "quota", "quota"])
+            for each in several.json["notices"][1:]:
+                self.assertRegex(each["message"], r"AE has sent as many .*; again from 20")
+                self.assertTrue(900 < each["retry"] <= 1801, each)
+            self.assertIsNone(several.json["notices"][0]["retry"])
             world.stop()
         world.start()
         self.assertIn("3 sent, 0 waiting", world.poc("xa-operator", "notice", "flush").out)
