@@ -104,8 +104,8 @@ static void tell(void *ctx, const struct outbox_result *result)
 		cli_note(telling->duty->cli, tr("%ssent from the outbox: %s"), mark, what);
 	} else if (result->waits) { /* of a server that is not reached the command speaks itself */
 		if (result->status != STATUS_QUEUED)
-			cli_alert(telling->duty->cli, tr("%sstill in the outbox, not taken for now: %s: %s"), mark,
-				  what, result->message);
+			cli_note(telling->duty->cli, tr("%sstill in the outbox, not taken for now: %s: %s"), mark, what,
+				 result->message);
 	} else {
 		cli_alert(telling->duty->cli, tr("%srefused, and set aside in the outbox: %s: %s"), mark, what,
 			  result->message);

@@ -186,8 +186,8 @@ int poc_cmd_notice_flush(struct cli *cli)
 	status = duty_flush(&duty, &sent, &waiting);
 	if (status != 0 && waiting > 0) /* for whatever reason: it goes later */
 		status = STATUS_QUEUED;
-	if (status != 0 && !cli->json)
-		duty_fail(&duty, status);
+	if (status != 0 && !cli->json) /* the field that it names is of what was sent, not of this command */
+		cli_fail(cli, status, "%s", client_why(duty.poc)->message);
 	/* what was refused needs somebody, and what waits only time */
 	const int refusal = waiting_refused(cli, duty.poc, &duty.keys, refused);
 	status = refusal != 0 ? refusal : status;

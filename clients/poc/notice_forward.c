@@ -670,7 +670,10 @@ static void tell_end(struct passing *p)
 					   : tr("%zu private notes of the thread stay with their desk"),
 			 p->n_private);
 	if (p->not_tried > 0)
-		cli_alert(cli, tr("%zu more of the thread were not tried: the same command goes on with them"),
+		cli_alert(cli,
+			  p->not_tried == 1
+			      ? tr("1 more of the thread was not tried: the same command goes on with it")
+			      : tr("%zu more of the thread were not tried: the same command goes on with them"),
 			  p->not_tried);
 	if (cli->dry_run)
 		would_end(p->duty);

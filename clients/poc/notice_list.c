@@ -115,6 +115,7 @@ struct listing {
 	const struct filter *filter;
 	json_t *list;
 	size_t n, left_out, waiting_shown;
+	bool outbox_told;
 };
 
 static void list_one(struct listing *l, const struct desk *desk, const struct desk_notice *notice, bool first)
@@ -224,6 +225,14 @@ static int complete_filter(struct duty *duty, struct filter *f)
 	return status;
 }
 
+/* Above what is of the outbox, where there are headings: it is none of the last desk's. */
+static void print_outbox_head(struct listing *l)
+{
+	if (l->duty->n_desks > 1 && l->n > 0 && !l->outbox_told && !l->duty->cli->json)
+		cli_line("%s", tr("-- outbox"));
+	l->outbox_told = true;
+}
+
 /* A row of one that waits or was refused: it is only here. */
 static void list_waiting_one(void *ctx, struct waiting_notice *w)
 {
@@ -233,8 +242,10 @@ static void list_waiting_one(void *ctx, struct waiting_notice *w)
 
 	if (l->filter->exercise != NULL && strcmp(l->filter->exercise, w->notice->core->exercise) != 0)
 		return;
-	if (l->n++ == 0)
+	if (l->n == 0)
 		print_head();
+	print_outbox_head(l);
+	l->n++;
 	duty_marks(NULL, &as, false, marks);
 	print_cells(NULL, w->notice, w->refused ? tr("refused") : tr("in the outbox"), "", marks, w->inner);
 	if (w->refused) /* why is told below, of all that were */
@@ -250,13 +261,49 @@ static void list_waiting(struct listing *l, bool threads)
 		waiting_walk(l->duty, list_waiting_one, l);
 }
 
+static void seek_refused(void *ctx, const struct outbox_result *result)
+{
+	(void)result;
+	*(bool *)ctx = true;
+}
+
+static void seek_not_taken(void *ctx, const struct outbox_result *result)
+{
+	bool *found = ctx;
+
+	*found = *found || result->status == STATUS_QUOTA || result->status == STATUS_BUSY;
+}
+
+/* What waits, but for what has a row. */
+static void count_waiting(const struct listing *l)
+{
+	const size_t all = outbox_waiting(l->duty->poc), n = all > l->waiting_shown ? all - l->waiting_shown : 0;
+	const char *more = l->waiting_shown > 0 ? tr(" more") : "";
+	bool not_taken = false;
+
+	if (n == 0)
+		return;
+	outbox_list(l->duty->poc, seek_not_taken, &not_taken);
+	if (not_taken)
+		cli_note(l->duty->cli,
+			 tr("%zu%s in the outbox, not all of it taken for now: each command that reaches a server "
+			    "tries again (poc -n notice flush says why)"),
+			 n, more);
+	else
+		cli_note(l->duty->cli, tr("%zu%s in the outbox, to go with the next command that reaches a server"), n,
+			 more);
+}
+
 /* What is beside the list, and the end of it. */
-static void end_list(const struct listing *l, bool threads)
+static void end_list(struct listing *l, bool threads)
 {
 	struct cli *cli = l->duty->cli;
-	const size_t waiting = outbox_waiting(l->duty->poc);
 	json_t *refused = json_array();
+	bool any = false;
 
+	outbox_refused(l->duty->poc, seek_refused, &any);
+	if (any && !threads)
+		print_outbox_head(l);
 	waiting_refused(cli, l->duty->poc, &l->duty->keys, refused);
 	if (cli->json)
 		cli_document(cli, "poc.notice-list/1",
@@ -267,9 +314,8 @@ static void end_list(const struct listing *l, bool threads)
 		cli_note(cli, tr("%zu older ones are not shown: --limit"), l->left_out);
 	else if (l->n == 0)
 		cli_note(cli, tr("no such notices"));
-	if (!cli->json && waiting > l->waiting_shown)
-		cli_note(cli, tr("%zu in the outbox, to go with the next command that reaches a server"),
-			 waiting - l->waiting_shown);
+	if (!cli->json)
+		count_waiting(l);
 	json_decref(refused);
 }
 

@@ -139,6 +139,7 @@ class Desks(unittest.TestCase):
             world.start()
             told = world.poc("xb-operator", "-o", "json", "notice", "forward", first, "--thread", "--to", "AD", expect=8)
             self.assertRegex(told.err, r"(?m)^poc: .* has not fetched ")
+            self.assertIn("poc: 1 more of the thread was not tried: the same command goes on with it\n", told.err)
             part = told.json
             self.assertEqual([each["forwards"] for each in part["notices"]], [first, second])
             self.assertEqual((part["left_out"], part["not_tried"]), ([], 1))

@@ -332,6 +332,8 @@ class Outbox(unittest.TestCase):
             for command in ("notice", "list"), ("handover",):
                 told = world.poc("xa-operator", *command).err
                 self.assertRegex(told, f"still in the outbox, not taken for now: notice {notice}: XB has not fetched 1 notice of XA yet")
+                self.assertEqual(world.poc("xa-operator", "-q", *command).err, "")
+            self.assertIn("poc: XB has not fetched", world.poc("xa-operator", "notice", "flush", expect=8).err)
             self.assertEqual(len(self.outbox()), 1)
             waits, = world.poc("xa-operator", "--offline", "-o", "json", "notice", "list", "--sent").json["in_outbox"]
             self.assertEqual(waits["code"], "quota")
@@ -371,6 +373,10 @@ class Outbox(unittest.TestCase):
             flushed = world.poc("xa-operator", "notice", "flush", expect=8)
             self.assertIn("0 sent, 3 waiting, 0 refused", flushed.out)
             self.assertRegex(flushed.err, "again from 20")
+            listed = world.poc("xa-operator", "--offline", "notice", "list", "--sent")
+            rows = listed.out.splitlines()
+            self.assertEqual([line[:9] in late.out for line in rows[rows.index("-- outbox") + 1:]][:2], [True, False])
+            self.assertIn("poc: 1 more in the outbox, not all of it taken for now", listed.err)
             self.assertNotIn("answered", world.poc("xb-operator", "notice", "status", asked).out.split("not in this story")[0])
             self.assertNotIn("over quota", self.subjects())
             # one after the other
