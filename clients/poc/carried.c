@@ -110,6 +110,13 @@ void carried_json(struct duty *duty, const Poc__NoticeContent *content, json_t *
 	json_object_set_new(s.into, "forwarded", json_pack("{s:b}", "verified", 0));
 }
 
+/* A blank line before what it holds, where its text has not made one. */
+static void print_gap(const Poc__NoticeContent *content)
+{
+	if (content->forwarded.len > 0 && (content->text[0] == '\0' || content->n_attachments > 0))
+		cli_line("%s", "");
+}
+
 static int print_one(void *ctx, const struct carried *carried)
 {
 	const struct showing *s = ctx;
@@ -117,14 +124,18 @@ static int print_one(void *ctx, const struct carried *carried)
 
 	cli_line("%s", tr("---- forwarded, with its proofs:"));
 	story_view_print(carried->story, carried->head);
-	if (carried->content != NULL)
-		content_view_print(carried->content, strcmp(sender, conf_place(&s->duty->cli->conf)) == 0, s->number);
+	if (carried->content == NULL)
+		return 0;
+	content_view_print(carried->content, strcmp(sender, conf_place(&s->duty->cli->conf)) == 0, s->number);
+	print_gap(carried->content);
 	return 0;
 }
 
 void carried_print(struct duty *duty, const Poc__NoticeContent *content, size_t *number)
 {
 	struct showing s = {duty, NULL, number};
+
+	print_gap(content);
 	int status = carried_walk(duty, content, print_one, &s);
 
 	if (status != 0)

@@ -109,7 +109,7 @@ class Desks(unittest.TestCase):
         onwards = self.forward_thread(late, first, "--to", "AD")
         self.assertEqual((len(onwards["notices"]), onwards["left_out"]), (4, []))
         shown = world.poc("ad-operator", "notice", "show", onwards["notices"][2]["id"]).out
-        self.assertEqual((shown.count("---- forwarded, with its proofs:"), shown.count("All of them.")), (2, 1))
+        self.assertEqual((shown.count("\n\n---- forwarded, with its proofs:"), shown.count("All of them.")), (2, 1))
         shown = world.poc("ad-operator", "-o", "json", "notice", "show", onwards["notices"][2]["id"]).json
         self.assertEqual(shown["forwarded"]["forwarded"]["content"]["text"], "All of them.")
         self.assertEqual(self.forward_thread(late, first, "--to", "AD")["notices"], [])

@@ -335,7 +335,8 @@ cat <<TEXT
 . $DIR/env
 poc -c $DIR/users/xb-reader.conf lookup $one
 poc -c $DIR/users/xa-coordinator.conf edit
-poc -c $DIR/users/xa-operator.conf notice send --to XB,$one --subject "..."     poc -c $DIR/users/xb-operator.conf notice watch
+poc -c $DIR/users/xa-operator.conf notice send --to XB,$one --subject "..."
+poc -c $DIR/users/xb-operator.conf notice watch
 pocadm -c $admin state list
 the log: $DIR/pocd.log    stop it: ./dev demo --dir $DIR --stop
 TEXT
