@@ -366,13 +366,40 @@ static void hand_note(const struct desk_notice *n, const Poc__NoticeContent *con
 	}
 }
 
-/* Private notes of a thread. */
-static void hand_notes(struct duty *duty, const struct desk *desk, const struct desk_notice *of, json_t *notes)
+static bool is_handed(const struct desk *desk, const struct desk_notice *n, int64_t since)
+{
+	return !desk_is_note(n) && (desk_is_open(desk, n) || desk_activity(n) >= since);
+}
+
+/* Below which notice a private note stands, once: the one that it is about, or if that is not handed over the first of
+ * its thread that is.  NULL: none is. */
+static const struct desk_notice *place_of(const struct desk *desk, const struct desk_notice *note, int64_t since)
+{
+	const Poc__Core *core = note->notice->core;
+	const struct desk_notice *first = NULL;
+
+	for (size_t i = 0; i < desk->n; i++) {
+		const struct desk_notice *n = desk->notices[i];
+		if (!is_handed(desk, n, since) ||
+		    memcmp(n->notice->thread.bytes, note->notice->thread.bytes, NOTICE_ID_SIZE) != 0)
+			continue;
+		if (core->answers.len == NOTICE_ID_SIZE &&
+		    memcmp(n->notice->id.bytes, core->answers.data, NOTICE_ID_SIZE) == 0)
+			return n;
+		if (first == NULL)
+			first = n;
+	}
+	return first;
+}
+
+/* The private notes that stand below a notice. */
+static void hand_notes(struct duty *duty, const struct desk *desk, const struct desk_notice *of, int64_t since,
+		       json_t *notes)
 {
 	for (size_t i = 0; i < desk->n; i++) {
 		const struct desk_notice *n = desk->notices[i];
 		Poc__Inner *inner;
-		if (!desk_is_note(n) || memcmp(n->notice->thread.bytes, of->notice->thread.bytes, NOTICE_ID_SIZE) != 0)
+		if (!desk_is_note(n) || place_of(desk, n, since) != of)
 			continue;
 		if (duty_open_notice(duty, desk, n, &inner) != 0)
 			continue;
@@ -381,7 +408,8 @@ static void hand_notes(struct duty *duty, const struct desk *desk, const struct 
 	}
 }
 
-static void hand_one(struct duty *duty, const struct desk *desk, const struct desk_notice *n, json_t *list)
+static void hand_one(struct duty *duty, const struct desk *desk, const struct desk_notice *n, int64_t since,
+		     json_t *list)
 {
 	const int64_t now = client_now(duty->poc), by = desk_wanted_by(desk, n);
 	json_t *notes = json_array();
@@ -389,7 +417,7 @@ static void hand_one(struct duty *duty, const struct desk *desk, const struct de
 
 	duty_open_notice(duty, desk, n, &inner);
 	if (duty->cli->json) {
-		hand_notes(duty, desk, n, notes);
+		hand_notes(duty, desk, n, since, notes);
 		json_t *one = duty_notice_json(duty, desk, n, inner);
 		json_object_set(one, "notes", notes);
 		json_array_append_new(list, one);
@@ -399,7 +427,7 @@ static void hand_one(struct duty *duty, const struct desk *desk, const struct de
 			cli_line(by > now ? tr("    answer wanted in %s, by %s")
 					  : tr("    answer was wanted %s ago, by %s"),
 				 span_text(by - now), time_text(by));
-		hand_notes(duty, desk, n, notes);
+		hand_notes(duty, desk, n, since, notes);
 	}
 	json_decref(notes);
 	message_free(inner);
@@ -412,14 +440,14 @@ static void hand_over(struct duty *duty, int64_t since, json_t *list, size_t *n)
 		bool first = true;
 		for (size_t j = 0; j < desk->n; j++) {
 			const struct desk_notice *notice = desk->notices[j];
-			if (desk_is_note(notice) || !(desk_is_open(desk, notice) || desk_activity(notice) >= since))
+			if (!is_handed(desk, notice, since))
 				continue;
 			if ((*n)++ == 0 && !duty->cli->json)
 				print_head();
 			if (first && !duty->cli->json)
 				print_desk(duty, desk);
 			first = false;
-			hand_one(duty, desk, notice, list);
+			hand_one(duty, desk, notice, since, list);
 		}
 	}
 }

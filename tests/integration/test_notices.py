@@ -464,8 +464,9 @@ class Notices(unittest.TestCase):
         noted = world.poc("xb-operator", "notice", "note", notice, "--text", "called them, no answer")
         self.assertEqual(len(noted.out.splitlines()), 1, noted)  # nobody is to be called
         self.assertEqual(self.listed(second)[notice]["taken_by"], "operator")
+        world.poc("xa-operator", "notice", "reply", notice, "--text", "and more of it")
         over = world.poc(second, "handover", "--since", "1h").out
-        self.assertIn("called them, no answer", over)
+        self.assertEqual(over.count("called them, no answer"), 1)  # below what it is about alone
         self.assertEqual([each["notes"][0]["text"] for each in world.poc(second, "-o", "json", "handover").json["notices"]
                           if each["id"] == notice], ["called them, no answer"])
         # invisible abroad
