@@ -91,6 +91,7 @@ struct act {
 	struct desk_notice *notice;
 	struct receipts_saying saying;
 	bool before;                   /* the desk has said so already */
+	bool queued;                   /* just that waits in the outbox */
 	char was[UNIT_MAX_LENGTH + 1]; /* who had taken it; "": nobody else */
 };
 
@@ -103,7 +104,7 @@ static json_t *told_json(const struct act *act, int64_t stored_ms)
 	json_t *out = json_pack("{s:s,s:s,s:s,s:s,s:o,s:b}", "id", id, "step", step_name(act->saying.step), "place",
 				act->desk->id.place, "kind", poc_kind_name(act->desk->id.kind), "stored",
 				stored_ms != 0 ? json_string(time_text(stored_ms / 1000)) : json_null(), "repeated",
-				(int)act->before);
+				(int)(act->before || act->queued));
 	if (!step_is_private(act->saying.step))
 		json_object_set_new(out, "implies", json_string(duty_disclaimer()));
 	else
@@ -125,6 +126,8 @@ static void tell(const struct act *act, int64_t stored_ms)
 	duty_exercise_line(act->notice->notice);
 	if (act->before)
 		cli_line(tr("%s: %s %s has said \"%s\" before"), id, place, kind, step);
+	else if (act->queued)
+		cli_line(tr("%s: %s, for %s %s, waits in the outbox already"), id, step, place, kind);
 	else if (stored_ms == 0)
 		cli_line(tr("%s: %s%s, for %s %s, waits in the outbox"), id, step, whose, place, kind);
 	else
@@ -250,6 +253,33 @@ static size_t drop_said(struct act *acts, size_t n, const struct receipts_saying
 	return kept > 0 ? kept : n;
 }
 
+/* ---- What waits to be said */
+
+static bool is_same_kind(Poc__Step a, Poc__Step b)
+{
+	return (step_is_stand(a) && step_is_stand(b)) || (step_is_private(a) && step_is_private(b));
+}
+
+/* Of those that take each other's place the last one counts, as it will when they are sent. */
+static void seek_queued(void *ctx, const struct outbox_result *result)
+{
+	struct act *act = ctx;
+	const struct receipts_saying *saying = &act->saying;
+	struct receipt *receipt;
+
+	if (result->step == 0 || memcmp(result->id.bytes, act->notice->notice->id.bytes, NOTICE_ID_SIZE) != 0 ||
+	    receipt_parse(result->envelope.data, result->envelope.len, &receipt, NULL) != 0)
+		return;
+	const Poc__Receipt *r = receipt->receipt;
+	const bool ours = r->kind == act->desk->id.kind && strcmp(r->place, act->desk->id.place) == 0;
+	if (ours && r->step == saying->step)
+		act->queued =
+		    r->reason == saying->reason && (saying->answer_by == 0 || saying->answer_by == r->answer_by);
+	else if (ours && is_same_kind(r->step, saying->step))
+		act->queued = false;
+	receipt_destroy(receipt);
+}
+
 /* ---- Saying it */
 
 static int prepare(struct duty *duty, struct act *act, const struct receipts_saying *saying)
@@ -278,7 +308,10 @@ static int act_one(struct duty *duty, struct act *act, json_t *list)
 			would_tell(act);
 		return 0;
 	}
-	if (!act->before)
+	outbox_list(duty->poc, seek_queued, act);
+	if (act->queued && !act->before)
+		status = STATUS_QUEUED;
+	else if (!act->before)
 		status = receipts_post(duty, act->notice->notice, &act->desk->id, &act->saying, &posted);
 	if (status != 0 && status != STATUS_QUEUED)
 		return duty_fail(duty, status);

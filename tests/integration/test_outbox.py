@@ -458,9 +458,17 @@ class Outbox(unittest.TestCase):
         world.stop()
         self.assertIn("readable offline", world.poc("xb-operator", "notice", "show", notice).out)
         self.assertIn("outbox", world.poc("xb-operator", "notice", "ack", notice, expect=8).err)
+        # what waits is not kept twice, but where something else was said since
+        files = world.path("users", "xb-operator.state", "*", "outbox", "*[!n]")
+        for words, n, again in ((["ack"], 1, True), (["take"], 2, False), (["take"], 2, True), (["accept"], 3, False),
+                                (["decline", "--reason", "other"], 4, False), (["decline", "--reason", "duplicate"], 5, False),
+                                (["decline", "--reason", "duplicate"], 5, True), (["release"], 6, False), (["take"], 7, False)):
+            said = world.poc("xb-operator", "notice", words[0], notice, *words[1:], expect=8).out
+            self.assertEqual((len(glob.glob(files)), "waits in the outbox already" in said), (n, again), words)
+        self.assertTrue(world.poc("xb-operator", "-o", "json", "notice", "ack", notice, expect=8).json["repeated"])
         world.start()
         world.poc("xb-operator", "notice", "flush")
-        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "acknowledged")
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "declined")
 
 
 if __name__ == "__main__":
