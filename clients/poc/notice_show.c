@@ -89,6 +89,39 @@ static void print_header(const struct duty *duty, const struct duty_at *at, size
 
 /* ---- What the outbox holds */
 
+/* Receipts of a notice that wait to be sent: it does not stand where they will bring it. */
+static json_t *queued_receipts(struct duty *duty, const struct notice *notice)
+{
+	json_t *list = waiting_list(duty->cli, duty->poc, false);
+	char id[NOTICE_ID_TEXT];
+
+	duty_id(&notice->id, id);
+	for (size_t i = json_array_size(list); i > 0; i--) {
+		const json_t *each = json_array_get(list, i - 1);
+		const char *of = json_string_value(json_object_get(each, "id"));
+		if (of == NULL || strcmp(of, id) != 0 ||
+		    strcmp(json_string_value(json_object_get(each, "what")), "notice") == 0)
+			json_array_remove(list, i - 1);
+	}
+	return list;
+}
+
+static void print_queued(struct duty *duty, const struct notice *notice)
+{
+	json_t *list = queued_receipts(duty, notice), *each;
+	size_t i;
+
+	json_array_foreach(list, i, each)
+	{
+		const char *why = json_string_value(json_object_get(each, "message"));
+		cli_line(tr("%-14s %s, since %s: not stored yet%s%s"), tr("in the outbox"),
+			 json_string_value(json_object_get(each, "what")),
+			 json_string_value(json_object_get(each, "since")), why != NULL ? ": " : "",
+			 why != NULL ? why : "");
+	}
+	json_decref(list);
+}
+
 static json_t *waiting_json(const struct waiting_notice *w)
 {
 	const Poc__Core *core = w->notice->core;
@@ -219,11 +252,13 @@ static int show_notice(struct duty *duty)
 		json_object_set_new(json, "content", content_view_json(inner->content, &number));
 		json_object_set_new(json, "text", json_string(inner->content->text));
 		json_object_set_new(json, "desks", own_json(at, n_at));
+		json_object_set_new(json, "in_outbox", queued_receipts(duty, n->notice));
 		carried_json(duty, inner->content, json, &number);
 		cli_document(duty->cli, "poc.notice-show/1", json);
 	} else if (!duty->cli->json) {
 		duty_exercise_line(n->notice);
 		print_header(duty, at, n_at);
+		print_queued(duty, n->notice);
 		if (inner != NULL) {
 			content_view_print(inner->content, n->side == SIDE_FROM, &number);
 			carried_print(duty, inner->content, &number);

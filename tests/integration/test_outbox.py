@@ -466,6 +466,10 @@ class Outbox(unittest.TestCase):
             said = world.poc("xb-operator", "notice", words[0], notice, *words[1:], expect=8).out
             self.assertEqual((len(glob.glob(files)), "waits in the outbox already" in said), (n, again), words)
         self.assertTrue(world.poc("xb-operator", "-o", "json", "notice", "ack", notice, expect=8).json["repeated"])
+        shown = world.poc("xb-operator", "notice", "show", notice).out
+        self.assertRegex(shown, r"\nin the outbox +acknowledged, since 2.*Z: not stored yet: no connection: .*\nin the outbox +taken, since ")
+        self.assertEqual([each["what"] for each in world.poc("xb-operator", "-o", "json", "notice", "show", notice).json["in_outbox"]][:4],
+                         ["acknowledged", "taken", "accepted", "declined"])
         world.start()
         world.poc("xb-operator", "notice", "flush")
         self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "declined")
