@@ -474,12 +474,15 @@ int poc_cmd_handover(struct cli *cli)
 	waiting_refused(cli, duty.poc, &duty.keys, refused);
 	if (cli->json)
 		cli_document(cli, "poc.handover/1",
-			     json_pack("{s:s,s:O,s:I,s:O}", "since", time_text(since), "notices", list, "outbox",
-				       (json_int_t)outbox_waiting(duty.poc), "refused", refused));
+			     json_pack("{s:s,s:O,s:I,s:o,s:O}", "since", time_text(since), "notices", list, "outbox",
+				       (json_int_t)outbox_waiting(duty.poc), "in_outbox",
+				       waiting_list(cli, duty.poc, false), "refused", refused));
 	else if (n == 0)
 		cli_line(tr("nothing is open, and nothing happened since %s"), time_text(since));
 	if (!cli->json && outbox_waiting(duty.poc) > 0)
 		cli_line(tr("%zu wait in the outbox"), outbox_waiting(duty.poc));
+	if (!cli->json)
+		json_decref(waiting_list(cli, duty.poc, true));
 	json_decref(list);
 	json_decref(refused);
 	duty_close(&duty);

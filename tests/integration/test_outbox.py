@@ -283,6 +283,8 @@ class Outbox(unittest.TestCase):
         self.assertEqual([(one["id"], one["what"], one["to"], one["exercise"]) for one in listed],
                          [(plain, "notice", ["XB"], None), (marked, "notice", ["XB"], "ex-1")])
         self.assertEqual(world.poc("xa-operator", "-o", "json", "status", expect=3).json["in_outbox"], listed)
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "handover").json["in_outbox"], listed)
+        self.assertRegex(world.poc("xa-operator", "handover").out, f"2 wait in the outbox\nin the outbox since .*: notice {plain}: ")
         self.assertRegex(world.poc("xa-operator", "status", expect=3).out,
                          f"\nEXERCISE ex-1: in the outbox since .*Z: notice {marked}: no connection: ")
         self.says_why(plain, [plain, marked])
