@@ -21,21 +21,34 @@ static int64_t released_at(const struct desk_notice *n, const struct desk_party 
 	return first != NULL ? first->times[POC__STEP__STEP_ESCALATED] : 0;
 }
 
-/* A desk whose person has taken notice of it, so that nobody else need be troubled; NULL: none that we are told of. */
-static const struct desk_party *who_heard(const struct desk_notice *n)
+/* When a person of a desk that it came to has first said anything of it, or its sender has closed it; 0: not. */
+static int64_t heard_at(const struct desk_notice *n, const struct desk_party *p)
 {
+	if (p->side == SIDE_FROM)
+		return desk_sender_closed(n);
+	return desk_party_received(p) ? p->heard : 0;
+}
+
+/* Who was heard first, by the time of an escalation, so that nobody else need be troubled; NULL: nobody that we are
+ * told of. */
+static const struct desk_party *who_heard(const struct desk_notice *n, int64_t by)
+{
+	const struct desk_party *first = NULL;
+
 	for (size_t i = 0; i < n->n_parties; i++) {
-		if (desk_party_received(&n->parties[i]) && desk_party_heard(&n->parties[i]))
-			return &n->parties[i];
+		const struct desk_party *p = &n->parties[i];
+		const int64_t at = heard_at(n, p);
+		if (at != 0 && at <= by && (first == NULL || at < heard_at(n, first)))
+			first = p;
 	}
-	return NULL;
+	return first;
 }
 
 static enum escalation state_of(const struct desk_notice *n, const struct desk_party *p, int64_t now)
 {
 	if (released_at(n, p) != 0)
 		return RELEASED;
-	if (who_heard(n) != NULL || desk_sender_closed(n) != 0)
+	if (who_heard(n, p->escalates_at) != NULL)
 		return NOT_NEEDED;
 	return p->escalates_at > now ? WAITS : DUE;
 }
@@ -43,17 +56,21 @@ static enum escalation state_of(const struct desk_notice *n, const struct desk_p
 /* Of one that has not been released. */
 static void text_of(const struct desk_notice *n, const struct desk_party *p, int64_t now, char out[TEXT])
 {
-	const struct desk_party *heard = who_heard(n);
+	const struct desk_party *heard = who_heard(n, p->escalates_at);
 	const char *place = p->desk.place, *kind = poc_kind_name(p->desk.kind), *at = time_text(p->escalates_at);
 
 	switch (state_of(n, p, now)) {
 	case WAITS:
-		snprintf(out, TEXT, tr("escalates to %.64s %s at %s unless acknowledged"), place, kind, at);
+		snprintf(out, TEXT,
+			 tr("escalates to %.64s %s at %s unless a person acknowledges, declines or "
+			    "closes it before"),
+			 place, kind, at);
 		break;
 	case NOT_NEEDED:
-		if (heard != NULL)
-			snprintf(out, TEXT, tr("escalation to %.64s %s not needed: %s in time"), place, kind,
-				 step_name(desk_party_step(heard)));
+		if (heard->side != SIDE_FROM)
+			snprintf(out, TEXT, tr("escalation to %.64s %s not needed: %s in time by %.64s %s%s"), place,
+				 kind, step_name(heard->heard_as), heard->desk.place, poc_kind_name(heard->desk.kind),
+				 heard->heard_as == POC__STEP__STEP_DECLINED ? tr(", which cancels it too") : "");
 		else
 			snprintf(out, TEXT, tr("escalation to %.64s %s not needed: closed by its sender"), place, kind);
 		break;

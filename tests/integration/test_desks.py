@@ -1,4 +1,5 @@
 """Desks: who was brought into a thread later, one person at several desks, minds that change, programs."""
+import calendar
 import subprocess
 import time
 import unittest
@@ -234,17 +235,22 @@ class Desks(unittest.TestCase):
             return lines, inside
 
         late = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic")
-        early, closed, answered = (self.send("--reply-by", "1h", "--escalate", "diplomatic") for _ in range(3))
+        changed = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic", to="AE,XB")
+        world.poc("xb-operator", "notice", "ack", changed)
+        early, closed, answered, declined = (self.send("--reply-by", "1h", "--escalate", "diplomatic") for _ in range(4))
         for user in "xa-operator", "xb-operator":
             lines, inside = seen(early, user)
             self.assertEqual(len(lines), 2)
             for line in lines:
-                self.assertRegex(line, "^[ a-z]*escalates to XB diplomatic at [-0-9T:]+Z unless acknowledged$")
+                self.assertRegex(line, "^[ a-z]*escalates to XB diplomatic at [-0-9T:]+Z "
+                                 "unless a person acknowledges, declines or closes it before$")
             self.assertEqual((inside["step"], inside["state"]), (None, "waits"))
         self.assertIn(inside["at"], lines[0])
         world.poc("xa-operator", "notice", "close", closed)
         world.poc("xb-operator", "notice", "reply", answered, "--text", "Blocked.")
-        for each, why in (closed, "closed by its sender"), (answered, "answered in time"):
+        world.poc("xb-operator", "notice", "decline", "--reason", "cannot-read", declined)
+        for each, why in ((closed, "closed by its sender"), (answered, "answered in time by XB technical"),
+                          (declined, "declined in time by XB technical, which cancels it too")):
             lines, inside = seen(each)
             for line in lines:
                 self.assertRegex(line, f"^[ a-z]*escalation to XB diplomatic not needed: {why}$")
@@ -253,6 +259,11 @@ class Desks(unittest.TestCase):
         lines, inside = seen(late)
         self.assertRegex(lines[0], "^escalation +XB diplomatic: stored, escalated [-0-9T:]+Z$")
         self.assertEqual((inside["step"], inside["state"], inside["escalated"] >= inside["at"]), ("stored", "escalated", True))
+        # who was heard in time, whatever is said later
+        time.sleep(max(0, calendar.timegm(time.strptime(seen(changed)[1]["at"], "%Y-%m-%dT%H:%M:%SZ")) + 1 - time.time()))
+        world.poc("ae-operator", "notice", "decline", "--reason", "other", changed)
+        world.poc("xb-operator", "notice", "decline", "--reason", "other", changed)
+        self.assertRegex(seen(changed)[0][0], "not needed: acknowledged in time by XB technical$")
 
     def test_answered_by_who_was_brought_in(self):
         """Whoever a notice is escalated to stands in for recipients who are silent: the sender's list says how far they are."""
