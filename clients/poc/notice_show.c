@@ -9,7 +9,6 @@
 #include "clients/poc/content_view.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
-#include "clients/poc/parties.h"
 #include "clients/poc/reminder.h"
 #include "clients/poc/story_view.h"
 #include "clients/poc/waiting.h"
@@ -75,6 +74,7 @@ static void print_header(struct duty *duty, const struct duty_at *at, size_t n_a
 {
 	const struct desk *desk = at[0].desk;
 	const struct desk_notice *n = at[0].notice;
+	const struct parties parties = duty_parties(duty, n);
 	const Poc__Core *core = n->notice->core;
 	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT];
 
@@ -87,7 +87,7 @@ static void print_header(struct duty *duty, const struct duty_at *at, size_t n_a
 	cli_line(n->good ? tr("%-14s %s %s, signed by %s")
 			 : tr("%-14s %s %s, NOT VERIFIED: the signature is not that of %s"),
 		 tr("from"), core->from->place, poc_kind_name(core->from->kind), core->handle);
-	parties_print(n, client_now(duty->poc));
+	parties_print(&parties);
 	print_own(at, n_at);
 	cli_line("%-14s %s, %s, %s", tr("category"), category_name(core->category), urgency_name(core->urgency),
 		 notice_tlp_name(core->tlp));

@@ -328,13 +328,23 @@ class Desks(unittest.TestCase):
         """A reply goes from the desk that is chosen, else from the first that has not answered; show says how far each is."""
         world = self.world
         notice, other = (self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic") for _ in range(2))
-        for each in notice, other:
+        shared = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic", to="XB,AE")
+        for each in notice, other, shared:
             self.escalated(each, "xb-operator", "diplomatic")
 
         def desks():
             return {each["kind"]: (each["step"], each["waits"])
                     for each in world.poc("xb-operator", "-o", "json", "notice", "show", notice).json["desks"]}
 
+        # what the other desk of ours has said is known here; what another state's has said is not told
+        world.poc("xb-operator", "notice", "ack", "-k", "diplomatic", shared)
+        text = world.poc("xb-operator", "notice", "show", shared).out
+        shown = world.poc("xb-operator", "-o", "json", "notice", "show", shared).json
+        self.assertEqual({(each["place"], each["kind"]): each["step"] for each in shown["recipients"]},
+                         {("AE", "technical"): None, ("XB", "technical"): "delivered", ("XB", "diplomatic"): "acknowledged"})
+        self.assertIn("to             AE technical: not told\n", text)
+        self.assertRegex(text, r"\nescalation     XB diplomatic: acknowledged, \S+, escalated ")
+        self.assertRegex(world.poc("xa-operator", "notice", "show", shared).out, "AE technical: stored\n")
         self.assertNotIn("delivered", self.steps(other)["diplomatic"])
         world.poc("xb-operator", "notice", "show", "-k", "technical", other)
         self.assertNotIn("delivered", self.steps(other)["diplomatic"])
