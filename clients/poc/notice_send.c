@@ -395,6 +395,8 @@ int poc_cmd_notice_remind(struct cli *cli)
 	if (status == 0 && of->side != SIDE_FROM)
 		status = cli_fail(cli, STATUS_DENIED, tr("only who sent a notice reminds of it"));
 	if (status == 0)
+		status = sending_still_open(&duty, of);
+	if (status == 0)
 		status = sending_follow(&duty, desk, of, &n);
 	if (status == 0)
 		take_undone(&duty, of, &n);

@@ -802,6 +802,11 @@ class Notices(unittest.TestCase):
         self.assertEqual(passed["thread"], notice)
         self.assertIn("We see scans.", world.poc("xb-operator", "notice", "show", passed["id"]).out)
         world.poc("xb-operator", "notice", "remind", notice, expect=4)
+        # nobody is pressed for what is closed
+        world.poc("xa-operator", "notice", "close", notice)
+        for words in ["remind", notice], ["escalate", "--to", "AD", notice]:
+            said = world.poc("xa-operator", "notice", *words, expect=1).err
+            self.assertRegex(said, f"{notice} was closed by its sender, our desk, .*: nothing more is wanted of it")
 
     def test_said_of_a_reminder(self):
         """What is said of a reminder is said of the notice, which waits no longer; the reminder is acknowledged."""
