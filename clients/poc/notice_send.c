@@ -258,6 +258,10 @@ int poc_cmd_notice_reply(struct cli *cli)
 		return status;
 	status = duty_desks(&duty, cli->argv[0], kind, at, &n_at);
 	answer_reminded(&duty, at, n_at, reminders);
+	if (status == 0 && desk_is_note(at[0].notice))
+		status =
+		    cli_fail(cli, STATUS_INVALID,
+			     tr("it is a private note: answer the notice that it is about, or write another note"));
 	const size_t picked = pick_answering(at, n_at);
 	struct desk *desk = status == 0 ? at[picked].desk : NULL;
 	struct desk_notice *of = status == 0 ? at[picked].notice : NULL;

@@ -236,6 +236,11 @@ static void would_tell(const struct act *act)
 
 	duty_id(&act->notice->notice->id, id);
 	duty_exercise_line(act->notice->notice);
+	if (act->before) {
+		cli_line(tr("nothing would be said: %s %s has said \"%s\" of %s before"), act->desk->id.place,
+			 poc_kind_name(act->desk->id.kind), step_name(saying->step), id);
+		return;
+	}
 	cli_line(tr("would be said: %s, of %s, for %s %s%s%s%s%s"), step_name(saying->step), id, act->desk->id.place,
 		 poc_kind_name(act->desk->id.kind), saying->answer_by != 0 ? tr(", answer by ") : "",
 		 saying->answer_by != 0 ? time_text(saying->answer_by) : "", saying->reason != 0 ? tr(", reason ") : "",
@@ -308,8 +313,9 @@ static int prepare(struct duty *duty, struct act *act, const struct receipts_say
 		status = find_holder(duty, act->desk, act->notice, &act->saying, act->was);
 	if (status == 0 && is_other_stand(act->desk, act->notice, saying))
 		act->saying.anew = act->desk;
-	/* the directory knows a statement again, but takes each one with a time for a new one */
-	act->before = saying->answer_by != 0 && has_said(act->desk, act->notice, saying);
+	/* the directory knows a statement again, but takes each one with a time for a new one; a dry run does not ask
+	 * it */
+	act->before = (duty->cli->dry_run || saying->answer_by != 0) && has_said(act->desk, act->notice, saying);
 	return status;
 }
 

@@ -175,6 +175,10 @@ class Desks(unittest.TestCase):
         says("accept")
         stands("accepted")
         says("accept", repeated=True)
+        said = world.poc("xb-operator", "-n", "notice", "accept", notice).out
+        self.assertIn(f'nothing would be said: XB technical has said "accepted" of {notice} before', said)
+        self.assertIs(world.poc("xb-operator", "-n", "-o", "json", "notice", "accept", notice).json["repeated"], True)
+        self.assertIs(world.poc("xb-operator", "-n", "-o", "json", "notice", "close", notice).json["repeated"], False)
         says("decline", "--reason", "other")
         says("accept")
         stands("accepted")

@@ -320,6 +320,7 @@ class Notices(unittest.TestCase):
         """A note is never open, overdue or an emergency, whatever it is about; it leaves its desk only where that is said."""
         world, notice = self.world, self.send("--urgency", "emergency", "--reply-by", "1h")
         note = world.poc("xb-operator", "-o", "json", "notice", "note", notice, "--text", "for us").json["id"]
+        self.assertIn("it is a private note", world.poc("xb-operator", "notice", "reply", note, "--text", "t", expect=1).err)
         for words in ([], ["--mine"], ["--overdue"], ["--exercise", "some-other"], ["--sent"]):
             self.assertNotIn(note, self.listed("xb-operator", *words), words)
         got = self.listed("xb-operator", "--all")[note]
@@ -807,6 +808,11 @@ class Notices(unittest.TestCase):
         for words in ["remind", notice], ["escalate", "--to", "AD", notice]:
             said = world.poc("xa-operator", "notice", *words, expect=1).err
             self.assertRegex(said, f"{notice} was closed by its sender, our desk, .*: nothing more is wanted of it")
+        # closed on both sides; how far the recipient is is told of that
+        world.poc("xb-operator", "notice", "accept", notice)
+        for user in "xa-operator", "xb-operator":
+            one = world.poc(user, "-o", "json", "notice", "show", notice).json
+            self.assertEqual((one["step"], one["recipients"][0]["step"]), ("closed", "accepted"))
 
     def test_said_of_a_reminder(self):
         """What is said of a reminder is said of the notice, which waits no longer; the reminder is acknowledged."""
