@@ -143,6 +143,17 @@ static void note_stand(struct desk_party *party, const Poc__Receipt *r, bool aut
 	party->answered = party->answered && r->step != POC__STEP__STEP_DECLINED;
 }
 
+/* Whatever is said or taken back later, it was heard then. */
+static void note_heard(struct desk_party *party, const Poc__Receipt *r, bool automatic)
+{
+	const bool counts = !automatic && r->step >= POC__STEP__STEP_ACKNOWLEDGED && r->step <= POC__STEP__STEP_CLOSED;
+
+	if (!counts || (party->heard != 0 && party->heard <= r->time))
+		return;
+	party->heard = r->time;
+	party->heard_as = r->step;
+}
+
 static void apply_fact(struct desk *desk, const struct desk_entry *entry)
 {
 	Poc__Fact *fact;
@@ -189,6 +200,7 @@ static void apply_receipt(struct desk *desk, const struct desk_entry *entry)
 			if (step_is_stand(r->step))
 				note_stand(party, r, entry->automatic);
 			note_step(party, r->step, r->time, entry->automatic);
+			note_heard(party, r, entry->automatic);
 			snprintf(party->handle, sizeof party->handle, "%s", r->handle);
 			if (r->answer_by != 0)
 				party->answer_by = r->answer_by;
@@ -269,11 +281,7 @@ int64_t desk_sender_closed(const struct desk_notice *notice)
 
 bool desk_party_heard(const struct desk_party *party)
 {
-	for (int step = POC__STEP__STEP_ACKNOWLEDGED; step <= POC__STEP__STEP_CLOSED; step++) {
-		if (party->times[step] != 0 && !is_automatic(party, (Poc__Step)step))
-			return true;
-	}
-	return false;
+	return party->heard != 0;
 }
 
 /* How far those are who received what our desk has sent: the recipient who is least far, or a desk that was brought in

@@ -32,6 +32,8 @@ struct desk_party {
 	uint16_t automatic;        /* 1 << step: only a program has said so */
 	Poc__Step stand;    /* the last of accepted, declined, closed; 0: none; a program's never after a person's */
 	Poc__Reason reason; /* of declined, if that is the stand */
+	int64_t heard;      /* when a person first said anything of it; 0: nobody has */
+	Poc__Step heard_as; /* and what */
 	bool answered;      /* and not declined since */
 	int64_t answer_by;
 	char handle[UNIT_MAX_LENGTH + 1]; /* who said the latest step */

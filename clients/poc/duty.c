@@ -7,7 +7,6 @@
 
 #include "clients/cli/strings.h"
 #include "clients/libpoc/content.h"
-#include "clients/poc/parties.h"
 #include "pocd/base/ini.h"
 #include "proto/wire/prescan.h"
 
@@ -459,10 +458,16 @@ static void references(const struct desk_notice *notice, const Poc__Inner *inner
 	json_object_set_new(out, "their_ref", sent ? json_string("") : json_string(reference));
 }
 
+struct parties duty_parties(const struct duty *duty, const struct desk_notice *notice)
+{
+	return (struct parties){notice, duty->desks, duty->n_desks, client_now(duty->poc)};
+}
+
 json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
 			 const Poc__Inner *inner)
 {
 	const Poc__Core *core = notice->notice->core;
+	const struct parties parties = duty_parties(duty, notice);
 	json_t *to = json_array();
 
 	for (size_t i = 0; i < core->n_to; i++)
@@ -477,7 +482,7 @@ json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const
 	    desk_overdue(desk, notice, client_now(duty->poc)), "step", step_name(desk_step(desk, notice)), "taken_by",
 	    notice->taken_by[0] != '\0' ? json_string(notice->taken_by) : json_null(), "exercise",
 	    core->exercise[0] != '\0' ? json_string(core->exercise) : json_null(), "verified", (int)notice->good,
-	    "recipients", parties_json(notice, client_now(duty->poc), false));
+	    "recipients", parties_json(&parties, false));
 	json_object_set_new(out, "desk",
 			    json_pack("{s:s,s:s}", "place", desk->id.place, "kind", poc_kind_name(desk->id.kind)));
 	json_object_set_new(out, "activity", time_json(desk_activity(notice)));

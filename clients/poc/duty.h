@@ -6,6 +6,7 @@
 #include "clients/cli/link.h"
 #include "clients/libpoc/desk.h"
 #include "clients/libpoc/outbox.h"
+#include "clients/poc/parties.h"
 
 enum { DUTY_DESKS = 3 };
 
@@ -80,6 +81,9 @@ void duty_marks(const struct desk *desk, const struct desk_notice *notice, bool 
 /* id, thread, from, to, category ...: the members of poc notice list, as poc(1) has them; inner may be NULL. */
 json_t *duty_notice_json(const struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
 			 const Poc__Inner *inner);
+
+/* For parties.h: a notice as we see it. */
+struct parties duty_parties(const struct duty *duty, const struct desk_notice *notice);
 
 void duty_id(const struct notice_id *id, char out[NOTICE_ID_TEXT]);
 

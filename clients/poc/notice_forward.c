@@ -229,6 +229,8 @@ static int pass_on(struct cli *cli, const char *before, bool escalates)
 	status = duty_find(&duty, cli->argv[0], &desk, &of);
 	if (status == 0 && escalates && of->side != SIDE_FROM)
 		status = cli_fail(cli, STATUS_DENIED, tr("only who sent a notice escalates it"));
+	if (status == 0 && escalates)
+		status = sending_still_open(&duty, of);
 	if (status == 0)
 		status = sending_follow(&duty, desk, of, &n);
 	char *to = cli_joined(cli, "to");

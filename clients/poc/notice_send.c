@@ -7,6 +7,7 @@
 #include "clients/poc/label.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/receipts.h"
+#include "clients/poc/reminder.h"
 #include "clients/poc/sending.h"
 #include "clients/poc/would.h"
 #include "proto/wire/prescan.h"
@@ -217,8 +218,30 @@ static void tell_others(struct duty *duty, const struct duty_at *at, size_t n, s
 	}
 }
 
+/* A reminder is answered by answering what it reminds of: at[i] then has that, and reminders[i] the reminder. */
+static void answer_reminded(struct duty *duty, struct duty_at *at, size_t n,
+			    const struct desk_notice *reminders[DUTY_DESKS])
+{
+	char id[NOTICE_ID_TEXT];
+	bool told = false;
+
+	for (size_t i = 0; i < n; i++) {
+		struct desk_notice *of = reminder_of(duty, at[i].desk, at[i].notice);
+		reminders[i] = NULL;
+		if (of == NULL || desk_own_party(at[i].desk, of) == NULL)
+			continue;
+		reminders[i] = at[i].notice;
+		at[i].notice = of;
+		duty_id(&of->notice->id, id);
+		if (!told)
+			cli_note(duty->cli, tr("a reminder of %s: that notice is answered"), id);
+		told = true;
+	}
+}
+
 int poc_cmd_notice_reply(struct cli *cli)
 {
+	const struct desk_notice *reminders[DUTY_DESKS] = {NULL};
 	struct compose compose = {0};
 	struct client_notice n = {0};
 	struct duty_at at[DUTY_DESKS];
@@ -234,6 +257,11 @@ int poc_cmd_notice_reply(struct cli *cli)
 	if (status != 0)
 		return status;
 	status = duty_desks(&duty, cli->argv[0], kind, at, &n_at);
+	answer_reminded(&duty, at, n_at, reminders);
+	if (status == 0 && desk_is_note(at[0].notice))
+		status =
+		    cli_fail(cli, STATUS_INVALID,
+			     tr("it is a private note: answer the notice that it is about, or write another note"));
 	const size_t picked = pick_answering(at, n_at);
 	struct desk *desk = status == 0 ? at[picked].desk : NULL;
 	struct desk_notice *of = status == 0 ? at[picked].notice : NULL;
@@ -256,6 +284,9 @@ int poc_cmd_notice_reply(struct cli *cli)
 			 desk->id.place, poc_kind_name(desk->id.kind));
 	if ((status == 0 || status == STATUS_QUEUED) && of != NULL && !cli->dry_run)
 		status = sending_worst(status, say_answered(&duty, desk, of, &n, status == STATUS_QUEUED));
+	if ((status == 0 || status == STATUS_QUEUED) && reminders[picked] != NULL)
+		status =
+		    sending_worst(status, receipts_reminder(&duty, desk, reminders[picked], status == STATUS_QUEUED));
 	if (status == 0 && !cli->json && !cli->dry_run && received)
 		cli_line("%s", duty_disclaimer());
 	if (status == 0 || status == STATUS_QUEUED)
@@ -368,13 +399,15 @@ int poc_cmd_notice_remind(struct cli *cli)
 	if (status == 0 && of->side != SIDE_FROM)
 		status = cli_fail(cli, STATUS_DENIED, tr("only who sent a notice reminds of it"));
 	if (status == 0)
+		status = sending_still_open(&duty, of);
+	if (status == 0)
 		status = sending_follow(&duty, desk, of, &n);
 	if (status == 0)
 		take_undone(&duty, of, &n);
 	if (status == 0 && n.n_to == 0) {
 		json = remind_nobody(&duty, of);
 	} else if (status == 0) {
-		sending_subject(&duty, desk, of, "Reminder:", subject);
+		sending_subject(&duty, desk, of, REMINDER_SUBJECT, subject);
 		status = compose_read(&duty, FORM_NOTE, subject, false, &compose);
 		n.content = compose.content;
 		if (status == 0)

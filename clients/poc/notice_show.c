@@ -9,7 +9,7 @@
 #include "clients/poc/content_view.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
-#include "clients/poc/parties.h"
+#include "clients/poc/reminder.h"
 #include "clients/poc/story_view.h"
 #include "clients/poc/waiting.h"
 #include "proto/wire/prescan.h"
@@ -57,11 +57,24 @@ static json_t *own_json(const struct duty_at *at, size_t n)
 	return list;
 }
 
+static void print_reminded(struct duty *duty, const struct desk *desk, const struct desk_notice *n)
+{
+	const struct desk_notice *of = reminder_of(duty, desk, n);
+	char id[NOTICE_ID_TEXT];
+
+	if (of == NULL)
+		return;
+	duty_id(&of->notice->id, id);
+	cli_line(tr("%-14s %s (%s): ack, accept, decline and reply of this one are of that notice"), tr("reminder of"),
+		 id, step_name(desk_step(desk, of)));
+}
+
 /* at: our desks that have it, the first one that which shows it. */
-static void print_header(const struct duty *duty, const struct duty_at *at, size_t n_at)
+static void print_header(struct duty *duty, const struct duty_at *at, size_t n_at)
 {
 	const struct desk *desk = at[0].desk;
 	const struct desk_notice *n = at[0].notice;
+	const struct parties parties = duty_parties(duty, n);
 	const Poc__Core *core = n->notice->core;
 	char id[NOTICE_ID_TEXT], thread[NOTICE_ID_TEXT];
 
@@ -70,10 +83,11 @@ static void print_header(const struct duty *duty, const struct duty_at *at, size
 	cli_line("%-14s %s", tr("notice"), id);
 	if (memcmp(n->notice->id.bytes, n->notice->thread.bytes, NOTICE_ID_SIZE) != 0)
 		cli_line("%-14s %s", tr("thread"), thread);
+	print_reminded(duty, desk, n);
 	cli_line(n->good ? tr("%-14s %s %s, signed by %s")
 			 : tr("%-14s %s %s, NOT VERIFIED: the signature is not that of %s"),
 		 tr("from"), core->from->place, poc_kind_name(core->from->kind), core->handle);
-	parties_print(n, client_now(duty->poc));
+	parties_print(&parties);
 	print_own(at, n_at);
 	cli_line("%-14s %s, %s, %s", tr("category"), category_name(core->category), urgency_name(core->urgency),
 		 notice_tlp_name(core->tlp));
@@ -226,6 +240,17 @@ static void deliver_further(struct duty *duty, const struct duty_at *at, size_t 
 	}
 }
 
+static void set_reminded(struct duty *duty, const struct desk *desk, const struct desk_notice *n, json_t *json)
+{
+	const struct desk_notice *of = reminder_of(duty, desk, n);
+	char id[NOTICE_ID_TEXT];
+
+	if (of == NULL)
+		return;
+	duty_id(&of->notice->id, id);
+	json_object_set_new(json, "reminds_of", json_string(id));
+}
+
 static int show_notice(struct duty *duty)
 {
 	struct duty_at at[DUTY_DESKS];
@@ -253,6 +278,7 @@ static int show_notice(struct duty *duty)
 		json_object_set_new(json, "text", json_string(inner->content->text));
 		json_object_set_new(json, "desks", own_json(at, n_at));
 		json_object_set_new(json, "in_outbox", queued_receipts(duty, n->notice));
+		set_reminded(duty, desk, n, json);
 		carried_json(duty, inner->content, json, &number);
 		cli_document(duty->cli, "poc.notice-show/1", json);
 	} else if (!duty->cli->json) {

@@ -6,7 +6,6 @@
 
 #include "clients/cli/strings.h"
 #include "clients/poc/notice.h"
-#include "clients/poc/parties.h"
 #include "clients/poc/reach.h"
 #include "clients/poc/story_view.h"
 
@@ -55,6 +54,7 @@ static void tell_reach(struct duty *duty, const struct desk_notice *n, json_t *l
 
 static int show(struct duty *duty, const struct desk *desk, const struct desk_notice *n)
 {
+	const struct parties parties = duty_parties(duty, n);
 	struct story *story;
 	int status = duty_story(duty, desk, n, &story);
 
@@ -68,14 +68,14 @@ static int show(struct duty *duty, const struct desk *desk, const struct desk_no
 		json_object_set_new(json, "overdue", json_boolean(desk_overdue(desk, n, client_now(duty->poc))));
 		tell_reach(duty, n, reach);
 		json_object_set(json, "recipients", reach);
-		json_object_set_new(json, "escalations", parties_json(n, client_now(duty->poc), true));
+		json_object_set_new(json, "escalations", parties_json(&parties, true));
 		if (status == 0)
 			cli_document(duty->cli, "poc.notice-status/1", json);
 		else
 			json_decref(json);
 	} else {
 		story_view_print(story, head);
-		parties_print_escalations(n, client_now(duty->poc));
+		parties_print_escalations(&parties);
 		if (desk_overdue(desk, n, client_now(duty->poc)))
 			cli_line(tr("OVERDUE: an answer was wanted by %s"), time_text(n->notice->core->reply_by));
 		tell_reach(duty, n, reach);

@@ -8,6 +8,8 @@
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/receipts.h"
+#include "clients/poc/reminder.h"
+#include "clients/poc/sending.h"
 
 enum { NAP_MS = 20 };
 
@@ -83,17 +85,40 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 	return status;
 }
 
+int receipts_reminder(struct duty *duty, const struct desk *desk, const struct desk_notice *reminder, bool waits)
+{
+	const struct receipts_saying saying = {.step = POC__STEP__STEP_ACKNOWLEDGED, .waits = waits};
+	const struct desk_party *own = desk_own_party(desk, reminder);
+	struct client_posted posted;
+
+	if (duty->cli->dry_run || own == NULL || desk_party_heard(own))
+		return 0;
+	int status = receipts_post(duty, reminder->notice, &desk->id, &saying, &posted);
+	return status == 0 || status == STATUS_QUEUED ? status : duty_fail(duty, status);
+}
+
 /* ---- Commands */
 
 /* What is done at one of our desks. */
 struct act {
 	struct desk *desk;
 	struct desk_notice *notice;
+	struct desk_notice *reminder; /* the one that was named, which reminds of notice; NULL: that is named itself */
 	struct receipts_saying saying;
 	bool before;                   /* the desk has said so already */
 	bool queued;                   /* just that waits in the outbox */
 	char was[UNIT_MAX_LENGTH + 1]; /* who had taken it; "": nobody else */
 };
+
+static void note_reminder(const struct act *act, json_t *json)
+{
+	char id[NOTICE_ID_TEXT];
+
+	if (act->reminder == NULL)
+		return;
+	duty_id(&act->reminder->notice->id, id);
+	json_object_set_new(json, "reminder", json_string(id));
+}
 
 static json_t *told_json(const struct act *act, int64_t stored_ms)
 {
@@ -111,6 +136,7 @@ static json_t *told_json(const struct act *act, int64_t stored_ms)
 		json_object_set_new(out, "was", act->was[0] != '\0' ? json_string(act->was) : json_null());
 	if (core->exercise[0] != '\0')
 		json_object_set_new(out, "exercise", json_string(core->exercise));
+	note_reminder(act, out);
 	return out;
 }
 
@@ -196,11 +222,14 @@ static json_t *would_json(const struct act *act)
 	const char *exercise = act->notice->notice->core->exercise;
 
 	duty_id(&act->notice->notice->id, id);
-	return json_pack("{s:b,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:b}", "dry_run", 1, "id", id, "step",
-			 step_name(saying->step), "place", act->desk->id.place, "kind",
-			 poc_kind_name(act->desk->id.kind), "answer_by", cli_time_json(saying->answer_by), "reason",
-			 saying->reason != 0 ? json_string(reason_name(saying->reason)) : json_null(), "exercise",
-			 exercise[0] != '\0' ? json_string(exercise) : json_null(), "repeated", (int)act->before);
+	json_t *out =
+	    json_pack("{s:b,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:b}", "dry_run", 1, "id", id, "step", step_name(saying->step),
+		      "place", act->desk->id.place, "kind", poc_kind_name(act->desk->id.kind), "answer_by",
+		      cli_time_json(saying->answer_by), "reason",
+		      saying->reason != 0 ? json_string(reason_name(saying->reason)) : json_null(), "exercise",
+		      exercise[0] != '\0' ? json_string(exercise) : json_null(), "repeated", (int)act->before);
+	note_reminder(act, out);
+	return out;
 }
 
 static void would_tell(const struct act *act)
@@ -210,6 +239,11 @@ static void would_tell(const struct act *act)
 
 	duty_id(&act->notice->notice->id, id);
 	duty_exercise_line(act->notice->notice);
+	if (act->before) {
+		cli_line(tr("nothing would be said: %s %s has said \"%s\" of %s before"), act->desk->id.place,
+			 poc_kind_name(act->desk->id.kind), step_name(saying->step), id);
+		return;
+	}
 	cli_line(tr("would be said: %s, of %s, for %s %s%s%s%s%s"), step_name(saying->step), id, act->desk->id.place,
 		 poc_kind_name(act->desk->id.kind), saying->answer_by != 0 ? tr(", answer by ") : "",
 		 saying->answer_by != 0 ? time_text(saying->answer_by) : "", saying->reason != 0 ? tr(", reason ") : "",
@@ -239,6 +273,24 @@ static int find_desks(struct duty *duty, Poc__PocKind kind, struct act acts[DUTY
 	for (size_t i = 0; i < DUTY_DESKS; i++)
 		acts[i] = (struct act){.desk = at[i].desk, .notice = at[i].notice};
 	return status;
+}
+
+/* What is said of a reminder is meant for what it reminds of; only what is done with it at the desk, to close or take
+ * it, is done with itself, which is said where that could be mistaken. */
+static void turn_to_reminded(struct duty *duty, struct act *act, Poc__Step step)
+{
+	struct desk_notice *of = step_is_private(step) ? NULL : reminder_of(duty, act->desk, act->notice);
+	char id[NOTICE_ID_TEXT];
+
+	if (of == NULL || desk_own_party(act->desk, act->notice) == NULL)
+		return;
+	duty_id(&of->notice->id, id);
+	if (step == POC__STEP__STEP_CLOSED) {
+		cli_note(duty->cli, tr("it is a reminder of %s: of that notice nothing is said by this"), id);
+		return;
+	}
+	act->reminder = act->notice;
+	act->notice = of;
 }
 
 /* Of several desks those that have not said so yet; if all have, all: the directory then says that it is known. */
@@ -291,9 +343,22 @@ static int prepare(struct duty *duty, struct act *act, const struct receipts_say
 		status = find_holder(duty, act->desk, act->notice, &act->saying, act->was);
 	if (status == 0 && is_other_stand(act->desk, act->notice, saying))
 		act->saying.anew = act->desk;
-	/* the directory knows a statement again, but takes each one with a time for a new one */
-	act->before = saying->answer_by != 0 && has_said(act->desk, act->notice, saying);
+	/* the directory knows a statement again, but takes each one with a time for a new one; a dry run does not ask
+	 * it */
+	act->before = (duty->cli->dry_run || saying->answer_by != 0) && has_said(act->desk, act->notice, saying);
 	return status;
+}
+
+/* Whose word of a notice came by its reminder has seen that too. */
+static int acknowledge_reminder(struct duty *duty, const struct act *act, int so_far)
+{
+	char id[NOTICE_ID_TEXT];
+
+	if (act->reminder == NULL)
+		return so_far;
+	duty_id(&act->notice->notice->id, id);
+	cli_note(duty->cli, tr("a reminder of %s: said of that notice"), id);
+	return sending_worst(so_far, receipts_reminder(duty, act->desk, act->reminder, so_far == STATUS_QUEUED));
 }
 
 static int act_one(struct duty *duty, struct act *act, json_t *list)
@@ -306,7 +371,7 @@ static int act_one(struct duty *duty, struct act *act, json_t *list)
 			json_array_append_new(list, would_json(act));
 		else
 			would_tell(act);
-		return 0;
+		return acknowledge_reminder(duty, act, 0);
 	}
 	outbox_list(duty->poc, seek_queued, act);
 	if (act->queued && !act->before)
@@ -321,7 +386,7 @@ static int act_one(struct duty *duty, struct act *act, json_t *list)
 		json_array_append_new(list, told_json(act, posted.stored_ms));
 	else
 		tell(act, posted.stored_ms);
-	return status;
+	return acknowledge_reminder(duty, act, status);
 }
 
 /* One document: of the first desk; of further ones in "also". */
@@ -366,6 +431,8 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 		status = duty_deadline(&duty, "answer-by", answer_by, &saying.answer_by);
 	if (status == 0)
 		status = find_desks(&duty, kind, acts, &n);
+	for (size_t i = 0; i < n && status == 0; i++)
+		turn_to_reminded(&duty, &acts[i], saying.step);
 	if (status == 0)
 		n = drop_said(acts, n, &saying);
 	for (size_t i = 0; i < n && status == 0; i++)

@@ -260,6 +260,21 @@ int sending_follow(struct duty *duty, const struct desk *desk, const struct desk
 	return status;
 }
 
+int sending_still_open(struct duty *duty, const struct desk_notice *of)
+{
+	const int64_t closed = desk_sender_closed(of);
+	char id[NOTICE_ID_TEXT];
+
+	if (closed == 0)
+		return 0;
+	duty_id(&of->notice->id, id);
+	return cli_fail(
+	    duty->cli, STATUS_INVALID,
+	    tr("%s was closed by its sender, our desk, %s: nothing more is wanted of it, and nobody is pressed. "
+	       "poc notice forward passes it on all the same, poc notice reply says more in its thread"),
+	    id, time_text(closed));
+}
+
 /* Bytes of a text's first characters; of all that it has, if those are no more. */
 static size_t first_characters(const char *text, size_t n)
 {

@@ -11,6 +11,10 @@ int sending_begin(struct duty *duty, struct client_notice *n);
  * sent it ourselves, to its recipients.  0 or a status, printed. */
 int sending_follow(struct duty *duty, const struct desk *desk, const struct desk_notice *of, struct client_notice *n);
 
+/* Whether the own desk, which sent it, still wants something of it, so that others may be pressed: INVALID, printed, if
+ * it has closed it. */
+int sending_still_open(struct duty *duty, const struct desk_notice *of);
+
 /* "Re: ..." of a notice, cut where there is no room for all of it, or with its id where its subject cannot be read. */
 enum { SENDING_SUBJECT = 900 };
 void sending_subject(struct duty *duty, const struct desk *desk, const struct desk_notice *of, const char *before,

@@ -1,4 +1,5 @@
 """Desks: who was brought into a thread later, one person at several desks, minds that change, programs."""
+import calendar
 import subprocess
 import time
 import unittest
@@ -175,6 +176,10 @@ class Desks(unittest.TestCase):
         says("accept")
         stands("accepted")
         says("accept", repeated=True)
+        said = world.poc("xb-operator", "-n", "notice", "accept", notice).out
+        self.assertIn(f'nothing would be said: XB technical has said "accepted" of {notice} before', said)
+        self.assertIs(world.poc("xb-operator", "-n", "-o", "json", "notice", "accept", notice).json["repeated"], True)
+        self.assertIs(world.poc("xb-operator", "-n", "-o", "json", "notice", "close", notice).json["repeated"], False)
         says("decline", "--reason", "other")
         says("accept")
         stands("accepted")
@@ -235,17 +240,22 @@ class Desks(unittest.TestCase):
             return lines, inside
 
         late = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic")
-        early, closed, answered = (self.send("--reply-by", "1h", "--escalate", "diplomatic") for _ in range(3))
+        changed = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic", to="AE,XB")
+        world.poc("xb-operator", "notice", "ack", changed)
+        early, closed, answered, declined = (self.send("--reply-by", "1h", "--escalate", "diplomatic") for _ in range(4))
         for user in "xa-operator", "xb-operator":
             lines, inside = seen(early, user)
             self.assertEqual(len(lines), 2)
             for line in lines:
-                self.assertRegex(line, "^[ a-z]*escalates to XB diplomatic at [-0-9T:]+Z unless acknowledged$")
+                self.assertRegex(line, "^[ a-z]*escalates to XB diplomatic at [-0-9T:]+Z "
+                                 "unless a person acknowledges, declines or closes it before$")
             self.assertEqual((inside["step"], inside["state"]), (None, "waits"))
         self.assertIn(inside["at"], lines[0])
         world.poc("xa-operator", "notice", "close", closed)
         world.poc("xb-operator", "notice", "reply", answered, "--text", "Blocked.")
-        for each, why in (closed, "closed by its sender"), (answered, "answered in time"):
+        world.poc("xb-operator", "notice", "decline", "--reason", "cannot-read", declined)
+        for each, why in ((closed, "closed by its sender"), (answered, "answered in time by XB technical"),
+                          (declined, "declined in time by XB technical, which cancels it too")):
             lines, inside = seen(each)
             for line in lines:
                 self.assertRegex(line, f"^[ a-z]*escalation to XB diplomatic not needed: {why}$")
@@ -254,6 +264,11 @@ class Desks(unittest.TestCase):
         lines, inside = seen(late)
         self.assertRegex(lines[0], "^escalation +XB diplomatic: stored, escalated [-0-9T:]+Z$")
         self.assertEqual((inside["step"], inside["state"], inside["escalated"] >= inside["at"]), ("stored", "escalated", True))
+        # who was heard in time, whatever is said later
+        time.sleep(max(0, calendar.timegm(time.strptime(seen(changed)[1]["at"], "%Y-%m-%dT%H:%M:%SZ")) + 1 - time.time()))
+        world.poc("ae-operator", "notice", "decline", "--reason", "other", changed)
+        world.poc("xb-operator", "notice", "decline", "--reason", "other", changed)
+        self.assertRegex(seen(changed)[0][0], "not needed: acknowledged in time by XB technical$")
 
     def test_answered_by_who_was_brought_in(self):
         """Whoever a notice is escalated to stands in for recipients who are silent: the sender's list says how far they are."""
@@ -318,13 +333,23 @@ class Desks(unittest.TestCase):
         """A reply goes from the desk that is chosen, else from the first that has not answered; show says how far each is."""
         world = self.world
         notice, other = (self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic") for _ in range(2))
-        for each in notice, other:
+        shared = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic", to="XB,AE")
+        for each in notice, other, shared:
             self.escalated(each, "xb-operator", "diplomatic")
 
         def desks():
             return {each["kind"]: (each["step"], each["waits"])
                     for each in world.poc("xb-operator", "-o", "json", "notice", "show", notice).json["desks"]}
 
+        # what the other desk of ours has said is known here; what another state's has said is not told
+        world.poc("xb-operator", "notice", "ack", "-k", "diplomatic", shared)
+        text = world.poc("xb-operator", "notice", "show", shared).out
+        shown = world.poc("xb-operator", "-o", "json", "notice", "show", shared).json
+        self.assertEqual({(each["place"], each["kind"]): each["step"] for each in shown["recipients"]},
+                         {("AE", "technical"): None, ("XB", "technical"): "delivered", ("XB", "diplomatic"): "acknowledged"})
+        self.assertIn("to             AE technical: not told\n", text)
+        self.assertRegex(text, r"\nescalation     XB diplomatic: acknowledged, \S+, escalated ")
+        self.assertRegex(world.poc("xa-operator", "notice", "show", shared).out, "AE technical: stored\n")
         self.assertNotIn("delivered", self.steps(other)["diplomatic"])
         world.poc("xb-operator", "notice", "show", "-k", "technical", other)
         self.assertNotIn("delivered", self.steps(other)["diplomatic"])

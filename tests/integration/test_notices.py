@@ -333,6 +333,7 @@ class Notices(unittest.TestCase):
         """A note is never open, overdue or an emergency, whatever it is about; it leaves its desk only where that is said."""
         world, notice = self.world, self.send("--urgency", "emergency", "--reply-by", "1h")
         note = world.poc("xb-operator", "-o", "json", "notice", "note", notice, "--text", "for us").json["id"]
+        self.assertIn("it is a private note", world.poc("xb-operator", "notice", "reply", note, "--text", "t", expect=1).err)
         for words in ([], ["--mine"], ["--overdue"], ["--exercise", "some-other"], ["--sent"]):
             self.assertNotIn(note, self.listed("xb-operator", *words), words)
         got = self.listed("xb-operator", "--all")[note]
@@ -816,6 +817,53 @@ class Notices(unittest.TestCase):
         self.assertEqual(passed["thread"], notice)
         self.assertIn("We see scans.", world.poc("xb-operator", "notice", "show", passed["id"]).out)
         world.poc("xb-operator", "notice", "remind", notice, expect=4)
+        # nobody is pressed for what is closed
+        world.poc("xa-operator", "notice", "close", notice)
+        for words in ["remind", notice], ["escalate", "--to", "AD", notice]:
+            said = world.poc("xa-operator", "notice", *words, expect=1).err
+            self.assertRegex(said, f"{notice} was closed by its sender, our desk, .*: nothing more is wanted of it")
+        # closed on both sides; how far the recipient is is told of that
+        world.poc("xb-operator", "notice", "accept", notice)
+        for user in "xa-operator", "xb-operator":
+            one = world.poc(user, "-o", "json", "notice", "show", notice).json
+            self.assertEqual((one["step"], one["recipients"][0]["step"]), ("closed", "accepted"))
+
+    def test_said_of_a_reminder(self):
+        """What is said of a reminder is said of the notice, which waits no longer; the reminder is acknowledged."""
+        world = self.world
+
+        def remind(notice):
+            return world.poc("xa-operator", "-o", "json", "notice", "remind", notice).json["id"]
+
+        def step(notice, user="xa-operator"):
+            return world.poc(user, "-o", "json", "notice", "show", notice).json["recipients"][0]["step"]
+
+        notice = self.send("--reply-by", "1h", "--escalate", "AD")
+        reminder = remind(notice)
+        again = remind(reminder)  # of a reminder: the same notice
+        shown = world.poc("xb-operator", "notice", "show", reminder).out
+        self.assertRegex(shown, f"reminder of +{notice} ")
+        self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "show", reminder).json["reminds_of"], notice)
+        said = world.poc("xb-operator", "notice", "ack", reminder)
+        self.assertIn(f"{notice}: acknowledged, for XB technical, stored", said.out)
+        self.assertIn(f"a reminder of {notice}: said of that notice", said.err)
+        self.assertEqual((step(notice), step(reminder)), ("acknowledged", "acknowledged"))
+        escalation = world.poc("xa-operator", "-o", "json", "notice", "show", notice).json["recipients"][1]
+        self.assertEqual(escalation["state"], "not-needed")
+        answered = world.poc("xb-operator", "-o", "json", "notice", "reply", again, "--text", "Blocked.")
+        self.assertIn(f"a reminder of {notice}: that notice is answered", answered.err)
+        self.assertEqual((step(notice), step(again)), ("answered", "acknowledged"))
+        got = world.poc("xa-operator", "-o", "json", "notice", "show", answered.json["id"]).json
+        self.assertEqual(got["answers"], notice)
+        self.assertIsNone(world.poc("xa-operator", "-n", "-o", "json", "notice", "remind", notice).json["id"])
+        # of what was sent in the thread itself, and not of its beginning
+        update = world.poc("xa-operator", "-o", "json", "notice", "reply", notice, "--text", "More.").json["id"]
+        one = world.poc("xb-operator", "-o", "json", "notice", "accept", remind(update)).json
+        self.assertEqual(one["id"], update)
+        self.assertNotIn("reminder", world.poc("xb-operator", "-o", "json", "notice", "accept", update).json)
+        said = world.poc("xb-operator", "notice", "close", reminder)
+        self.assertIn(f"it is a reminder of {notice}: of that notice nothing is said by this", said.err)
+        self.assertEqual((step(notice), step(reminder)), ("answered", "closed"))
 
     def test_reminded_is_who_is_waited_for(self):
         """With a deadline who has not answered, else who has not acknowledged; and it is said which."""
