@@ -285,8 +285,7 @@ int poc_cmd_notice_reply(struct cli *cli)
 	if ((status == 0 || status == STATUS_QUEUED) && of != NULL && !cli->dry_run)
 		status = sending_worst(status, say_answered(&duty, desk, of, &n, status == STATUS_QUEUED));
 	if ((status == 0 || status == STATUS_QUEUED) && reminders[picked] != NULL)
-		status =
-		    sending_worst(status, receipts_reminder(&duty, desk, reminders[picked], status == STATUS_QUEUED));
+		status = sending_worst(status, receipts_reminder(&duty, desk, reminders[picked]));
 	if (status == 0 && !cli->json && !cli->dry_run && received)
 		cli_line("%s", duty_disclaimer());
 	if (status == 0 || status == STATUS_QUEUED)

@@ -69,8 +69,8 @@ static void print_reminded(struct duty *duty, const struct desk *desk, const str
 		 id, step_name(desk_step(desk, of)));
 }
 
-/* at: our desks that have it, the first one that which shows it. */
-static void print_header(struct duty *duty, const struct duty_at *at, size_t n_at)
+/* at: our desks that have it, the first one that which shows it; readable: it can be opened. */
+static void print_header(struct duty *duty, const struct duty_at *at, size_t n_at, bool readable)
 {
 	const struct desk *desk = at[0].desk;
 	const struct desk_notice *n = at[0].notice;
@@ -83,7 +83,8 @@ static void print_header(struct duty *duty, const struct duty_at *at, size_t n_a
 	cli_line("%-14s %s", tr("notice"), id);
 	if (memcmp(n->notice->id.bytes, n->notice->thread.bytes, NOTICE_ID_SIZE) != 0)
 		cli_line("%-14s %s", tr("thread"), thread);
-	print_reminded(duty, desk, n);
+	if (readable)
+		print_reminded(duty, desk, n);
 	cli_line(n->good ? tr("%-14s %s %s, signed by %s")
 			 : tr("%-14s %s %s, NOT VERIFIED: the signature is not that of %s"),
 		 tr("from"), core->from->place, poc_kind_name(core->from->kind), core->handle);
@@ -283,7 +284,7 @@ static int show_notice(struct duty *duty)
 		cli_document(duty->cli, "poc.notice-show/1", json);
 	} else if (!duty->cli->json) {
 		duty_exercise_line(n->notice);
-		print_header(duty, at, n_at);
+		print_header(duty, at, n_at, opened == 0);
 		print_queued(duty, n->notice);
 		if (inner != NULL) {
 			content_view_print(inner->content, n->side == SIDE_FROM, &number);

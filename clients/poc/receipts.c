@@ -85,9 +85,9 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 	return status;
 }
 
-int receipts_reminder(struct duty *duty, const struct desk *desk, const struct desk_notice *reminder, bool waits)
+int receipts_reminder(struct duty *duty, const struct desk *desk, const struct desk_notice *reminder)
 {
-	const struct receipts_saying saying = {.step = POC__STEP__STEP_ACKNOWLEDGED, .waits = waits};
+	const struct receipts_saying saying = {.step = POC__STEP__STEP_ACKNOWLEDGED};
 	const struct desk_party *own = desk_own_party(desk, reminder);
 	struct client_posted posted;
 
@@ -358,7 +358,7 @@ static int acknowledge_reminder(struct duty *duty, const struct act *act, int so
 		return so_far;
 	duty_id(&act->notice->notice->id, id);
 	cli_note(duty->cli, tr("a reminder of %s: said of that notice"), id);
-	return sending_worst(so_far, receipts_reminder(duty, act->desk, act->reminder, so_far == STATUS_QUEUED));
+	return sending_worst(so_far, receipts_reminder(duty, act->desk, act->reminder));
 }
 
 static int act_one(struct duty *duty, struct act *act, json_t *list)

@@ -19,8 +19,8 @@ struct receipts_saying {
 int receipts_post(struct duty *duty, const struct notice *notice, const struct client_desk *desk,
 		  const struct receipts_saying *saying, struct client_posted *posted);
 
-/* Acknowledges a reminder that the desk has received, unless a person of it has said something of it already; waits: so
- * does what was said of the notice that it reminds of.  0, QUEUED, or a refusal, printed. */
-int receipts_reminder(struct duty *duty, const struct desk *desk, const struct desk_notice *reminder, bool waits);
+/* Acknowledges a reminder that the desk has received, unless a person of it has said something of it already.  0,
+ * QUEUED, or a refusal, printed. */
+int receipts_reminder(struct duty *duty, const struct desk *desk, const struct desk_notice *reminder);
 
 #endif

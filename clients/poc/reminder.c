@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "clients/cli/strings.h"
 #include "proto/wire/prescan.h"
 
 enum { MOST_IN_TURN = 100 };
@@ -27,14 +28,23 @@ static struct desk_notice *followed_by(const struct desk *desk, const struct des
 	return received == (desk_own_party(desk, of) != NULL) ? of : NULL;
 }
 
-static bool is_reminder(struct duty *duty, const struct desk *desk, const struct desk_notice *notice)
+/* Of one that cannot be opened it is not known, which is said: what is said of it may be meant for that notice. */
+static bool is_reminder(struct duty *duty, const struct desk *desk, const struct desk_notice *notice,
+			const struct desk_notice *of)
 {
-	Poc__Inner *inner = NULL;
-	const bool is = duty_open_notice(duty, desk, notice, &inner) == 0 &&
-			strncmp(inner->content->subject, REMINDER_SUBJECT, strlen(REMINDER_SUBJECT)) == 0;
+	Poc__Inner *inner;
+	char id[NOTICE_ID_TEXT], of_id[NOTICE_ID_TEXT];
 
-	message_free(inner);
-	return is;
+	if (duty_open_notice(duty, desk, notice, &inner) == 0) {
+		const bool is = strncmp(inner->content->subject, REMINDER_SUBJECT, strlen(REMINDER_SUBJECT)) == 0;
+		message_free(inner);
+		return is;
+	}
+	duty_id(&notice->notice->id, id);
+	duty_id(&of->notice->id, of_id);
+	cli_note(duty->cli, tr("%s cannot be opened here: if it is a reminder of %s, answer and acknowledge that"), id,
+		 of_id);
+	return false;
 }
 
 struct desk_notice *reminder_of(struct duty *duty, const struct desk *desk, const struct desk_notice *notice)
@@ -42,7 +52,7 @@ struct desk_notice *reminder_of(struct duty *duty, const struct desk *desk, cons
 	struct desk_notice *of = NULL, *before = followed_by(desk, notice);
 
 	for (int i = 0; i < MOST_IN_TURN && before != NULL; i++) {
-		if (!is_reminder(duty, desk, of != NULL ? of : notice))
+		if (!is_reminder(duty, desk, of != NULL ? of : notice, before))
 			break;
 		of = before;
 		before = followed_by(desk, of);

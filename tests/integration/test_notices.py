@@ -864,6 +864,16 @@ class Notices(unittest.TestCase):
         said = world.poc("xb-operator", "notice", "close", reminder)
         self.assertIn(f"it is a reminder of {notice}: of that notice nothing is said by this", said.err)
         self.assertEqual((step(notice), step(reminder)), ("answered", "closed"))
+        # without a server: of one that was opened before; of another it is said that it may be one
+        notice = self.send()
+        opened, closed = remind(notice), remind(notice)
+        world.poc("xb-operator", "notice", "list", "--headers")
+        world.poc("xb-operator", "notice", "show", opened)
+        said = world.poc("xb-operator", "--offline", "notice", "accept", closed, expect=8).err
+        self.assertIn(f"{closed} cannot be opened here: if it is a reminder of {notice}, answer and acknowledge that", said)
+        world.poc("xb-operator", "--offline", "notice", "reply", opened, "--text", "Later.", expect=8)
+        world.poc("xb-operator", "notice", "flush")
+        self.assertEqual([step(each) for each in (notice, opened, closed)], ["answered", "acknowledged", "accepted"])
 
     def test_reminded_is_who_is_waited_for(self):
         """With a deadline who has not answered, else who has not acknowledged; and it is said which."""
