@@ -93,11 +93,6 @@ static const char *const synonyms[FIELDS][12] = {
     [F_DOCUMENT] = {"rfc2350", "rfc2530"},
 };
 
-const char *const *import_field_names(void)
-{
-	return field_names;
-}
-
 const char *import_outcome_name(enum import_outcome outcome)
 {
 	static const char *const names[IMPORT_OUTCOMES] = {"imported", "merged", "conflict", "incomplete", "skipped"};

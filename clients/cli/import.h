@@ -19,7 +19,7 @@ struct import_options {
 	const char *source;      /* name of the list, where its rows name none; NULL: the file's name */
 	const char *source_date; /* likewise: YYYY, YYYY-MM or YYYY-MM-DD; NULL: none */
 	const char *state;       /* country of rows that name none; NULL: they are skipped */
-	const char *const *maps; /* "HEADER=field", fields as import_field_names lists them */
+	const char *const *maps; /* "HEADER=field", fields as pocadm(1) names them */
 	size_t n_maps;
 };
 
@@ -58,8 +58,5 @@ int import_run(const void *bytes, size_t size, const char *file_name, const stru
 void import_result_finish(struct import_result *result);
 
 const char *import_outcome_name(enum import_outcome outcome); /* "imported" ... */
-
-/* Names of the fields that --map takes, ending with NULL. */
-const char *const *import_field_names(void);
 
 #endif

@@ -110,7 +110,7 @@ static int remove_file(const struct poc *poc, const char *name, const char *endi
 	return result;
 }
 
-void outbox_remove(struct poc *poc, const char *name)
+static void take_away(struct poc *poc, const char *name)
 {
 	/* one that comes back after a crash is only posted again, under the same id; a reason is none without it */
 	remove_file(poc, name, REASON);
@@ -255,7 +255,7 @@ static int post_held(struct poc *poc, const char *name, const uint8_t *envelope,
 		return STATUS_QUEUED;
 	}
 	if (status != STATUS_STALE_KEY)
-		outbox_remove(poc, name);
+		take_away(poc, name);
 	return status;
 }
 
@@ -337,7 +337,7 @@ int outbox_send(struct poc *poc, bool offline, const struct client_notice *notic
 		if (status != STATUS_STALE_KEY)
 			return status;
 		struct refusal stale = poc->why;
-		outbox_remove(poc, name);
+		take_away(poc, name);
 		connection_begin(poc);
 		if (i > 0 || session_move(poc) != 0) {
 			poc->why = stale;
@@ -486,7 +486,7 @@ static int reseal(struct poc *poc, const char *name, const Poc__Post *post, stru
 		status = outbox_send(poc, false, &again, &sealed, out);
 		client_sealed_finish(&sealed);
 		if (status == 0 || status == STATUS_QUEUED)
-			outbox_remove(poc, name);
+			take_away(poc, name);
 	}
 	message_free(inner);
 	notice_destroy(notice);
@@ -683,7 +683,7 @@ static int flush_one(struct flushing *f, const char *name, struct outbox_result 
 		status = post_again(f, name, post, result);
 	}
 	if (status == 0)
-		outbox_remove(poc, name);
+		take_away(poc, name);
 	else if (!passing(status))
 		set_aside(f->folder, name, status, poc->why.message);
 	result->waits = passing(status);

@@ -12,7 +12,6 @@ enum { OUTBOX_NAME = 64 };
 /* Keeps a signed envelope with its body (NULL: a receipt), durably.  name: how the outbox calls it. */
 int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint8_t *body, size_t body_size,
 	       char name[OUTBOX_NAME]);
-void outbox_remove(struct poc *poc, const char *name);
 
 /* Lets one wait that is not posted now, for this reason; NULL: since no server is asked.  QUEUED.  Here and below, why
  * it waits is kept beside it as NAME.reason. */

@@ -100,11 +100,6 @@ bool ping_asks(const struct desk_notice *notice, int64_t round)
 	return is_of(notice, round, true);
 }
 
-bool ping_tells(const struct desk_notice *notice, int64_t round)
-{
-	return is_of(notice, round, false);
-}
-
 const struct desk_notice *ping_find(const struct ping_desk *desk, int64_t round, bool ask, const char *place,
 				    Poc__PocKind kind)
 {

@@ -29,9 +29,8 @@ bool ping_round_parse(const char *text, int64_t *round);
 int64_t ping_round_of(const struct notice_id *id);
 int ping_round_id(int64_t round, struct notice_id *out);
 
-/* Whether a notice of the desk asks a point of contact in this round (0: in any), or tells a coordinator of it. */
+/* Whether a notice of the desk asks a point of contact in this round (0: in any). */
 bool ping_asks(const struct desk_notice *notice, int64_t round);
-bool ping_tells(const struct desk_notice *notice, int64_t round);
 
 /* The notice that asks (ask) or tells a desk in a round; NULL: none. */
 const struct desk_notice *ping_find(const struct ping_desk *desk, int64_t round, bool ask, const char *place,

@@ -126,11 +126,6 @@ void batch_destroy(struct batch *batch)
 	free(batch);
 }
 
-bool batch_any(const struct batch *batch)
-{
-	return batch->any;
-}
-
 /* ---- Notices */
 
 static struct batch_file **bucket(struct batch *batch, const struct notice_id *id)

@@ -65,9 +65,6 @@ int batch_timer(struct batch *batch, uint64_t at_ms, uint64_t number, unsigned w
  * 0 or a status; then the ledger has given up the group. */
 int batch_flush(struct batch *batch, struct refusal *why);
 
-/* Whether something was done since the last flush that is to be committed. */
-bool batch_any(const struct batch *batch);
-
 /* After the commit: calls each for every desk whose feed grew, if it was done; then forgets.  */
 void batch_forget(struct batch *batch, bool done,
 		  void (*grown)(void *ctx, const char *place, Poc__PocKind kind, uint64_t cursor), void *ctx);

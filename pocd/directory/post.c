@@ -11,12 +11,8 @@ const struct notice_id *post_id(const struct post *post)
 	return post->notice != NULL ? &post->notice->id : &post->receipt->notice_id;
 }
 
-const struct hash *post_hash(const struct post *post)
-{
-	return post->notice != NULL ? &post->notice->hash : &post->receipt->hash;
-}
-
-const struct name *post_users(const struct post *post)
+/* The U that lists its signer. */
+static const struct name *users_of(const struct post *post)
 {
 	return post->notice != NULL ? &post->notice->users : &post->receipt->users;
 }
@@ -71,7 +67,7 @@ static int check_origin(const struct post *post, const struct hash *pin, const s
 
 	if (memcmp(id->data, directory->bytes, HASH_SIZE) != 0)
 		return refuse(why, STATUS_DIRECTORY, "directory_id", "it is meant for another directory");
-	if (strcmp(post_users(post)->state, post->state) != 0 ||
+	if (strcmp(users_of(post)->state, post->state) != 0 ||
 	    memcmp(outer_of(post)->signatures[0]->key_id.data, pin->bytes, HASH_SIZE) != 0)
 		return refuse(why, STATUS_DENIED, "signature", "whoever hands it in must have signed it");
 	return 0;
@@ -116,7 +112,7 @@ int post_check_body(const struct post *post, struct refusal *why)
 
 static int check_signer(struct post *post, const struct snapshot *snapshot, int64_t now, struct refusal *why)
 {
-	const struct name *name = post_users(post);
+	const struct name *name = users_of(post);
 	const Poc__Users *users = desk_list(snapshot, name);
 	unsigned allowed = desk_algorithms(snapshot);
 

@@ -29,8 +29,6 @@ int post_parse(const struct post_in *in, const char *state, const struct hash *p
 void post_destroy(struct post *post); /* NULL allowed */
 
 const struct notice_id *post_id(const struct post *post); /* of the notice that it is or is about */
-const struct hash *post_hash(const struct post *post);    /* SHA-256 of its envelope */
-const struct name *post_users(const struct post *post);   /* the U that lists its signer */
 
 /* The desk in whose name it is. */
 const char *post_desk(const struct post *post, Poc__PocKind *kind);

@@ -441,11 +441,6 @@ void conn_work(struct conn *conn, int change)
 		stream_finish_output(&conn->stream);
 }
 
-int conn_working(const struct conn *conn)
-{
-	return conn->working;
-}
-
 /* ---- Loop */
 
 static const char *missed(const struct conn *conn, uint64_t now)

@@ -92,6 +92,5 @@ void conn_close_after_output(struct conn *conn);
 
 /* Work that this connection waits for (writes under way): a draining server closes it only at 0. */
 void conn_work(struct conn *conn, int change);
-int conn_working(const struct conn *conn);
 
 #endif

@@ -53,13 +53,6 @@ int stream_init(struct stream *stream, struct stream_shared *shared, SSL_CTX *tl
 	return -1;
 }
 
-size_t stream_queued(const struct stream *stream)
-{
-	size_t scratch = stream->shared->out_owner == stream ? stream->shared->out_size : 0;
-
-	return stream->queue_size + scratch;
-}
-
 static void drop_scratch(struct stream *stream)
 {
 	if (stream->shared->out_owner == stream) {

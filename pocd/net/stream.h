@@ -55,8 +55,6 @@ int stream_init(struct stream *stream, struct stream_shared *shared, SSL_CTX *tl
 int stream_write(struct stream *stream, const struct iovec *parts, int n);
 void stream_flush(struct stream *stream);
 
-size_t stream_queued(const struct stream *stream);
-
 /* Stops and resumes reading (backpressure). */
 void stream_pause(struct stream *stream, bool paused);
 

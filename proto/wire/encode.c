@@ -20,7 +20,8 @@ void encode_finish(struct encoder *encoder)
 	*encoder = (struct encoder){.failed = true};
 }
 
-uint8_t *encode_room(struct encoder *encoder, size_t size)
+/* Room of size bytes at the end, to be filled at once; NULL when out of memory. */
+static uint8_t *make_room(struct encoder *encoder, size_t size)
 {
 	if (encoder->failed)
 		return NULL;
@@ -37,11 +38,6 @@ uint8_t *encode_room(struct encoder *encoder, size_t size)
 	return encoder->bytes + encoder->size;
 }
 
-void encode_advance(struct encoder *encoder, size_t size)
-{
-	encoder->size += size;
-}
-
 size_t varint_put(uint8_t *out, uint64_t value)
 {
 	size_t n = 0;
@@ -54,7 +50,7 @@ size_t varint_put(uint8_t *out, uint64_t value)
 
 void encode_varint(struct encoder *encoder, uint64_t value)
 {
-	uint8_t *out = encode_room(encoder, 10);
+	uint8_t *out = make_room(encoder, 10);
 
 	if (out != NULL)
 		encoder->size += varint_put(out, value);
@@ -62,7 +58,7 @@ void encode_varint(struct encoder *encoder, uint64_t value)
 
 void encode_raw(struct encoder *encoder, const void *bytes, size_t size)
 {
-	uint8_t *out = encode_room(encoder, size);
+	uint8_t *out = make_room(encoder, size);
 
 	if (out == NULL || size == 0)
 		return;
@@ -99,7 +95,7 @@ void encode_text(struct encoder *encoder, unsigned field, const char *text)
 size_t encode_begin(struct encoder *encoder, unsigned field)
 {
 	encode_varint(encoder, field << 3 | WIRE_BYTES);
-	if (encode_room(encoder, LENGTH_GUESS) != NULL)
+	if (make_room(encoder, LENGTH_GUESS) != NULL)
 		encoder->size += LENGTH_GUESS;
 	return encoder->size;
 }
@@ -113,7 +109,7 @@ void encode_end(struct encoder *encoder, size_t begin)
 	size_t size = encoder->size - begin;
 	size_t n = varint_put(length, size);
 	/* The length stands before what it measures; most fit the guess, others move. */
-	if (n > LENGTH_GUESS && encode_room(encoder, n - LENGTH_GUESS) == NULL)
+	if (n > LENGTH_GUESS && make_room(encoder, n - LENGTH_GUESS) == NULL)
 		return;
 	if (n != LENGTH_GUESS)
 		memmove(encoder->bytes + begin - LENGTH_GUESS + n, encoder->bytes + begin, size);

@@ -38,9 +38,4 @@ void encode_element(struct encoder *encoder, unsigned field, const void *bytes, 
 size_t encode_begin(struct encoder *encoder, unsigned field);
 void encode_end(struct encoder *encoder, size_t begin);
 
-/* Room of size bytes at the end, to be filled by the caller at once; NULL when out of memory.  It counts as written
- * after encode_advance. */
-uint8_t *encode_room(struct encoder *encoder, size_t size);
-void encode_advance(struct encoder *encoder, size_t size);
-
 #endif
