@@ -11,6 +11,7 @@ of the daemon's log is shown.  Only processes started here are ended.
 import contextlib
 import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -79,9 +80,12 @@ def run(*command, expect=0, timeout=60, **more):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Of those that no outgoing connection takes before the daemon is there: the kernel gives these from 32768 on."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class World:
