@@ -33,8 +33,10 @@ class Carried(unittest.TestCase):
         return path
 
     def passed_twice(self, *words):
-        """(what XA sent, what XB forwarded to AE, what AE forwarded to AD)."""
+        """(what XA sent, what XB forwarded to AE, what AE forwarded to AD).  XB has read it, and that is stored too."""
         first = self.send(*words)
+        self.poc("xb-operator", "show", first)
+        self.poc("xa-operator", "status", first, "--wait", "delivered")
         second = self.json("xb-operator", "forward", first, "--to", "AE", "--text", "For you.")["id"]
         return first, second, self.json("ae-operator", "forward", second, "--to", "AD", "--text", "And you.")["id"]
 
