@@ -28,8 +28,14 @@ class Anew(unittest.TestCase):
     def size(self, user):
         return self.world.poc(user, "-o", "json", "--online", "status").json["checkpoint"]["size"]
 
-    def go_on_from(self, mirror):
-        """The directory on a copy of a mirror's folder, which has no notices."""
+    def delivered(self, notice):
+        """How many desks it was delivered to, as a published checkpoint shows."""
+        steps = self.world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["steps"]
+        return sum(each["step"] == "delivered" and bool(each["proven_by"]) for each in steps)
+
+    def go_on_from(self, mirror, read):
+        """The directory on a copy of a mirror's folder, which has no notices; read: the one that two desks read last."""
+        wait_for(lambda: self.delivered(read) == 2, "its delivery was never published")
         world, reader = self.world, mirror.settings("xa-reader")
         size = self.size("xa-reader")
         wait_for(lambda: self.size(reader) >= size, "the mirror never caught up")
@@ -52,7 +58,7 @@ class Anew(unittest.TestCase):
             had[user] |= set(old)
             self.assertEqual(self.listed(user)[0], had[user])
             self.assertEqual(self.watched(user), old)
-        self.go_on_from(mirror)
+        self.go_on_from(mirror, old[-1])
         # XB looks while the new feed is the shorter one, AD not before others stand where it ended
         first = self.send(1)
         found, said = self.listed("xb-operator")
