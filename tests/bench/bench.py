@@ -15,7 +15,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,9 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+from ports import free_port  # noqa: E402  pylint: disable=wrong-import-position
+
 PATIENCE = 120  # seconds that any one step may take
 ANSWER_POST = 66  # bytes of the answer to a Post
 BUDGET = 570  # seconds for everything: a slow or busy machine gets fewer rounds
@@ -36,11 +38,6 @@ def cores():
 
 def pinned(core):
     return lambda: os.sched_setaffinity(0, {core})
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Failure(Exception):

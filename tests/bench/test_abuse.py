@@ -19,7 +19,8 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 import wire  # noqa: E402
-from harness import BUILD, SLOW, free_port  # noqa: E402
+from harness import BUILD, SLOW  # noqa: E402
+from ports import free_port  # noqa: E402
 
 POST, FEED, GET_NOTICE, WATCH = 9, 10, 11, 12  # Request.body and, for the first four, Response.body
 QUOTA, TECHNICAL = 20, 1

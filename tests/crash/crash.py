@@ -9,7 +9,8 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from harness import BUILD, POC, POCADM, POCD, SLOW, Result, free_port, ini_set, run  # noqa: E402
+from harness import BUILD, POC, POCADM, POCD, SLOW, Result, ini_set, run  # noqa: E402
+from ports import free_port  # noqa: E402
 
 MAKE_WORLD, WRITER, FACTS = (os.path.join(BUILD, "tests/crash", name) for name in ("make_world", "writer", "facts"))
 SHIM = os.path.join(BUILD, "tests/crash/libdisk.so")

@@ -4,7 +4,8 @@ import os
 import re
 import unittest
 
-from harness import ROOT, World, free_port, main, run
+from harness import ROOT, World, main, run
+from ports import free_port
 from harness import POC, POCADM
 from test_docs import commands_of
 

@@ -6,7 +6,8 @@ import subprocess
 import unittest
 
 from follower import Follower, publish_trust, wait_for
-from harness import POCD, World, free_port, ini_set, main, run, shifted
+from harness import POCD, World, ini_set, main, run, shifted
+from ports import free_port
 
 
 def checkpoint(world, user="xa-reader"):

@@ -16,7 +16,8 @@ import time
 import unittest
 
 import wire
-from harness import DATA, POC, POCADM, POCD, ROOT, SLOW, World, free_port, main, run
+from harness import DATA, POC, POCADM, POCD, ROOT, SLOW, World, main, run
+from ports import free_port
 
 WORLD = None
 SHORT = {"limits__handshake_time": f"{SLOW}s", "limits__frame_time": f"{SLOW}s", "limits__idle_time": f"{2 * SLOW}s"}

@@ -346,10 +346,10 @@ class Files(People):
         WORLD.poc("xa-reader", "--offline", "verify", real)
         os.mkfifo(fifo)
         with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE) as reader:
-            WORLD.poc("xa-reader", "export", fifo)
+            WORLD.poc("xa-reader", "--offline", "export", fifo)
             taken = reader.communicate(timeout=60)[0]
         self.assertTrue(stat.S_ISFIFO(os.lstat(fifo).st_mode))
-        WORLD.poc("xa-reader", "export", real)
+        WORLD.poc("xa-reader", "--offline", "export", real)  # of the same copy, whatever is published meanwhile
         with open(real, "rb") as file:
             self.assertEqual(file.read(), taken)
         os.symlink("nowhere/x", link + ".broken")

@@ -4,7 +4,8 @@ import subprocess
 import time
 import unittest
 
-from harness import SLOW, World, free_port, main
+from harness import SLOW, World, main
+from ports import free_port
 
 HYBRID = ssl.OPENSSL_VERSION_INFO >= (3, 5)  # Python's library is the programs' as well
 OURS = "X25519MLKEM768" if HYBRID else "x25519"

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 import wire
-from harness import POCD, ROOT, SLOW, free_port, ini_set
+from harness import POCD, ROOT, SLOW, ini_set
+from ports import free_port
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "reference"))
 import forge  # noqa: E402  pylint: disable=wrong-import-position

@@ -11,7 +11,6 @@ of the daemon's log is shown.  Only processes started here are ended.
 import contextlib
 import json
 import os
-import random
 import resource
 import shutil
 import signal
@@ -24,6 +23,7 @@ import time
 import unittest
 
 import wire
+from ports import free_port
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("POCD_BUILD") or os.path.join(ROOT, "build")
@@ -77,15 +77,6 @@ def run(*command, expect=0, timeout=60, **more):
     if expect is not None and result.status != expect:
         raise AssertionError(f"expected exit status {expect}:\n{result}")
     return result
-
-
-def free_port():
-    """Of those that no outgoing connection takes before the daemon is there: the kernel gives these from 32768 on."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class World:
