@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "pocd/directory/readings.h"
+
 static int find_end(struct store *store, struct offline_report *report, struct refusal *why)
 {
 	struct store_view *view;
@@ -38,6 +40,8 @@ int offline_check_store(struct store *store, struct offline_report *report, stru
 		status = history_check(store, &report->history, why);
 	if (status == 0)
 		status = notices_check(store, &report->notices, why);
+	if (status == 0)
+		status = readings_check(store, why);
 	if (status == 0)
 		status = find_end(store, report, why);
 	report->ledger.erased_sections = report->history.erased_sections;

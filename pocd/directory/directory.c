@@ -65,7 +65,8 @@ static int make_writer(struct directory *directory, struct refusal *why)
 					.backlog_bytes = o->backlog_bytes,
 					.grown = o->grown,
 					.grown_ctx = o->grown_ctx,
-					.auditors = directory->auditors};
+					.auditors = directory->auditors,
+					.readings = directory->readings};
 
 	directory->quota = writer.quota = quota_create(o->notices_per_hour);
 	int status = directory->quota != NULL ? writer_create(&writer, &directory->writer) : STATUS_NO_MEMORY;
@@ -88,7 +89,9 @@ static int open_with(const struct directory_options *options, const struct envel
 		directory->id = trust->seq > 1 ? trust->directory_id : trust_directory_id(trust);
 	directory->auditors = auditors_create();
 	directory->signers = signers_create(options->log_keys, options->n_log_keys, &options->signer);
-	int status = directory->auditors != NULL && directory->signers != NULL
+	directory->readings = options->follows == NULL ? readings_create() : NULL;
+	int status = directory->auditors != NULL && directory->signers != NULL &&
+			     (directory->readings != NULL || options->follows != NULL)
 			 ? open_ledger(directory, trust, why)
 			 : refuse(why, STATUS_NO_MEMORY, "", "out of memory");
 	if (status == 0 && options->follows != NULL && hash_compare(options->follows, &directory->id) != 0)
@@ -172,6 +175,7 @@ void directory_close(struct directory *directory)
 	ledger_close(directory->ledger);
 	signers_destroy(directory->signers);
 	auditors_destroy(directory->auditors);
+	readings_destroy(directory->readings);
 	free(directory);
 }
 

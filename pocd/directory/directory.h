@@ -96,6 +96,11 @@ int directory_head(struct directory *directory, uint64_t held_size, uint64_t tru
 int directory_changes(struct directory *directory, const struct principal *who, uint64_t from_leaf, bool with_envelopes,
 		      struct answer *out, struct refusal *why);
 
+/* An encoded ReadersAnswer (poc.proto Readers), of the principal's own state, of at most about 256 KiB.  STATUS_MIRROR
+ * from a copy. */
+int directory_readers(struct directory *directory, const struct principal *who, uint32_t from_day, const char *after,
+		      struct answer *out, struct refusal *why);
+
 /* ---- Followers of this log */
 
 /* An encoded FollowAnswer of at most about 512 KiB.  A follower whose log is no prefix of ours is refused

@@ -5,6 +5,7 @@
 #include "pocd/directory/auditors.h"
 #include "pocd/directory/directory.h"
 #include "pocd/directory/holders.h"
+#include "pocd/directory/readings.h"
 #include "pocd/directory/writer.h"
 
 struct directory {
@@ -15,7 +16,12 @@ struct directory {
 	struct signers *signers;
 	struct quota *quota;
 	struct auditors *auditors;
+	struct readings *readings; /* NULL in a copy of another server's directory */
 	atomic_ullong lookups, cache_hits;
 };
+
+/* A record of a state was given to somebody: counted unless it is of the own state. */
+void directory_note_reading(struct directory *directory, const struct principal *who, const char *state,
+			    enum reading_way way);
 
 #endif

@@ -90,6 +90,7 @@ static void hear(struct directory *directory, const struct principal *who, const
 /* ---- A page */
 
 struct page {
+	struct directory *directory;
 	struct store_view *view;
 	struct encoder *encoder;
 	const struct principal *who;
@@ -127,7 +128,10 @@ static int put_version(struct page *page, const struct leaf *leaf, const char *t
 		return 0;
 	page->reader = policy_mirror_class(&page->who->facts,
 					   strcmp(page->who->state, name.state) == 0 ? OBJECT_OWN : OBJECT_OTHER);
-	return scan_sections(bytes, size, put_section, page);
+	status = scan_sections(bytes, size, put_section, page);
+	if (status == 0)
+		directory_note_reading(page->directory, page->who, name.state, READING_COPY);
+	return status;
 }
 
 static int put_leaf(struct page *page, uint64_t index, enum leaf_kind *kind)
@@ -179,7 +183,7 @@ static int answer(struct directory *directory, const struct principal *who, cons
 		  struct answer *out, struct refusal *why)
 {
 	struct encoder encoder;
-	struct page page = {.encoder = &encoder, .who = who};
+	struct page page = {.directory = directory, .encoder = &encoder, .who = who};
 	int status = store_view_begin(directory->options.store, &page.view);
 
 	if (status != 0)

@@ -204,6 +204,7 @@ struct lookup {
 	struct hash key;
 	struct section_choice choice;
 	uint64_t held_size;
+	bool present;               /* there is a record, and it is in the answer */
 	struct answer_cache *cache; /* NULL: this answer is not cached */
 	size_t place;               /* of the record among the snapshot's names, with a cache */
 };
@@ -254,14 +255,14 @@ static int put_record_body(struct lookup *lookup, const struct snapshot_name *kn
 	return 0;
 }
 
-static int put_record_item(struct lookup *lookup, bool *present)
+static int put_record_item(struct lookup *lookup)
 {
 	struct encoder *encoder = &lookup->asking->encoder;
 	size_t begin;
 	const struct snapshot_name *known =
 	    item_begin(encoder, lookup->asking->snapshot, lookup->record->text, &lookup->key, &begin);
 
-	*present = known != NULL;
+	lookup->present = known != NULL;
 	if (known != NULL)
 		lookup->place = (size_t)(known - lookup->asking->snapshot->names);
 	int status = known != NULL ? put_record_body(lookup, known) : 0;
@@ -295,6 +296,7 @@ static int answer_cached(struct lookup *lookup, const struct cached_bytes *cache
 {
 	struct asking *asking = lookup->asking;
 
+	lookup->present = true;
 	atomic_fetch_add_explicit(&asking->directory->cache_hits, 1, memory_order_relaxed);
 	if (lookup->held_size == asking->snapshot->checkpoint.size) {
 		*out = (struct answer){cached->bytes, cached->size, asking->snapshot, release_snapshot};
@@ -310,17 +312,16 @@ static int answer_cached(struct lookup *lookup, const struct cached_bytes *cache
 static int answer_fresh(struct lookup *lookup, struct answer *out)
 {
 	struct asking *asking = lookup->asking;
-	bool present;
 
 	encode_init(&asking->encoder, ANSWER_ROOM);
 	put_version(asking);
 	put_checkpoint(asking, lookup->held_size);
 	size_t before = asking->encoder.size;
 	put_keys_item(asking, lookup->record);
-	int status = put_record_item(lookup, &present);
-	if (status == 0 && present && lookup->record->unit[0] != '\0')
+	int status = put_record_item(lookup);
+	if (status == 0 && lookup->present && lookup->record->unit[0] != '\0')
 		status = put_unit_users(asking, lookup->record);
-	if (status == 0 && present && before == VERSION_BYTES && lookup->cache != NULL &&
+	if (status == 0 && lookup->present && before == VERSION_BYTES && lookup->cache != NULL &&
 	    cache_keeps_whole(lookup->cache) && !asking->encoder.failed)
 		cache_put(lookup->cache, lookup->place, cache_class_of(lookup->choice.reader), asking->encoder.bytes,
 			  asking->encoder.size);
@@ -370,7 +371,10 @@ int directory_lookup(struct directory *directory, const struct principal *who, c
 	/* What only the own state sees is not kept in memory. */
 	if (n_sections == 0 && lookup.choice.reader != READER_OWN && lookup.choice.reader == lookup.choice.entitled)
 		lookup.cache = asking.holders->cache;
-	return answer_lookup(&lookup, out);
+	status = answer_lookup(&lookup, out);
+	if (status == 0 && lookup.present)
+		directory_note_reading(directory, who, record.state, READING_LOOKUP);
+	return status;
 }
 
 /* ---- Envelopes by name */
@@ -652,6 +656,8 @@ static int put_change_item(struct asking *asking, const struct snapshot_name *kn
 		status = put_envelope(asking, known->name, &known->value, &bytes, &size);
 		if (status == 0)
 			status = put_change_sections(asking, &name, bytes, size);
+		if (status == 0)
+			directory_note_reading(asking->directory, asking->who, name.state, READING_COPY);
 	} else {
 		status = put_current(asking, known);
 	}

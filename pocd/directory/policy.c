@@ -44,6 +44,8 @@ static const struct rule rules[OP_COUNT] = {
     [OP_NOTICE_READ] = {DUTY, 0, STAFF_DESK, false, "notices are for the operators of their desks", true},
     [OP_NOTICE_HEADERS] = {DUTY | BIT(POC__ROLE__ROLE_ALERT), 0, STAFF_DESK, false,
 			   "headers of notices are for the operators and alerts of their desks", true},
+    [OP_READERS] = {DUTY, 0, 0, false, "who has read a state's records is for its operators and coordinators", false,
+		    true},
 };
 
 struct verdict policy_decide(const struct principal_facts *who, enum operation operation, enum relation relation)
@@ -90,6 +92,7 @@ static const char *const names[OP_COUNT] = {
     [OP_NOTICE_POST] = "notice-post",
     [OP_NOTICE_READ] = "notice-read",
     [OP_NOTICE_HEADERS] = "notice-headers",
+    [OP_READERS] = "readers",
 };
 
 const char *operation_name(enum operation operation)

@@ -24,6 +24,7 @@ enum operation {
 	OP_NOTICE_POST,    /* notices and receipts in the name of an own desk */
 	OP_NOTICE_READ,    /* an own desk's feed, stories and bodies */
 	OP_NOTICE_HEADERS, /* headers of what an own desk receives */
+	OP_READERS,        /* who has read the state's records */
 	OP_COUNT
 };
 

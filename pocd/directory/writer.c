@@ -96,6 +96,7 @@ struct writer {
 	struct list waiting;  /* posts that what is committed, but not published, concerns; by waits_since */
 	size_t n_staged, staged_bytes, waiting_bytes;
 	uint64_t published_at, retry_at, timers_retry_at; /* monotonic ms */
+	uint64_t readings_at;                             /* monotonic ms: when to store them */
 	int trouble;                                      /* status of the last commit or publication, for the log */
 	bool overdue;                                     /* since before the start; see is_overdue */
 	bool failed;                                      /* the disk has failed */
@@ -724,6 +725,16 @@ static bool run_timers(struct writer *writer)
 	return false;
 }
 
+/* Who has read what.  A failure is the store's own, which whoever writes is told; it stays counted for the next time.
+ */
+static void store_readings(struct writer *writer)
+{
+	writer->readings_at = clock_monotonic_ms() + READINGS_STORE_MS;
+	if (writer->options.readings != NULL && !writer->failed)
+		(void)readings_store(writer->options.readings, writer->options.store,
+				     writer->options.now_ms(writer->options.now_ctx));
+}
+
 /* Publishes what waits, and what then no longer waits, until nothing does. */
 static int publish_all(struct writer *writer)
 {
@@ -816,6 +827,8 @@ static void turn(struct writer *writer, struct group *groups, bool stop)
 	work_off(writer, groups);
 	if (clock_monotonic_ms() >= writer->timers_retry_at)
 		run_timers(writer);
+	if (stop || clock_monotonic_ms() >= writer->readings_at)
+		store_readings(writer);
 	look_at_quorum(writer);
 	if (writer->unproven.first != NULL && !ledger_unpublished(writer->options.ledger))
 		settle_proven(writer); /* repeated writes, proven long ago */
@@ -865,6 +878,7 @@ static void *run(void *ctx)
 		uint64_t waited = waited_at(writer);
 		due = quorum < due ? quorum : due;
 		due = waited < due ? waited : due;
+		due = writer->readings_at < due ? writer->readings_at : due;
 		pthread_mutex_lock(&writer->lock);
 		wait_until(writer, due < timers ? due : timers);
 		struct group *groups = take_queue(writer);
@@ -924,6 +938,7 @@ int writer_create(const struct writer_options *options, struct writer **out)
 	list_init(&writer->unproven);
 	list_init(&writer->waiting);
 	writer->published_at = clock_monotonic_ms();
+	writer->readings_at = writer->published_at + READINGS_STORE_MS;
 	writer->overdue = is_overdue(writer);
 	pthread_mutex_init(&writer->lock, NULL);
 	pthread_condattr_init(&monotonic);

@@ -7,6 +7,7 @@
 #include "pocd/directory/auditors.h"
 #include "pocd/directory/inbox.h"
 #include "pocd/directory/quorum.h"
+#include "pocd/directory/readings.h"
 #include "pocd/directory/signers.h"
 #include "pocd/directory/write.h"
 #include "pocd/ledger/ledger.h"
@@ -31,6 +32,7 @@ struct writer_options {
 	void (*grown)(void *ctx, const char *place, Poc__PocKind kind, uint64_t cursor);
 	void *grown_ctx;
 	struct auditors *auditors; /* borrowed: whether the next checkpoint may be signed */
+	struct readings *readings; /* borrowed: stored every few seconds; NULL: none */
 };
 
 int writer_create(const struct writer_options *options, struct writer **out); /* 0 or a status */

@@ -40,6 +40,7 @@ HANDLER(get_notice, Poc__GetNotice)
 HANDLER(watch, Poc__Watch)
 HANDLER(follow, Poc__Follow)
 HANDLER(cosign, Poc__Cosign)
+HANDLER(readers, Poc__Readers)
 
 static int call_get_stats(struct session *session, uint32_t id, const void *request, struct refusal *why)
 {
@@ -61,6 +62,7 @@ static const struct request_row rows[] = {
     {POC__REQUEST__BODY_WATCH, "watch", call_watch, 256, false, -1},
     {POC__REQUEST__BODY_FOLLOW, "follow", call_follow, 9216, false, OP_FOLLOW},
     {POC__REQUEST__BODY_COSIGN, "cosign", call_cosign, 512, false, OP_FOLLOW},
+    {POC__REQUEST__BODY_READERS, "readers", call_readers, 64, false, OP_READERS},
 };
 
 static const struct request_row *find_row(Poc__Request__BodyCase type)

@@ -21,7 +21,8 @@ enum response_field {
 	RESPONSE_STORY = 11,
 	RESPONSE_WATCH = 12,
 	RESPONSE_FOLLOW = 13,
-	RESPONSE_COSIGN = 14
+	RESPONSE_COSIGN = 14,
+	RESPONSE_READERS = 15
 };
 
 /* Sends Response{id, field: bytes}. */
@@ -53,6 +54,7 @@ int handle_get_notice(struct session *session, uint32_t id, const Poc__GetNotice
 int handle_watch(struct session *session, uint32_t id, const Poc__Watch *request, struct refusal *why);
 int handle_follow(struct session *session, uint32_t id, const Poc__Follow *request, struct refusal *why);
 int handle_cosign(struct session *session, uint32_t id, const Poc__Cosign *request, struct refusal *why);
+int handle_readers(struct session *session, uint32_t id, const Poc__Readers *request, struct refusal *why);
 int handle_get_stats(struct session *session, uint32_t id, struct refusal *why);
 
 #endif

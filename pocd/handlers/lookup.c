@@ -1,4 +1,4 @@
-/* Lookups and the walk of a synchronising client. */
+/* Lookups, the walk of a synchronising client, and who has read the own state's records. */
 #include "pocd/handlers/dispatch.h"
 
 enum { SECTIONS_MAX = 4 };
@@ -32,6 +32,19 @@ int handle_changes(struct session *session, uint32_t id, const Poc__Changes *req
 	if (status != 0)
 		return status;
 	dispatch_answer(session, id, RESPONSE_CHANGES, answer.bytes, answer.size);
+	answer_finish(&answer);
+	return 0;
+}
+
+int handle_readers(struct session *session, uint32_t id, const Poc__Readers *request, struct refusal *why)
+{
+	struct answer answer;
+	int status =
+	    directory_readers(session->directory, &session->principal, request->from_day, request->after, &answer, why);
+
+	if (status != 0)
+		return status;
+	dispatch_answer(session, id, RESPONSE_READERS, answer.bytes, answer.size);
 	answer_finish(&answer);
 	return 0;
 }

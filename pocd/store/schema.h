@@ -7,7 +7,8 @@
 
 #include "pocd/store/store.h"
 
-enum { SCHEMA_VERSION = 1 };
+/* Version 1 had no TABLE_READING: a store of it gets one when it is opened for writing. */
+enum { SCHEMA_VERSION = 2 };
 
 /* Names in TABLE_META. */
 #define META_SCHEMA "schema"     /* u64: SCHEMA_VERSION */
@@ -66,5 +67,10 @@ size_t schema_evidence_key(uint8_t out[SCHEMA_EVIDENCE_KEY_MAX], uint64_t public
  *                  -> empty.  Deleted in the commit that does it.
  * TABLE_BACKLOG    sending state, 00, receiving state -> u64 notices, u64 bytes of bodies that no desk there has
  *                  fetched; no row: none */
+
+/* ---- Readers (written and read in pocd/directory/readings.h)
+ *
+ * TABLE_READING    u32 day since 1970-01-01 UTC, state, 00, reading state -> u64 lookups, u64 records given for copies,
+ *                  u64 ms of the last time */
 
 #endif

@@ -42,9 +42,10 @@ static int unseal(enum store_table table, const void *key, size_t key_size, stru
 
 const char *store_table_name(enum store_table table)
 {
-	static const char *const names[TABLE_COUNT] = {
-	    "meta",     "envelope",  "section", "current", "history", "leaf", "tile", "publication", "event",
-	    "evidence", "notice_id", "notice",  "body",    "step",    "feed", "desk", "timer",       "backlog"};
+	static const char *const names[TABLE_COUNT] = {"meta",      "envelope", "section",     "current", "history",
+						       "leaf",      "tile",     "publication", "event",   "evidence",
+						       "notice_id", "notice",   "body",        "step",    "feed",
+						       "desk",      "timer",    "backlog",     "reading"};
 
 	return table < TABLE_COUNT ? names[table] : "?";
 }

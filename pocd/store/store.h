@@ -32,6 +32,7 @@ enum store_table {
 	TABLE_DESK,        /* place 00 kind(u8) -> its last cursor */
 	TABLE_TIMER,       /* ms(u64be) number(u64be) what(u8) -> nothing: what is due then */
 	TABLE_BACKLOG,     /* sending state 00 receiving state -> notices and bytes not fetched yet */
+	TABLE_READING,     /* day(u32be) state 00 reading state -> how often it was read */
 	TABLE_COUNT
 };
 

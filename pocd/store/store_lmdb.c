@@ -29,7 +29,8 @@ enum {
 	ROOM_STEP = 1 << 20,         /* of the file that is asked of the filesystem ahead of need */
 	ROOM_RESERVE = 1 << 18,      /* kept back for batches that use the reserve */
 	ROOM_LEAST = 1 << 16,        /* for the trees' upper pages and LMDB's own list of free pages */
-	LOCK_READER = 64             /* bytes of the lock file for each reader */
+	LOCK_READER = 64,            /* bytes of the lock file for each reader */
+	SCHEMA_1_TABLES = TABLE_READING
 };
 
 struct view_lmdb {
@@ -41,7 +42,7 @@ struct view_lmdb {
 struct store_lmdb {
 	struct store base;
 	MDB_env *env;
-	MDB_dbi dbis[TABLE_COUNT];
+	MDB_dbi dbis[TABLE_COUNT]; /* 0: a table that this version of the schema did not have */
 	uint64_t quota, map_size;
 	size_t page_size;
 	int lock_fd, data_fd; /* the latter is LMDB's own */
@@ -145,8 +146,10 @@ static int lmdb_get(struct store_view *base, enum store_table table, const void 
 {
 	struct store_lmdb *lmdb = (struct store_lmdb *)base->store;
 	MDB_val k = {key_size, (void *)key}, v;
-	int rc = mdb_get(((struct view_lmdb *)base)->txn, lmdb->dbis[table], &k, &v);
 
+	if (lmdb->dbis[table] == 0)
+		return STATUS_NOT_FOUND;
+	int rc = mdb_get(((struct view_lmdb *)base)->txn, lmdb->dbis[table], &k, &v);
 	if (rc != 0)
 		return status_of(rc);
 	*out = (struct store_value){v.mv_data, v.mv_size};
@@ -160,8 +163,10 @@ static int lmdb_walk(struct store_view *base, enum store_table table, const void
 	struct store_lmdb *lmdb = (struct store_lmdb *)base->store;
 	MDB_cursor *cursor;
 	MDB_val k = {from_size, (void *)from}, v;
-	int rc = mdb_cursor_open(((struct view_lmdb *)base)->txn, lmdb->dbis[table], &cursor);
 
+	if (lmdb->dbis[table] == 0)
+		return 0;
+	int rc = mdb_cursor_open(((struct view_lmdb *)base)->txn, lmdb->dbis[table], &cursor);
 	if (rc != 0)
 		return status_of(rc);
 	int stop = 0;
@@ -462,6 +467,17 @@ static int open_env(struct store_lmdb *lmdb, const struct store_lmdb_options *op
 	return options->read_only ? 0 : mdb_reader_check(lmdb->env, &dead);
 }
 
+/* Tables that came with a later version of the schema are made where they are missing; whether they may be is seen by
+ * the probe. */
+static int open_table(struct store_lmdb *lmdb, MDB_txn *txn, enum store_table table, bool create, bool read_only)
+{
+	bool later = (int)table >= SCHEMA_1_TABLES;
+	int rc = mdb_dbi_open(txn, store_table_name(table), create || (later && !read_only) ? MDB_CREATE : 0,
+			      &lmdb->dbis[table]);
+
+	return later && read_only && rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static int open_tables(struct store_lmdb *lmdb, bool create, bool read_only)
 {
 	MDB_txn *txn;
@@ -470,7 +486,7 @@ static int open_tables(struct store_lmdb *lmdb, bool create, bool read_only)
 	if (rc != 0)
 		return rc;
 	for (int t = 0; rc == 0 && t < TABLE_COUNT; t++)
-		rc = mdb_dbi_open(txn, store_table_name((enum store_table)t), create ? MDB_CREATE : 0, &lmdb->dbis[t]);
+		rc = open_table(lmdb, txn, (enum store_table)t, create, read_only);
 	if (rc != 0) {
 		mdb_txn_abort(txn);
 		return rc;
@@ -489,26 +505,38 @@ static int put_schema(struct store *store, struct refusal *why)
 		return refuse(why, STATUS_NO_MEMORY, "store", "out of memory");
 	}
 	int status = store_commit_wait(store, batch);
-	return status == 0 ? 0 : refuse(why, status, "store", "cannot write the new database: %s", status_text(status));
+	return status == 0 ? 0 : refuse(why, status, "store", "cannot write to the database: %s", status_text(status));
 }
 
-static int check_schema(struct store *store, const char *path, struct refusal *why)
+/* 0: none that can be read. */
+static uint64_t schema_version(struct store *store)
 {
 	struct store_view *view;
 	struct store_value value;
-	int status = store_view_begin(store, &view);
 
-	if (status != 0)
-		return refuse(why, status, "store", "%s cannot be read", path);
-	status = store_get(view, TABLE_META, META_SCHEMA, sizeof META_SCHEMA - 1, &value);
+	if (store_view_begin(store, &view) != 0)
+		return 0;
+	int status = store_get(view, TABLE_META, META_SCHEMA, sizeof META_SCHEMA - 1, &value);
 	uint64_t version = status == 0 && value.size == 8 ? schema_get_u64(value.bytes) : 0;
 	store_view_end(view);
-	if (status != 0 || version == 0)
+	return version;
+}
+
+static int check_schema(struct store_lmdb *lmdb, const char *path, struct refusal *why)
+{
+	uint64_t version = schema_version(&lmdb->base);
+
+	if (version == 0)
 		return refuse(why, STATUS_DAMAGED, "store", "%s is damaged or no database of pocd: it has no version",
 			      path);
-	if (version != SCHEMA_VERSION)
+	if (version > SCHEMA_VERSION)
 		return refuse(why, STATUS_INVALID, "store", "%s was written by a newer version of pocd (schema %llu)",
 			      path, (unsigned long long)version);
+	for (int t = SCHEMA_1_TABLES; version > 1 && t < TABLE_COUNT; t++) {
+		if (lmdb->dbis[t] == 0)
+			return refuse(why, STATUS_DAMAGED, "store", "%s is damaged: it lacks the table %s", path,
+				      store_table_name((enum store_table)t));
+	}
 	return 0;
 }
 
@@ -549,19 +577,20 @@ static int count_one(void *ctx, const uint8_t *key, size_t key_size, const struc
 	return 0;
 }
 
-static int check_counts(struct store *store, struct refusal *why)
+static int check_counts(struct store *store, uint64_t version, struct refusal *why)
 {
 	struct store_view *view;
 	struct store_value value;
-	uint64_t expected[TABLE_COUNT];
+	uint64_t expected[TABLE_COUNT] = {0};
 	int status = store_view_begin(store, &view);
 
 	if (status != 0)
 		return status;
 	status = store_get(view, TABLE_META, META_COUNTS, sizeof META_COUNTS - 1, &value);
-	if (status == 0 && value.size != 8 * TABLE_COUNT)
+	int n = version > 1 ? TABLE_COUNT : SCHEMA_1_TABLES;
+	if (status == 0 && value.size != 8 * (size_t)n)
 		status = STATUS_DAMAGED;
-	for (int t = 0; status == 0 && t < TABLE_COUNT; t++)
+	for (int t = 0; status == 0 && t < n; t++)
 		expected[t] = schema_get_u64(value.bytes + 8 * t);
 	for (int t = 0; status == 0 && t < TABLE_COUNT; t++) {
 		uint64_t count = 0;
@@ -610,10 +639,10 @@ static int probe(void *ctx, struct refusal *why)
 	status = open_raw(&options, -1, &lmdb, why);
 	if (status != 0)
 		return status;
-	status = check_schema(&lmdb->base, options.path, why);
+	status = check_schema(lmdb, options.path, why);
 	if (status == 0)
 		status = store_scrub(&lmdb->base, NULL, why);
-	return status != 0 ? status : check_counts(&lmdb->base, why);
+	return status != 0 ? status : check_counts(&lmdb->base, schema_version(&lmdb->base), why);
 }
 
 /* How long the child may look: a large database takes longer. */
@@ -667,11 +696,10 @@ int store_lmdb_open(const struct store_lmdb_options *options, struct store **out
 	status = open_raw(options, lock_fd, &lmdb, why);
 	if (status != 0)
 		return status;
-	if (options->create) {
+	if (options->create || (!options->read_only && schema_version(&lmdb->base) < SCHEMA_VERSION))
 		status = put_schema(&lmdb->base, why);
-		if (status == 0 && sync_folder(options->path) != 0)
-			status = refuse(why, STATUS_IO, "store", "%s: %s", options->path, strerror(errno));
-	}
+	if (status == 0 && options->create && sync_folder(options->path) != 0)
+		status = refuse(why, STATUS_IO, "store", "%s: %s", options->path, strerror(errno));
 	if (status != 0) {
 		lmdb_close(&lmdb->base);
 		return status;

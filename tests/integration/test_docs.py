@@ -257,7 +257,7 @@ class Documents(unittest.TestCase):
         for name, size in rows:
             word = name.title().replace("_", "")
             self.assertRegex(line, rf"{word} {int(size):,}\b")
-        self.assertEqual(len(rows), 11)
+        self.assertEqual(len(rows), 12)
         for name in ("SUBMIT", "POST", "ANSWER"):
             size = re.search(rf"FRAME_MAX_{name} = (\d+) \* 1024", read("proto/wire/frame.h")).group(1)
             self.assertRegex(text, rf"\| {'answer' if name == 'ANSWER' else name.title()} \| {int(size) * 1024:,}\b")
