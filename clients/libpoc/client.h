@@ -124,6 +124,20 @@ int client_envelopes(struct poc *poc, enum client_mode mode, const char *const *
  * ceremony starts from.  *bytes is malloc'ed. */
 int client_prove(struct poc *poc, const char *state, uint8_t **bytes, size_t *size);
 
+/* ---- Readers: which states have read our state's records, as the server counts it.  Its word: nothing is proven. */
+struct client_reading {
+	uint32_t day;                     /* since 1970-01-01 UTC */
+	char state[STATE_MAX_LENGTH + 1]; /* who read */
+	uint64_t lookups, copied;         /* answers to lookups; records that went into copies */
+	int64_t last;                     /* seconds: of the newest of either */
+};
+
+/* Calls each for every row from a day on (0: all that is kept), ascending by day and state; stops at the first
+ * non-zero, which it returns.  *kept_from: the first day of which the server keeps anything; 0: it keeps nothing yet.
+ * DENIED to users who are not on duty in their state. */
+int client_readers(struct poc *poc, uint32_t from_day, uint32_t *kept_from,
+		   int (*each)(void *ctx, const struct client_reading *reading), void *ctx);
+
 /* ---- Writing */
 struct client_write {
 	const uint8_t *envelope;

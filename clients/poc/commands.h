@@ -11,6 +11,7 @@ int poc_cmd_sync(struct cli *cli);
 int poc_cmd_status(struct cli *cli);
 int poc_cmd_search(struct cli *cli);
 int poc_cmd_export(struct cli *cli);
+int poc_cmd_readers(struct cli *cli);
 
 int poc_cmd_publish(struct cli *cli);
 int poc_cmd_confirm(struct cli *cli);

@@ -133,6 +133,11 @@ static const struct flag report_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct flag readers_flags[] = {
+    {"since", 0, "TIME", "from that day on: 30d (default), or a time"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct command user_commands[] = {
     {"invite", "HANDLE --role ROLE", "write an invitation: no secrets in it", 1, 1, invite_flags, poc_cmd_user_invite,
      NULL},
@@ -189,6 +194,8 @@ static const struct command commands[] = {
     {"report", "[PLACE CHANNEL --reason R]",
      "tell a state that a channel of its record does not work; or what was told us", 0, 2, report_flags, poc_cmd_report,
      NULL},
+    {"readers", "", "which states have read our own state's records, as the server counts it", 0, 0, readers_flags,
+     poc_cmd_readers, NULL},
     {"user", NULL, "own users: invite, add, remove, list", 0, 0, NULL, NULL, user_commands},
     {"key", NULL, "keys: new, show, verified, rotate, announce", 0, 0, NULL, NULL, key_commands},
     {"state", NULL, "a state's authority: new, draft, sign, show, submit", 0, 0, NULL, NULL, state_commands},

@@ -6,6 +6,7 @@
 #include "clients/cli/strings.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
+#include "clients/poc/since.h"
 #include "clients/poc/threads.h"
 #include "clients/poc/waiting.h"
 #include "pocd/base/ini.h"
@@ -454,7 +455,6 @@ static void hand_over(struct duty *duty, int64_t since, json_t *list, size_t *n)
 
 int poc_cmd_handover(struct cli *cli)
 {
-	const char *text = cli_has(cli, "since") ? cli_value(cli, "since") : "12h";
 	struct duty duty;
 	int64_t since;
 	size_t n = 0;
@@ -462,13 +462,11 @@ int poc_cmd_handover(struct cli *cli)
 
 	if (status != 0)
 		return status;
-	if (!duty_time(&duty, text, &since)) {
+	status = since_read(cli, "12h", client_now(duty.poc), &since);
+	if (status != 0) {
 		duty_close(&duty);
-		return cli_fail(cli, STATUS_USAGE, tr("--since takes 12h, or a time like 2026-11-24T12:00:00Z"));
+		return status;
 	}
-	int64_t now = client_now(duty.poc);
-	if (since > now) /* a span counts backwards here */
-		since = now - (since - now);
 	json_t *list = json_array(), *refused = json_array();
 	hand_over(&duty, since, list, &n);
 	waiting_refused(cli, duty.poc, &duty.keys, refused);

@@ -48,6 +48,7 @@ COMMANDS = {
         "notice flush": (OPERATOR, ["--discard", "ABCD"], 5),
         "handover": (OPERATOR, [], 3, ["--since", "lately"], 2),
         "report": (OPERATOR, ["XB", "+999000001", "--reason", "wrong", "--online"], 3, ["XZ", "+1", "--reason", "wrong"], 5),
+        "readers": (OPERATOR, [], 3, ["--since", "lately"], 2),
         "user invite": (COORDINATOR, ["duty-7", "--role", "cook"], 2),
         "user add": (COORDINATOR, [NONE], 5),
         "user remove": (COORDINATOR, ["reader"], 3, ["nobody"], 5),

@@ -27,6 +27,8 @@ struct tiny_server {
 	pthread_mutex_t mutex; /* over the directory: one request at a time */
 	struct directory *directory;
 	tiny_answer_fn answer; /* NULL: the directory answers */
+	const Poc__ReadersAnswer *readers;
+	size_t n_readers;
 	void *answer_ctx;
 	atomic_long spoil;
 	atomic_uint spoiled;
@@ -242,6 +244,20 @@ static bool serve_other(struct visit *visit, const Poc__Request *request)
 	return good;
 }
 
+static bool serve_readers(struct visit *visit, const Poc__Request *request)
+{
+	struct tiny_server *server = visit->server;
+	Poc__Response response = POC__RESPONSE__INIT;
+
+	if (server->n_readers == 0)
+		return false;
+	server->n_readers--;
+	response.id = request->id;
+	response.body_case = POC__RESPONSE__BODY_READERS;
+	response.readers = (Poc__ReadersAnswer *)server->readers++;
+	return send_response(visit, &response);
+}
+
 static bool serve(struct visit *visit, const Poc__Request *request)
 {
 	struct directory *directory = visit->server->directory;
@@ -285,6 +301,8 @@ static bool serve(struct visit *visit, const Poc__Request *request)
 		break;
 	case POC__REQUEST__BODY_SUBMIT:
 		return submit(visit, &who, request);
+	case POC__REQUEST__BODY_READERS:
+		return serve_readers(visit, request);
 	default:
 		status = refuse(&why, STATUS_INVALID, "", "not here");
 	}
@@ -445,6 +463,14 @@ void tiny_server_answer(struct tiny_server *server, tiny_answer_fn answer, void 
 	pthread_mutex_lock(&server->mutex);
 	server->answer = answer;
 	server->answer_ctx = ctx;
+	pthread_mutex_unlock(&server->mutex);
+}
+
+void tiny_server_readers(struct tiny_server *server, const Poc__ReadersAnswer *pages, size_t n)
+{
+	pthread_mutex_lock(&server->mutex);
+	server->readers = pages;
+	server->n_readers = n;
 	pthread_mutex_unlock(&server->mutex);
 }
 

@@ -28,6 +28,9 @@ typedef void (*tiny_answer_fn)(void *ctx, const char *state, const Poc__Request 
 			       size_t *size);
 void tiny_server_answer(struct tiny_server *server, tiny_answer_fn answer, void *ctx);
 
+/* From now on these pages (borrowed) answer Readers, one after another, and then nothing does. */
+void tiny_server_readers(struct tiny_server *server, const Poc__ReadersAnswer *pages, size_t n);
+
 /* From the next connection on, the server shows this certificate and key. */
 void tiny_server_show(struct tiny_server *server, const char *certificate, const struct keystore_key *key);
 

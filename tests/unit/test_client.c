@@ -856,6 +856,100 @@ static void test_several_at_once(void **context)
 	poc_close(poc);
 }
 
+/* ---- Readers */
+
+struct told_readings {
+	char text[400];
+	int stop_at; /* rows; 0: never */
+};
+
+static int see_reading(void *ctx, const struct client_reading *row)
+{
+	struct told_readings *told = ctx;
+	size_t at = strlen(told->text);
+
+	snprintf(told->text + at, sizeof told->text - at, "%u %s %llu+%llu %lld\n", row->day, row->state,
+		 (unsigned long long)row->lookups, (unsigned long long)row->copied, (long long)row->last);
+	return told->stop_at > 0 && --told->stop_at == 0 ? STATUS_FAILED : 0;
+}
+
+static Poc__Reading reading(uint32_t day, const char *state, uint64_t lookups, uint64_t copied, int64_t last_ms)
+{
+	Poc__Reading row = POC__READING__INIT;
+
+	row.day = day;
+	row.state = (char *)state;
+	row.lookups = lookups;
+	row.copied = copied;
+	row.last_ms = last_ms;
+	return row;
+}
+
+#define ON(day) ((int64_t)(day)*86400000 + 5000)
+
+static void test_readers(void **context)
+{
+	struct house *h = *context;
+	struct poc *poc = open_user(h, "XA", "xa-operator");
+	Poc__Reading rows[] = {reading(20, "@directory", 0, 3, ON(20)), reading(20, "XB", 1, 0, ON(20)),
+			       reading(21, "XB", 7, 2, ON(21))};
+	Poc__Reading *pointers[] = {&rows[0], &rows[1], &rows[2]};
+	Poc__ReadersAnswer pages[] = {POC__READERS_ANSWER__INIT, POC__READERS_ANSWER__INIT};
+	struct told_readings told = {.stop_at = 0};
+	uint32_t kept_from;
+
+	pages[0].readings = pointers;
+	pages[0].n_readings = 2;
+	pages[0].more = true;
+	pages[1].readings = pointers + 2;
+	pages[1].n_readings = 1;
+	pages[0].kept_from = pages[1].kept_from = 19;
+	tiny_server_readers(h->server, pages, 2);
+	good(poc, client_readers(poc, 20, &kept_from, see_reading, &told));
+	assert_string_equal(told.text, "20 @directory 0+3 1728005\n20 XB 1+0 1728005\n21 XB 7+2 1814405\n");
+	assert_int_equal(kept_from, 19);
+	/* whoever is told may stop */
+	told = (struct told_readings){.stop_at = 1};
+	tiny_server_readers(h->server, pages, 2);
+	assert_int_equal(client_readers(poc, 20, &kept_from, see_reading, &told), STATUS_FAILED);
+	assert_string_equal(told.text, "20 @directory 0+3 1728005\n");
+	poc_close(poc);
+}
+
+/* Rows that protocol.md does not allow, and pages without end, are refused. */
+static void test_readers_that_are_none(void **context)
+{
+	struct house *h = *context;
+	struct poc *poc = open_user(h, "XA", "xa-operator");
+	const Poc__Reading bad[] = {
+	    reading(19, "XB", 1, 0, ON(19)),        reading(20, "XB\033[2J", 1, 0, ON(20)),
+	    reading(20, "", 1, 0, ON(20)),          reading(20, "XC", 0, 0, ON(20)),
+	    reading(20, "XC", 1, 0, ON(21)),        reading(20, "XC", 1, 0, -5),
+	    reading(20, "XB", 1, 0, ON(20)),        reading(20, "XAAAAAAAAAAAAAAA", 1, 0, ON(20)),
+	    reading(UINT32_MAX, "XC", 1, 0, ON(20))};
+	Poc__Reading rows[] = {reading(20, "XB", 1, 0, ON(20)), reading(20, "XC", 1, 0, ON(20))};
+	Poc__Reading *pointers[] = {&rows[0], &rows[1]};
+	Poc__ReadersAnswer pages[] = {POC__READERS_ANSWER__INIT, POC__READERS_ANSWER__INIT};
+	struct told_readings told = {.stop_at = 0};
+	uint32_t kept_from;
+
+	pages[0].readings = pointers;
+	pages[0].n_readings = 2;
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		rows[1] = bad[i];
+		tiny_server_readers(h->server, pages, 1);
+		gives(poc, client_readers(poc, 20, &kept_from, see_reading, &told), STATUS_MALFORMED, "no such rows");
+	}
+	pages[0].n_readings = 1;
+	pages[0].more = pages[1].more = true;
+	tiny_server_readers(h->server, pages, 2);
+	gives(poc, client_readers(poc, 20, &kept_from, see_reading, &told), STATUS_MALFORMED, "an empty page");
+	pages[1] = pages[0]; /* the same again */
+	tiny_server_readers(h->server, pages, 2);
+	gives(poc, client_readers(poc, 20, &kept_from, see_reading, &told), STATUS_MALFORMED, "no such rows");
+	poc_close(poc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -876,6 +970,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_submit, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_envelopes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_several_at_once, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_readers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_readers_that_are_none, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
