@@ -80,7 +80,7 @@ CHANGES = {
         ("reload", STAFF, ["{conf}"], ["would take it"]),
     ],
 }
-READS = {"poc": {"search", "verify", "history", "status", "notice list", "notice show", "notice timing", "handover", "user list", "key show",
+READS = {"poc": {"search", "verify", "history", "status", "notice list", "notice show", "notice timing", "handover", "readers", "user list", "key show",
                  "state show"},
          "pocadm": {"state list", "trust show", "document list", "document show", "document history", "check", "stats", "metrics"}}
 
