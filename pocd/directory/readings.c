@@ -1,9 +1,11 @@
 #include "pocd/directory/readings.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "pocd/store/crc32c.h"
 #include "pocd/store/schema.h"
 
 enum {
@@ -12,7 +14,8 @@ enum {
 	BATCH_ROWS = 1000, /* of one commit */
 	ROW_KEY = 4 + READING_STATE + READING_STATE,
 	ROW_VALUE = 3 * 8,
-	WALK_ENDS = -1 /* no status */
+	KEY_BYTES = offsetof(struct readings_row, by) + READING_STATE, /* day and states: what tells rows apart */
+	WALK_ENDS = -1                                                 /* no status */
 };
 
 /* An open hash table; a free slot has no `of`. */
@@ -35,18 +38,12 @@ uint32_t readings_day(uint64_t now_ms)
 
 static size_t hash_of_row(const struct readings_row *row)
 {
-	uint64_t hash = 0xcbf29ce484222325U; /* FNV-1a */
-
-	for (const char *c = row->of; *c != '\0'; c++)
-		hash = (hash ^ (unsigned char)*c) * 0x100000001b3U;
-	for (const char *c = row->by; *c != '\0'; c++)
-		hash = (hash ^ (unsigned char)*c) * 0x100000001b3U;
-	return (size_t)((hash ^ row->day) * 0x100000001b3U >> 16);
+	return crc32c(0, row, KEY_BYTES);
 }
 
 static bool same_row(const struct readings_row *a, const struct readings_row *b)
 {
-	return a->day == b->day && strcmp(a->of, b->of) == 0 && strcmp(a->by, b->by) == 0;
+	return memcmp(a, b, KEY_BYTES) == 0;
 }
 
 /* The row's slot, or the free one where it belongs. */
