@@ -82,12 +82,13 @@ static void show(const struct readers *readers, const char *state, uint32_t from
 {
 	char day[11];
 
+	if (readers->n > 0)
+		cli_line("%-10s  %8s  %8s  %4s  %-20s  %s", tr("STATE"), tr("LOOKUPS"), tr("COPIED"), tr("DAYS"),
+			 tr("LAST"), tr("NAME"));
 	for (size_t i = 0; i < readers->n; i++) {
 		const struct reader *r = &readers->list[i];
-		const char *name = place_state_name(r->state);
-		cli_line(tr("%-10s  %4llu looked up, %4llu into copies, on %3u days; last %s  %s"), r->state,
-			 (unsigned long long)r->lookups, (unsigned long long)r->copied, r->days, time_text(r->last),
-			 strcmp(name, r->state) != 0 ? name : "");
+		cli_line("%-10s  %8llu  %8llu  %4u  %-20s  %s", r->state, (unsigned long long)r->lookups,
+			 (unsigned long long)r->copied, r->days, time_text(r->last), place_state_name(r->state));
 	}
 	if (readers->n == 0)
 		cli_line(tr("no other state has read a record of %s since %s"), state, day_text(from, day));
