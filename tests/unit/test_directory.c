@@ -761,6 +761,53 @@ static void emergency_keys(struct house *house, struct world_state *state, const
 	world_sign(&keys.base, &state->authority, 1, &state->keys);
 }
 
+/* Makes the versions of a K come to so many bytes at least. */
+static void lengthen_chain(struct house *house, struct world_state *state, size_t bytes)
+{
+	for (size_t total = 0; total < bytes; total += state->keys.size) {
+		world_next_large_keys(house->world, state);
+		struct told told = submit_one(house, &state->keys);
+		expect(&told, 0);
+	}
+}
+
+/* All versions of a K come at once: a page that holds something already ends before them, or nobody would get past. */
+static void test_changes_end_before_a_long_chain(void **context)
+{
+	struct house *house = *context;
+	struct world_state *xa = world_state(house->world, "XA"), *xb = world_state(house->world, "XB");
+	struct principal who = user(house, "XA", xa->reader);
+	Poc__ChangesAnswer *page;
+	ProtobufCMessage *message;
+	struct answer answer;
+	struct refusal why = {0};
+	uint64_t from = 0, end;
+
+	lengthen_chain(house, xb, 230 * 1024);
+	lengthen_chain(house, xa, 780 * 1024);
+	char seen[2][NAME_MAX_LENGTH + 1] = {"", ""};
+	do {
+		if (directory_changes(house->directory, &who, from, true, &answer, &why) != 0)
+			fail_msg("from %llu: %s", (unsigned long long)from, why.message);
+		if (message_decode(&poc__changes_answer__descriptor, answer.bytes, answer.size, NULL, &message, &why) !=
+		    0)
+			fail_msg("%s: %s", why.field, why.message);
+		answer_finish(&answer);
+		page = (Poc__ChangesAnswer *)message;
+		assert_true(page->next_leaf > from);
+		for (size_t i = 0; i < page->n_changes; i++) {
+			assert_true(page->changes[i]->leaf >= from && page->changes[i]->leaf < page->next_leaf);
+			memcpy(seen[0], seen[1], sizeof seen[0]);
+			snprintf(seen[1], sizeof seen[1], "%s", page->changes[i]->item->name);
+		}
+		from = page->next_leaf;
+		end = page->checkpoint_size;
+		message_free(page);
+	} while (from < end);
+	assert_string_equal(seen[0], "K/XB");
+	assert_string_equal(seen[1], "K/XA");
+}
+
 static void test_emergency(void **context)
 {
 	struct house *house = *context;
@@ -1084,6 +1131,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_sessions, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_units, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_head, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_changes_end_before_a_long_chain, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_emergency, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_editors, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_clock_of_signer, setup, teardown),
