@@ -735,6 +735,62 @@ static void test_story(void **context)
 	letter_finish(&letter);
 }
 
+/* Makes the versions of a K come to so many bytes at least. */
+static void lengthen_chain(struct house *house, struct world_state *state, size_t bytes)
+{
+	for (size_t total = 0; total < bytes; total += state->keys.size) {
+		world_next_large_keys(house->world, state);
+		struct change_write keys = world_write(&state->keys);
+		queue(house, &keys, 1);
+		turn(house);
+	}
+}
+
+/* A part of a story ends before the step whose signer's chain it has no room for: no state can keep others from their
+ * evidence. */
+static void test_story_with_long_chains(void **context)
+{
+	struct house *house = *context;
+	struct letter letter = {.from = XA, .to = {XB, {"XC", TECHNICAL}}, .n_to = 2};
+	struct said ack = {.desk = XB, .step = POC__STEP__STEP_ACKNOWLEDGED};
+	struct said other = {.desk = {"XC", TECHNICAL}, .step = POC__STEP__STEP_ACKNOWLEDGED};
+	struct principal who = operator_of(house, "XA");
+	struct story_query query = {.id = letter.id, .place = "XA", .kind = TECHNICAL, .with_evidence = true};
+	Poc__NoticeStory *story;
+	uint32_t steps = 1, had = 0;
+	unsigned parts = 0;
+
+	lengthen_chain(house, world_state(house->world, "XB"), 400 * 1024);
+	lengthen_chain(house, world_state(house->world, "XC"), 780 * 1024);
+	seal(house, &letter);
+	struct told told = send_letter(house, &letter);
+	expect(&told, 0);
+	told = receive(house, &letter, &ack);
+	expect(&told, 0);
+	told = receive(house, &letter, &other);
+	expect(&told, 0);
+	told = receive(house, &letter, &(struct said){.desk = XB, .step = POC__STEP__STEP_ACCEPTED});
+	expect(&told, 0);
+	query.id = letter.id;
+	for (; had < steps; parts++) {
+		query.from_step = had;
+		assert_int_equal(read_story(house, &who, query, &story, &steps), 0);
+		assert_true(story->n_steps > 0);
+		for (size_t i = 0; i < story->n_steps; i++)
+			check_proof(story, story->steps[i]);
+		for (size_t i = 1; i < story->n_envelopes; i++) {
+			struct hash one = hash_of(story->envelopes[i - 1].data, story->envelopes[i - 1].len),
+				    next = hash_of(story->envelopes[i].data, story->envelopes[i].len);
+			assert_true(hash_compare(&one, &next) < 0);
+		}
+		had += (uint32_t)story->n_steps;
+		message_free(story);
+	}
+	assert_int_equal(had, 5);
+	assert_int_equal(parts, 3);
+	letter_finish(&letter);
+}
+
 /* A post that is judged while what it depends on changes waits for the publication, and is judged by it. */
 static void test_judged_at_publication(void **context)
 {
@@ -1769,6 +1825,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_brought_in, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_secrecy, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_story, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_story_with_long_chains, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_judged_at_publication, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_changed_mind, setup, teardown),
