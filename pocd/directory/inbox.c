@@ -344,6 +344,11 @@ static int check_references(struct inbox *inbox, const struct post *post, struct
 		      answers ? "is of another thread" : "is not the first notice of a thread");
 }
 
+static uint64_t wall_ms(const struct inbox *inbox)
+{
+	return inbox->options.now_ms(inbox->options.now_ctx);
+}
+
 /* Judges anew if the snapshot (taken over) is another than the one that the post was judged by. */
 static int judge_by(struct inbox *inbox, struct post *post, struct snapshot *snapshot, struct refusal *why)
 {
@@ -355,9 +360,8 @@ static int judge_by(struct inbox *inbox, struct post *post, struct snapshot *sna
 		if (status != 0)
 			refuse(why, status, "", "cannot read: %s", status_text(status));
 		else
-			status =
-			    post_judge(post, snapshot, view, (int64_t)(ledger_time_ms(inbox->options.ledger) / 1000),
-				       (int64_t)(inbox->options.retention_ms / 1000), why);
+			status = post_judge(post, snapshot, view, (int64_t)(wall_ms(inbox) / 1000),
+					    (int64_t)(inbox->options.retention_ms / 1000), why);
 	}
 	snapshot_unref(snapshot);
 	return status;
@@ -479,7 +483,7 @@ int inbox_check_quota(struct quota *quota, const struct post *post, uint64_t now
 
 static int post_notice(struct inbox *inbox, struct post *post, struct post_result *out, struct refusal *why, bool *lost)
 {
-	uint64_t now_ms = ledger_time_ms(inbox->options.ledger);
+	uint64_t now_ms = wall_ms(inbox);
 	char account[QUOTA_ACCOUNT];
 	struct batch_file *file;
 	int status = batch_find(inbox->batch, &post->notice->id, &file);

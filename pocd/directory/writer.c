@@ -886,6 +886,8 @@ static int make_parts(struct writer *writer)
 	struct inbox_options inbox = {.ledger = o->ledger,
 				      .store = o->store,
 				      .quota = o->quota,
+				      .now_ms = o->now_ms,
+				      .now_ctx = o->now_ctx,
 				      .retention_ms = o->retention_ms,
 				      .backlog_bytes = o->backlog_bytes,
 				      .grown = o->grown,

@@ -1052,6 +1052,48 @@ static void test_quotas(void **context)
 	letter_finish(&fifth);
 }
 
+static void queue_record(struct house *house, const char *code)
+{
+	struct world_state *state = world_state(house->world, code);
+	struct change_write write;
+
+	world_next_record(house->world, state, false, NULL);
+	write = world_write(&state->record);
+	write.sections = state->sections;
+	write.n_sections = WORLD_SECTIONS;
+	queue(house, &write, 1);
+}
+
+/* After a publication under a clock that was ahead the log's time stands still.  Who is let in, and how much, goes by
+ * the clock as it is. */
+static void test_clock_was_ahead(void **context)
+{
+	enum { DAY = 86400 };
+	struct house *house = *context;
+	struct principal who = operator_of(house, "XA");
+	struct told told;
+
+	house->options.notices_per_hour = 2;
+	reopen(house);
+	world_clock_ms += (uint64_t)DAY * 1000;
+	queue_record(house, "XD");
+	turn(house);
+	world_clock_ms -= (uint64_t)DAY * 1000;
+	for (int i = 0; i < 3; i++) {
+		struct letter letter = {.from = XA,
+					.to = {XB},
+					.n_to = 1,
+					.escalation = {"XB", DIPLOMATIC},
+					.escalate_at = (int64_t)(world_clock_ms / 1000) + DAY / 2};
+		seal(house, &letter);
+		queue_record(house, "XB"); /* for whose publication it waits, to be judged anew */
+		send_as(house, &who, &letter, &told);
+		turn(house);
+		expect(&told, i < 2 ? 0 : STATUS_QUOTA);
+		letter_finish(&letter);
+	}
+}
+
 static void weighs(struct house *house, const char *to, uint64_t n, uint64_t size)
 {
 	struct store_view *view;
@@ -1833,6 +1875,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_many_timers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_answer_by, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_clock_was_ahead, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_backlog_of_one_recipient, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_delivered_too_late, setup, teardown),
