@@ -125,7 +125,7 @@ int directory_cosign(struct directory *directory, const char *auditor, uint64_t 
 
 /* ---- Writes */
 /* Queues an all-or-nothing group of writes for the writer thread; copies the bytes.  STATUS_BUSY when the queue is full
- * (ceilings: 4,096 groups or 64 MiB), then done is not called. */
+ * (ceilings: 4,096 groups or 64 MiB, a quarter of it for one state), then done is not called. */
 int directory_submit(struct directory *directory, const struct principal *who, const struct change_write *writes,
 		     size_t n, bool wait_proven, change_done_fn done, void *ctx, struct refusal *why);
 

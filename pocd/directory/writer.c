@@ -15,13 +15,14 @@
 #include "pocd/base/mailbox.h"
 #include "pocd/base/metrics.h"
 #include "pocd/directory/change.h"
+#include "pocd/directory/rows.h"
 
 enum {
 	QUEUE_GROUPS = 4096,
 	QUEUE_BYTES = 64 * 1024 * 1024,
 	COMMIT_WRITES = 1000, /* of one store batch: more gain nothing and cost waiting */
 	COMMIT_BYTES = 8 * 1024 * 1024,
-	SHARE_GROUPS = QUEUE_GROUPS / 4, /* of the queue, for one state's posts: no flood shuts others out */
+	SHARE_GROUPS = QUEUE_GROUPS / 4, /* of the queue, for what one state asks: no flood shuts others out */
 	SHARE_BYTES = QUEUE_BYTES / 4,
 	CLOCK_LOOK_MS = 1000, /* how soon a wall clock that was set is seen by timers */
 	RETRY_MS = 1000,      /* after a publication, or timers, that failed */
@@ -68,7 +69,7 @@ struct list {
 	struct group *first, **last;
 };
 
-/* What a state's posts take of the queue. */
+/* What a state takes of the queue. */
 struct share {
 	char state[STATE_MAX_LENGTH + 1];
 	size_t n, bytes;
@@ -245,8 +246,8 @@ static int enqueue(struct writer *writer, struct group *group, const char *state
 	return refuse(why, STATUS_BUSY, "", "too many changes are waiting");
 }
 
-int writer_submit(struct writer *writer, const struct change_write *writes, size_t n, bool wait_proven,
-		  change_done_fn done, void *ctx, struct refusal *why)
+int writer_submit(struct writer *writer, const char *state, const struct change_write *writes, size_t n,
+		  bool wait_proven, change_done_fn done, void *ctx, struct refusal *why)
 {
 	if (n == 0 || n > CHANGE_WRITES_MAX)
 		return refuse(why, STATUS_INVALID, "writes", "1 to %d writes", CHANGE_WRITES_MAX);
@@ -256,7 +257,7 @@ int writer_submit(struct writer *writer, const struct change_write *writes, size
 	group->wait_proven = wait_proven;
 	group->done = done;
 	group->ctx = ctx;
-	return enqueue(writer, group, NULL, why);
+	return enqueue(writer, group, state, why);
 }
 
 static void group_destroy(struct group *group)
@@ -304,16 +305,18 @@ int writer_cosign(struct writer *writer, uint64_t number, const struct cosigned_
 int writer_deliver(struct writer *writer, const struct notice_id *id, const char *place, Poc__PocKind kind)
 {
 	struct group *group = calloc(1, sizeof *group);
+	char state[STATE_MAX_LENGTH + 1];
 
 	if (group == NULL)
 		return STATUS_NO_MEMORY;
+	row_state(place, state);
 	group->kind = GROUP_DELIVERY;
 	group->bytes = sizeof *group;
 	group->n = 1;
 	group->id = *id;
 	strncpy(group->place, place, PLACE_ROOM - 1);
 	group->desk = kind;
-	return enqueue(writer, group, NULL, NULL);
+	return enqueue(writer, group, state, NULL);
 }
 
 /* ---- Acknowledging */

@@ -1094,6 +1094,50 @@ static void test_clock_was_ahead(void **context)
 	}
 }
 
+static void ignore(void *ctx, const struct change_outcome *outcome)
+{
+	(void)ctx;
+	(void)outcome;
+}
+
+/* Whatever one state makes the writer do, others have room in the queue. */
+static void test_one_state_fills_the_queue(void **context)
+{
+	enum { MANY = 5000 };
+	struct house *house = *context;
+	struct letter letter = from_xa_to_xb(house), back = {.from = {"XC", TECHNICAL}, .to = {XA}, .n_to = 1};
+	struct story_query query = {.id = letter.id, .place = "XB", .kind = TECHNICAL};
+	struct principal xb = operator_of(house, "XB"), xc = operator_of(house, "XC");
+	struct world_state *of = world_state(house->world, "XB");
+	struct change_write write = world_write(&of->users);
+	struct refusal why = {0};
+	struct told told = send_letter(house, &letter), other;
+	int busy = 0;
+
+	expect(&told, 0);
+	seal(house, &back);
+	for (int i = 0; i < MANY; i++)
+		directory_deliver(house->directory, &query);
+	send_as(house, &xc, &back, &other);
+	turn(house);
+	expect(&other, 0);
+	struct spot from = XA;
+	assert_int_equal(feed_length(house, from), 4); /* delivered once */
+	for (int i = 0; i < MANY; i++)
+		busy += directory_submit(house->directory, &xb, &write, 1, false, ignore, NULL, &why) == STATUS_BUSY;
+	assert_true(busy > 0);
+	letter_finish(&back);
+	back = (struct letter){.from = {"XC", TECHNICAL}, .to = {XA}, .n_to = 1};
+	seal(house, &back);
+	send_as(house, &xc, &back, &other);
+	write = world_write(&world_state(house->world, "XC")->users);
+	assert_int_equal(directory_submit(house->directory, &xc, &write, 1, false, ignore, NULL, &why), 0);
+	turn(house);
+	expect(&other, 0);
+	letter_finish(&letter);
+	letter_finish(&back);
+}
+
 static void weighs(struct house *house, const char *to, uint64_t n, uint64_t size)
 {
 	struct store_view *view;
@@ -1875,6 +1919,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_many_timers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_answer_by, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_one_state_fills_the_queue, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_clock_was_ahead, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_backlog_of_one_recipient, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
