@@ -81,7 +81,7 @@ struct writer {
 	struct inbox *inbox;
 	pthread_t thread;
 	bool running;
-	atomic_ullong turn_since; /* monotonic ms; 0: waits.  Read by any thread */
+	atomic_ullong busy_since; /* monotonic ms; 0: waits.  Read by any thread */
 
 	pthread_mutex_t lock; /* of queue and stop */
 	pthread_cond_t wake;
@@ -670,12 +670,20 @@ static void turn_away(struct writer *writer, struct group *group)
 	list_add(&writer->judged, group);
 }
 
+/* The thread has done one thing and begins another: a long queue is no writer that hangs. */
+static void go_on(struct writer *writer)
+{
+	if (atomic_load(&writer->busy_since) != 0)
+		atomic_store(&writer->busy_since, clock_monotonic_ms());
+}
+
 static void work_off(struct writer *writer, struct group *groups)
 {
 	struct group *next;
 
 	for (; groups != NULL; groups = next) {
 		next = groups->next;
+		go_on(writer);
 		if (writer->failed)
 			turn_away(writer, groups);
 		else
@@ -873,9 +881,9 @@ static void *run(void *ctx)
 		struct group *groups = take_queue(writer);
 		stop = writer->stop;
 		pthread_mutex_unlock(&writer->lock);
-		atomic_store(&writer->turn_since, clock_monotonic_ms());
+		atomic_store(&writer->busy_since, clock_monotonic_ms());
 		turn(writer, groups, stop);
-		atomic_store(&writer->turn_since, 0);
+		atomic_store(&writer->busy_since, 0);
 	}
 	settle_unproven(writer, 0);
 	return NULL;
@@ -949,7 +957,7 @@ int writer_start(struct writer *writer)
 
 uint64_t writer_busy_ms(const struct writer *writer)
 {
-	uint64_t since = atomic_load(&writer->turn_since), now = clock_monotonic_ms();
+	uint64_t since = atomic_load(&writer->busy_since), now = clock_monotonic_ms();
 
 	return since != 0 && now > since ? now - since : 0;
 }

@@ -1,6 +1,8 @@
 /* Notices in a directory: what is let in, who hears of it, in which order, once; against a naive model of the rules. */
 #include "tests/lib/unit.h"
 
+#include <unistd.h>
+
 #include "pocd/base/metrics.h"
 #include "pocd/directory/directory.h"
 #include "pocd/directory/rows.h"
@@ -1138,6 +1140,44 @@ static void test_one_state_fills_the_queue(void **context)
 	letter_finish(&back);
 }
 
+static uint64_t busy_ms;
+
+/* The first commit takes long; the second says how long the writer is at what it does. */
+static void watch_writer(struct house *house, Poc__PocKind kind)
+{
+	if (kind == TECHNICAL)
+		usleep(200 * 1000);
+	else
+		busy_ms = directory_busy_ms(house->directory);
+}
+
+/* A long queue is no writer that hangs. */
+static void test_busy_with_one_thing(void **context)
+{
+	struct house *house = *context;
+	struct letter first = from_xa_to_xb(house),
+		      second = {.from = {"XA", DIPLOMATIC}, .to = {{"XB", DIPLOMATIC}}, .n_to = 1};
+	struct principal who = operator_of(house, "XA");
+	struct world_state *xd = world_state(house->world, "XD");
+	struct told told[2];
+
+	seal(house, &second);
+	send_as(house, &who, &first, &told[0]);
+	world_next_keys(house->world, xd, NULL, NULL);
+	struct change_write keys = world_write(&xd->keys);
+	queue(house, &keys, 1); /* before which what is staged is committed */
+	send_as(house, &who, &second, &told[1]);
+	house->growing = watch_writer;
+	busy_ms = UINT64_MAX;
+	assert_int_equal(directory_start(house->directory), 0);
+	reopen(house); /* waits for it */
+	expect(&told[0], 0);
+	expect(&told[1], 0);
+	assert_true(busy_ms < 200);
+	letter_finish(&first);
+	letter_finish(&second);
+}
+
 static void weighs(struct house *house, const char *to, uint64_t n, uint64_t size)
 {
 	struct store_view *view;
@@ -1920,6 +1960,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_answer_by, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_state_fills_the_queue, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_busy_with_one_thing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_clock_was_ahead, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_backlog_of_one_recipient, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
