@@ -9,6 +9,7 @@
 #include "pocd/directory/directory.h"
 #include "pocd/offline.h"
 #include "proto/keys/keystore_file.h"
+#include "proto/keys/toll.h"
 #include "proto/rules/record.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/poc.pb-c.h"
@@ -771,6 +772,56 @@ static void lengthen_chain(struct house *house, struct world_state *state, size_
 	}
 }
 
+/* CPU time that a group of so many versions of K/XA takes, the last of which lists fewer coordinators. */
+static uint64_t time_of_keys(struct house *house, size_t n)
+{
+	struct world_state *xa = world_state(house->world, "XA");
+	struct world_item kept[32 + 1];
+	struct change_write writes[32];
+
+	world_next_large_keys(house->world, xa);
+	struct told told = submit_one(house, &xa->keys);
+	expect(&told, 0);
+	for (size_t i = 0; i < n; i++)
+		world_next_keys(house->world, xa, NULL, &kept[i]);
+	for (size_t i = 0; i + 1 < n; i++)
+		writes[i] = world_write(&kept[i + 1]);
+	writes[n - 1] = world_write(&xa->keys);
+	const uint64_t begun = toll_clock();
+	told = submit(house, writes, n);
+	const uint64_t taken = toll_clock() - begun;
+	expect(&told, 0);
+	for (size_t i = 0; i < n; i++)
+		world_item_finish(&kept[i]);
+	return taken;
+}
+
+/* What a K leaves behind is looked for once a group, not once a version: one Submit keeps the writer from others for a
+ * moment, not for minutes. */
+static void test_orphans_are_looked_for_once(void **context)
+{
+	enum { UNITS = 200 };
+	struct house *house = *context;
+	struct world_state *xa = world_state(house->world, "XA");
+
+	for (int i = 0; i < UNITS; i++) {
+		struct world_item unit = {.seq = 0};
+		ProtobufCBinaryData section;
+		char name[16];
+		snprintf(name, sizeof name, "unit-%d", i);
+		world_unit_record(house->world, xa, name, &unit, &section);
+		struct change_write write = world_write(&unit);
+		write.sections = &section;
+		write.n_sections = 1;
+		struct told told = submit(house, &write, 1);
+		expect(&told, 0);
+		world_item_finish(&unit);
+		free(section.data);
+	}
+	const uint64_t one = time_of_keys(house, 1), many = time_of_keys(house, 32);
+	assert_true(many < 8 * one);
+}
+
 /* All versions of a K come at once: a page that holds something already ends before them, or nobody would get past. */
 static void test_changes_end_before_a_long_chain(void **context)
 {
@@ -1131,6 +1182,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_sessions, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_units, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_head, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_orphans_are_looked_for_once, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_changes_end_before_a_long_chain, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_emergency, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_editors, setup, teardown),
