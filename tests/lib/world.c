@@ -283,6 +283,7 @@ void world_next_users(struct world *world, struct world_state *state, bool with_
 		list[n++] = user_message("admin", state->reader, &third);
 	list[n++] = user_message("coordinator", state->coordinator, &coordinator_role);
 	list[n] = user_message(directory ? "server" : "operator", state->operator_, &second);
+	list[n].not_after = state->operator_until;
 	list[n].kinds = all_kinds;
 	list[n++].n_kinds = directory ? 0 : 3;
 	if (!directory && with_reader)

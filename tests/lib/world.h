@@ -25,6 +25,7 @@ struct world_state {
 	struct keystore_key *reading;                 /* P-384: the reading key of all its desks */
 	struct hash anchor;
 	bool suspended;
+	int64_t operator_until; /* not_after of "operator" in the next U; 0: none */
 	struct world_item keys, users, record;
 	ProtobufCBinaryData sections[WORLD_SECTIONS]; /* office GREEN, persons AMBER, internal AMBER+STRICT */
 };

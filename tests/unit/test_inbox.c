@@ -820,6 +820,35 @@ static void test_judged_at_publication(void **context)
 	keystore_close(dropped);
 }
 
+/* What is signed is judged at the STATE time of its publication: by then the signer must not have expired, or the story
+ * could never be verified. */
+static void test_signer_about_to_expire(void **context)
+{
+	struct house *house = *context;
+	struct world_state *xb = world_state(house->world, "XB");
+	struct letter letter = from_xa_to_xb(house), late = {.from = XB, .to = {XA}, .n_to = 1};
+	struct said ack = {.desk = XB, .step = POC__STEP__STEP_ACKNOWLEDGED};
+	struct told told = send_letter(house, &letter);
+
+	expect(&told, 0);
+	xb->operator_until = (int64_t)(world_clock_ms / 1000) + 600;
+	world_next_users(house->world, xb, true, NULL);
+	struct change_write users = world_write(&xb->users);
+	queue(house, &users, 1);
+	turn(house);
+	told = receive(house, &letter, &ack);
+	expect(&told, 0);
+	world_clock_ms += (uint64_t)599 * 1000;
+	ack.step = POC__STEP__STEP_ACCEPTED;
+	told = receive(house, &letter, &ack);
+	expect(&told, STATUS_UNVERIFIED);
+	seal(house, &late);
+	told = send_letter(house, &late);
+	expect(&told, STATUS_UNVERIFIED);
+	letter_finish(&letter);
+	letter_finish(&late);
+}
+
 static void test_escalation(void **context)
 {
 	struct house *house = *context;
@@ -1953,6 +1982,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_story, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_story_with_long_chains, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_judged_at_publication, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_signer_about_to_expire, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_changed_mind, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation_twice, setup, teardown),
