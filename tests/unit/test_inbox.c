@@ -849,6 +849,39 @@ static void test_signer_about_to_expire(void **context)
 	letter_finish(&late);
 }
 
+/* One desk that says something again and again takes no other's word. */
+static void test_steps_of_one_desk(void **context)
+{
+	struct house *house = *context;
+	struct letter letter = {.from = XA, .to = {XB, {"XC", TECHNICAL}}, .n_to = 2};
+	struct said much = {.desk = XB, .time = (int64_t)(world_clock_ms / 1000)};
+	struct said other = {.desk = {"XC", TECHNICAL}, .step = POC__STEP__STEP_ACKNOWLEDGED};
+	struct said end = {.desk = XA, .step = POC__STEP__STEP_CLOSED};
+
+	seal(house, &letter);
+	struct told told = send_letter(house, &letter);
+	expect(&told, 0);
+	unsigned said = 0;
+	do {
+		much.step = said % 2 == 0 ? POC__STEP__STEP_TAKEN : POC__STEP__STEP_RELEASED;
+		much.time++;
+		world_clock_ms += 1000;
+		told = receive(house, &letter, &much);
+	} while (told.status == 0 && said++ < 1000);
+	expect(&told, STATUS_TOO_LARGE);
+	assert_int_equal(said, 200 - 2);
+	for (int i = 0; i < 10; i++) {
+		told = receive(house, &letter, &other);
+		expect(&told, i < 8 ? 0 : STATUS_TOO_LARGE);
+		other.step = i % 2 == 0 ? POC__STEP__STEP_ACCEPTED : POC__STEP__STEP_DECLINED;
+	}
+	told = receive(house, &letter, &end);
+	expect(&told, 0);
+	told = receive(house, &letter, &much);
+	expect(&told, STATUS_TOO_LARGE);
+	letter_finish(&letter);
+}
+
 static void test_escalation(void **context)
 {
 	struct house *house = *context;
@@ -1983,6 +2016,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_story_with_long_chains, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_judged_at_publication, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_signer_about_to_expire, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_steps_of_one_desk, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_changed_mind, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation_twice, setup, teardown),
