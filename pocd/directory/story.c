@@ -16,7 +16,8 @@ enum {
 	PAGE_MAX = 256 * 1024,
 	STORY_PAGE_MAX = 512 * 1024,
 	FEED_PER_PAGE = 2000,
-	FEED_WALK_MAX = 20000, /* rows looked at for one page: an alert sees few of them */
+	FEED_WALK_MAX = 20000,  /* rows looked at for one page: an alert sees few of them */
+	FEED_HEADER_COST = 100, /* in rows: of one whose notice has to be read as well */
 	STORY_MOST = FRAME_MAX_ANSWER - 1024,
 	ELEMENT_HEAD = 4, /* of an envelope: tag and length */
 	VALUES_MAX = 4096,
@@ -209,13 +210,15 @@ static int each_row(void *ctx, const uint8_t *key, size_t key_size, const struct
 		return FEED_ENOUGH;
 	if (feed->n == FEED_PER_PAGE || feed->reading->encoder.size > PAGE_MAX)
 		return FEED_ENOUGH;
-	if (feed->looked++ == FEED_WALK_MAX)
+	if (feed->looked >= FEED_WALK_MAX)
 		return FEED_TIRED;
+	feed->looked++;
 	int status = row_read_feed(key, key_size, value, &row);
 	if (status == 0)
 		feed->last = row.cursor;
 	if (status == 0 && feed->headers_only) {
 		wanted = row.step == 0;
+		feed->looked += wanted ? FEED_HEADER_COST : 0;
 		if (wanted)
 			status = is_received(feed, &row, &wanted);
 	}

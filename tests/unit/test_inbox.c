@@ -882,6 +882,43 @@ static void test_steps_of_one_desk(void **context)
 	letter_finish(&letter);
 }
 
+/* To look for what an alert may see costs the same, whatever its desk has sent: it goes on from where a page ends. */
+static void test_alert_of_who_sends_much(void **context)
+{
+	enum { SENT = 210, A_PAGE = 195 };
+	struct house *house = *context;
+	struct principal who = operator_of(house, "XA"),
+			 alert = user(house, "XA", world_state(house->world, "XA")->alert);
+	struct letter back = {.from = XB, .to = {XA}, .n_to = 1};
+	struct spot desk = XA;
+	struct told told[SENT];
+	uint64_t after = 0, end;
+
+	for (int i = 0; i < SENT; i++) {
+		struct letter letter = from_xa_to_xb(house);
+		send_as(house, &who, &letter, &told[i]);
+		letter_finish(&letter);
+	}
+	turn(house);
+	for (int i = 0; i < SENT; i++)
+		expect(&told[i], 0);
+	seal(house, &back);
+	told[0] = send_letter(house, &back);
+	expect(&told[0], 0);
+	Poc__FeedAnswer *feed = read_feed(house, &alert, desk, after);
+	assert_int_equal(feed->n_entries, 0);
+	assert_in_range(feed->end, A_PAGE, 2 * A_PAGE + 20);
+	after = feed->end;
+	message_free(feed);
+	feed = read_feed(house, &alert, desk, after);
+	end = feed->end;
+	assert_int_equal(feed->n_entries, 1);
+	assert_int_equal(feed->entries[0]->cursor, end);
+	assert_int_equal(end, 2 * SENT + 1);
+	message_free(feed);
+	letter_finish(&back);
+}
+
 static void test_escalation(void **context)
 {
 	struct house *house = *context;
@@ -2017,6 +2054,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_judged_at_publication, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_signer_about_to_expire, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_steps_of_one_desk, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_alert_of_who_sends_much, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_changed_mind, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation_twice, setup, teardown),
