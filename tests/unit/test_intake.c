@@ -571,6 +571,36 @@ static void test_two_quorums(void **context)
 	}
 }
 
+/* An auditor's key is replaced under its name: the first checkpoint that holds that T needs both keys' signatures. */
+static void test_new_key_of_an_auditor(void **context)
+{
+	struct house *house = *context;
+	struct auditor old = {"a.example", keystore_ephemeral(KEY_ED25519)},
+		       new = {"a.example", keystore_ephemeral(KEY_ED25519)},
+		       stranger = {"a.example", keystore_ephemeral(KEY_ED25519)};
+	struct follow_query query = {.auditor = "a.example"};
+	struct tip_told told;
+	struct answer answer;
+
+	next_trust(house, &old, 1, 1);
+	cosign(house, &old, (int64_t)(world_clock_ms / 1000), 0);
+	uint64_t before = served(house);
+	assert_int_equal(directory_follow(house->directory, &house->who, &query, &told, &answer, NULL), 0);
+	answer_finish(&answer);
+	next_trust(house, &new, 1, 1);
+	assert_int_equal(served(house), before);
+	cosign(house, &stranger, (int64_t)(world_clock_ms / 1000), STATUS_UNVERIFIED);
+	cosign(house, &new, (int64_t)(world_clock_ms / 1000), 0);
+	assert_int_equal(served(house), before);
+	cosign(house, &old, (int64_t)(world_clock_ms / 1000), 0);
+	assert_true(served(house) > before);
+	take_honest(house);
+	same_tip(house);
+	keystore_close(old.key);
+	keystore_close(new.key);
+	keystore_close(stranger.key);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -579,6 +609,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_two_quorums, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_new_key_of_an_auditor, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
