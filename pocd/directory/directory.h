@@ -120,8 +120,8 @@ int directory_follow(struct directory *directory, const struct principal *who, c
 bool directory_tip_moved(struct directory *directory, const struct tip_told *told, uint64_t *size);
 
 /* Verifies a cosignature on the tip and queues it for the writer. */
-int directory_cosign(struct directory *directory, const char *auditor, uint64_t size, const uint8_t *signature,
-		     struct refusal *why);
+int directory_cosign(struct directory *directory, const struct principal *who, const char *auditor, uint64_t size,
+		     const uint8_t *signature, struct refusal *why);
 
 /* ---- Writes */
 /* Queues an all-or-nothing group of writes for the writer thread; copies the bytes.  STATUS_BUSY when the queue is full

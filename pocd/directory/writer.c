@@ -289,7 +289,8 @@ int writer_post(struct writer *writer, struct post *post, post_done_fn done, voi
 	return enqueue(writer, group, post->state, why);
 }
 
-int writer_cosign(struct writer *writer, uint64_t number, const struct cosigned_line *line, struct refusal *why)
+int writer_cosign(struct writer *writer, const char *state, uint64_t number, const struct cosigned_line *line,
+		  struct refusal *why)
 {
 	struct group *group = calloc(1, sizeof *group);
 
@@ -299,7 +300,7 @@ int writer_cosign(struct writer *writer, uint64_t number, const struct cosigned_
 	group->bytes = sizeof *group;
 	group->number = number;
 	group->line = *line;
-	return enqueue(writer, group, NULL, why);
+	return enqueue(writer, group, state, why);
 }
 
 int writer_deliver(struct writer *writer, const struct notice_id *id, const char *place, Poc__PocKind kind)

@@ -53,7 +53,8 @@ int writer_post(struct writer *writer, struct post *post, post_done_fn done, voi
 
 /* Queues a verified cosignature on the publication of that number, which is served once enough have come.
  * STATUS_BUSY as above. */
-int writer_cosign(struct writer *writer, uint64_t number, const struct cosigned_line *line, struct refusal *why);
+int writer_cosign(struct writer *writer, const char *state, uint64_t number, const struct cosigned_line *line,
+		  struct refusal *why);
 
 /* Queues that a desk has fetched a notice's body.  STATUS_BUSY as above: then a later fetch tells it. */
 int writer_deliver(struct writer *writer, const struct notice_id *id, const char *place, Poc__PocKind kind);
