@@ -2,10 +2,12 @@
 #include "tests/lib/unit.h"
 
 #include "pocd/directory/directory.h"
+#include "pocd/directory/holders.h"
 #include "pocd/directory/intake.h"
 #include "pocd/directory/quorum.h"
 #include "pocd/offline.h"
 #include "proto/keys/keystore_file.h"
+#include "proto/keys/toll.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
 #include "tests/lib/world_directory.h"
@@ -613,6 +615,91 @@ static void test_new_key_of_an_auditor(void **context)
 	keystore_close(stranger.key);
 }
 
+static void hear(struct house *house, const struct auditor *auditor)
+{
+	struct follow_query query = {.auditor = auditor->name};
+	struct tip_told told;
+	struct answer answer;
+
+	assert_int_equal(directory_follow(house->directory, &house->who, &query, &told, &answer, NULL), 0);
+	answer_finish(&answer);
+}
+
+/* So many checkpoints that auditors have signed. */
+static void publish_signed(struct house *house, const struct auditor *auditors, unsigned n_auditors, unsigned n)
+{
+	struct world_state *xb = world_state(house->world, "XB");
+
+	for (unsigned i = 0; i < n; i++) {
+		world_clock_ms += 1000;
+		world_next_record(house->world, xb, false, NULL);
+		struct change_write record = world_write(&xb->record);
+		int status = -1;
+		record.n_sections = WORLD_SECTIONS;
+		record.sections = xb->sections;
+		assert_int_equal(
+		    directory_submit(house->directory, NULL, &record, 1, false, take_outcome, &status, NULL), 0);
+		directory_run_once(house->directory);
+		assert_int_equal(status, 0);
+		for (unsigned k = 0; k < n_auditors; k++)
+			cosign(house, &auditors[k], (int64_t)(world_clock_ms / 1000), 0);
+	}
+}
+
+enum { TIMES = 20 };
+
+static uint64_t time_of_heads(struct house *house, uint64_t trust_seq)
+{
+	const uint64_t begun = toll_clock();
+	struct answer answer;
+
+	for (int i = 0; i < TIMES; i++) {
+		assert_int_equal(directory_head(house->directory, 0, trust_seq, NULL, &answer, NULL), 0);
+		answer_finish(&answer);
+	}
+	return toll_clock() - begun;
+}
+
+/* Of verifying the newest checkpoint's two signatures. */
+static uint64_t time_of_signatures(struct house *house)
+{
+	struct snapshot *tip = ledger_tip(directory_ledger(house->directory));
+	const Poc__Trust *trust = holders_of(tip)->trust->envelope->payload.trust;
+	const uint64_t begun = toll_clock();
+
+	for (int i = 0; i < TIMES; i++)
+		assert_int_equal(quorum_count(trust, tip->note, tip->note_size), 2);
+	snapshot_unref(tip);
+	return toll_clock() - begun;
+}
+
+/* The way to a new T is found without many signatures being verified: everybody may ask for it, as often as he likes.
+ */
+static void test_way_costs_little(void **context)
+{
+	struct house *house = *context;
+	struct auditor old = {"old.1", keystore_ephemeral(KEY_ED25519)},
+		       new[] = {{"new.1", keystore_ephemeral(KEY_ED25519)}, {"new.2", keystore_ephemeral(KEY_ED25519)}};
+
+	next_trust(house, &old, 1, 1);
+	cosign(house, &old, (int64_t)(world_clock_ms / 1000), 0);
+	hear(house, &old);
+	next_trust(house, new, 1, 1);
+	cosign(house, &new[0], (int64_t)(world_clock_ms / 1000), 0);
+	cosign(house, &old, (int64_t)(world_clock_ms / 1000), 0);
+	hear(house, &new[0]);
+	next_trust(house, new, 2, 2);
+	for (int i = 0; i < 2; i++) {
+		cosign(house, &new[i], (int64_t)(world_clock_ms / 1000), 0);
+		hear(house, &new[i]);
+	}
+	publish_signed(house, new, 2, 80);
+	assert_true(time_of_heads(house, 2) < 10 * time_of_signatures(house));
+	keystore_close(old.key);
+	keystore_close(new[0].key);
+	keystore_close(new[1].key);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -621,6 +708,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_two_quorums, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_way_costs_little, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_new_key_of_an_auditor, setup, teardown),
 	};
 
