@@ -1558,6 +1558,39 @@ static void watch_on(struct peer *peer, Poc__PocKind kind, uint64_t end)
 	message_free(response);
 }
 
+/* What is answered with 4,294,967,295 is about bytes that were no request: none has that number. */
+static void test_request_ids(void **context)
+{
+	struct house *house = *context;
+	struct prescan_limits limits = {.depth = 4, .fields = 100, .memory = 1 << 20};
+	Poc__GetHead head = POC__GET_HEAD__INIT;
+	Poc__Request request = POC__REQUEST__INIT;
+	const uint32_t ids[] = {0, UINT32_MAX, UINT32_MAX - 1};
+	struct peer peer;
+
+	greet(house, &peer, "XA", world_state(house->world, "XA")->operator_);
+	for (size_t i = 0; i < 3; i++) {
+		ProtobufCMessage *message;
+		uint8_t *bytes;
+		size_t size;
+		request.id = ids[i];
+		request.body_case = POC__REQUEST__BODY_GET_HEAD;
+		request.get_head = &head;
+		assert_int_equal(message_encode(&request, &bytes, &size), 0);
+		session_frame(&peer.session, bytes, size);
+		free(bytes);
+		assert_int_equal(peer.n_frames, 1);
+		assert_int_equal(message_decode(&poc__response__descriptor, peer.frames[0].bytes, peer.frames[0].size,
+						&limits, &message, NULL),
+				 0);
+		free(peer.frames[--peer.n_frames].bytes);
+		const Poc__Response *response = (const Poc__Response *)message;
+		assert_int_equal(response->body_case, i < 2 ? POC__RESPONSE__BODY_ERROR : POC__RESPONSE__BODY_HEAD);
+		assert_int_equal(response->id, i < 2 ? UINT32_MAX : ids[i]);
+		message_free(message);
+	}
+}
+
 static void test_sessions(void **context)
 {
 	struct house *house = *context;
@@ -2067,6 +2100,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_backlog_of_one_recipient, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_delivered_too_late, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_request_ids, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sessions, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_check, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_model, setup, teardown),
