@@ -30,8 +30,9 @@ enum {
 			   faster than auditors sign would never have a quorum */
 	POSTS_HOLD_MS = 2000, /* while posts wait for it: shorter than they do, and longer than auditors at work take */
 	REFRESH_MS = 60000, /* auditors sign no head that is older than two minutes: one without a quorum is renewed */
-	AWAY_MS = 10000,    /* after a start, if the last checkpoint is older than the heartbeat lets it become: not at
-			       once, for a clock that is wrong is often set right within seconds */
+	AWAY_MS = 10000,    /* after a start, if the last checkpoint is older than the heartbeat lets it become: nothing
+			       that time alone brings at once, for a clock that is wrong is often set right within
+			       seconds */
 	PROVEN_MS = 3000 /* how long a write that wants to be proven waits for them, and a post for the publication of
 			    what it depends on: its client gives up after 5 s */
 };
@@ -939,6 +940,8 @@ int writer_create(const struct writer_options *options, struct writer **out)
 	list_init(&writer->waiting);
 	writer->published_at = clock_monotonic_ms();
 	writer->overdue = is_overdue(writer);
+	if (writer->overdue)
+		writer->timers_retry_at = writer->published_at + AWAY_MS;
 	pthread_mutex_init(&writer->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

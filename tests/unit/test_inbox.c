@@ -960,6 +960,51 @@ static void test_escalation(void **context)
 	letter_finish(&heard);
 }
 
+/* Runs the writer's thread for a moment. */
+static void run_shortly(struct house *house)
+{
+	assert_int_equal(directory_start(house->directory), 0);
+	usleep(300 * 1000);
+	reopen(house);
+}
+
+/* A clock that is wrong at the start is often set right within seconds: what it brings is not done at once, for neither
+ * an escalation nor the end of a retention can be taken back. */
+static void test_clock_ahead_at_start(void **context)
+{
+	enum { DAY = 86400 };
+	struct house *house = *context;
+	struct spot diplomats = {"XB", DIPLOMATIC}, desk = XB;
+	struct letter letter = {
+	    .from = XA, .to = {XB}, .n_to = 1, .escalation = diplomats, .escalate_at = START + 3600};
+
+	seal(house, &letter);
+	struct told told = send_letter(house, &letter);
+	expect(&told, 0);
+	reopen(house);
+	world_clock_ms += (uint64_t)100 * DAY * 1000;
+	reopen(house);
+	run_shortly(house);
+	assert_int_equal(feed_length(house, diplomats), 0);
+	world_clock_ms -= (uint64_t)100 * DAY * 1000;
+	assert_int_equal(fetch(house, &letter, desk), 0);
+	reopen(house);
+	run_shortly(house);
+	assert_int_equal(feed_length(house, diplomats), 0);
+	/* one that was away for a moment goes on at once */
+	world_clock_ms += (uint64_t)3590 * 1000;
+	turn(house);
+	struct letter next = from_xa_to_xb(house);
+	told = send_letter(house, &next);
+	expect(&told, 0);
+	world_clock_ms += (uint64_t)20 * 1000;
+	reopen(house);
+	run_shortly(house);
+	assert_int_equal(feed_length(house, diplomats), 2);
+	letter_finish(&letter);
+	letter_finish(&next);
+}
+
 /* Of where a desk stands the last counts: it may be taken back, and said again. */
 static void test_changed_mind(void **context)
 {
@@ -2089,6 +2134,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_steps_of_one_desk, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_alert_of_who_sends_much, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_clock_ahead_at_start, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_changed_mind, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation_twice, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_many_timers, setup, teardown),
