@@ -238,6 +238,22 @@ bool change_needs_commit(const struct change_group *group)
 	return false;
 }
 
+bool change_must_wait(const struct changer *changer, const struct change_group *group)
+{
+	uint64_t leaf, time_ms;
+
+	for (size_t i = 0; i < group->n; i++) {
+		const struct envelope *e = envelope_of(&group->items[i]);
+		const bool judges =
+		    e->name.kind == NAME_REGISTER || e->name.kind == NAME_KEYS || e->name.kind == NAME_USERS;
+		/* what is stored already gets its first answer at once */
+		if (judges && ledger_testifies(changer->ledger, e->name.text) &&
+		    ledger_first_answer(changer->ledger, &e->value, &leaf, &time_ms) == STATUS_NOT_FOUND)
+			return true;
+	}
+	return false;
+}
+
 /* ---- What stands: the group's own versions before those of the ledger */
 
 struct judging {

@@ -95,7 +95,7 @@ struct writer {
 	/* the thread's own */
 	struct list judged;   /* in the commit that is being put together, or refused meanwhile */
 	struct list unproven; /* stored, waiting for a publication */
-	struct list waiting;  /* posts that what is committed, but not published, concerns; by waits_since */
+	struct list waiting;  /* for the publication of what is committed, which concerns them */
 	size_t n_staged, staged_bytes, waiting_bytes;
 	uint64_t published_at, retry_at, timers_retry_at; /* monotonic ms */
 	int trouble;                                      /* status of the last commit or publication, for the log */
@@ -585,6 +585,23 @@ static void lose(struct writer *writer, int status, const struct refusal *why)
 	settle(writer, status, why);
 }
 
+/* Puts a group aside for the next publication, unless too much waits for it. */
+static bool let_wait(struct writer *writer, struct group *group)
+{
+	if (writer->waiting_bytes + group->bytes > QUEUE_BYTES)
+		return false;
+	if (group->waits_since == 0)
+		group->waits_since = clock_monotonic_ms();
+	list_add(&writer->waiting, group);
+	writer->waiting_bytes += group->bytes;
+	return true;
+}
+
+static bool has_waited(const struct group *group)
+{
+	return group->waits_since != 0 && clock_monotonic_ms() >= group->waits_since + PROVEN_MS;
+}
+
 static void judge_change(struct writer *writer, struct group *group)
 {
 	struct change_group *parsed;
@@ -592,6 +609,15 @@ static void judge_change(struct writer *writer, struct group *group)
 
 	int status =
 	    change_parse(writer->changer, group->writes, group->n, &parsed, &group->outcome.write, &group->why);
+	if (status == 0 && change_must_wait(writer->changer, parsed)) {
+		if (!has_waited(group) && let_wait(writer, group)) {
+			change_group_destroy(parsed);
+			return;
+		}
+		status = refuse(&group->why, STATUS_BUSY, "",
+				"what was signed under it is stored, and not yet proven: the directory's signer or its "
+				"auditors do not sign");
+	}
 	if (status == 0) {
 		if (change_needs_commit(parsed) && ledger_staged(writer->options.ledger))
 			commit(writer);
@@ -610,16 +636,11 @@ static void judge_change(struct writer *writer, struct group *group)
 static void judge_post(struct writer *writer, struct group *group)
 {
 	bool lost;
-	group->post->waited = group->waits_since != 0 && clock_monotonic_ms() >= group->waits_since + PROVEN_MS;
+	group->post->waited = has_waited(group);
 	int status = inbox_post(writer->inbox, group->post, &group->posted, &group->why, &lost);
 
-	if (status == INBOX_WAIT && writer->waiting_bytes + group->bytes <= QUEUE_BYTES) {
-		if (group->waits_since == 0)
-			group->waits_since = clock_monotonic_ms();
-		list_add(&writer->waiting, group);
-		writer->waiting_bytes += group->bytes;
+	if (status == INBOX_WAIT && let_wait(writer, group))
 		return;
-	}
 	if (status == INBOX_WAIT)
 		status = refuse(&group->why, STATUS_BUSY, "", "too many notices are waiting for a publication");
 	if (lost)
@@ -706,11 +727,21 @@ static struct group *take_queue(struct writer *writer)
 	return list_take(&writer->queue);
 }
 
-/* Posts that waited for a publication. */
+/* What waited for a publication: changes first, or posts of one state could keep the council's from ever coming. */
 static void work_off_waiting(struct writer *writer)
 {
+	struct list changes, posts;
+	struct group *next;
+
+	list_init(&changes);
+	list_init(&posts);
+	for (struct group *group = list_take(&writer->waiting); group != NULL; group = next) {
+		next = group->next;
+		list_add(group->kind == GROUP_CHANGE ? &changes : &posts, group);
+	}
 	writer->waiting_bytes = 0;
-	work_off(writer, list_take(&writer->waiting));
+	work_off(writer, changes.first);
+	work_off(writer, posts.first);
 }
 
 /* Does a part of what is due and says whether more may be: what has arrived meanwhile comes first, for after a long
@@ -805,12 +836,14 @@ static uint64_t quorum_at(const struct writer *writer)
 	return alarm < proven ? alarm : proven;
 }
 
-/* When the first post that waits for a publication has waited long enough, monotonic ms. */
+/* When the first of those that wait for a publication has waited long enough, monotonic ms. */
 static uint64_t waited_at(const struct writer *writer)
 {
-	const struct group *first = writer->waiting.first;
+	uint64_t first = UINT64_MAX;
 
-	return first != NULL ? first->waits_since + PROVEN_MS : UINT64_MAX;
+	for (const struct group *group = writer->waiting.first; group != NULL; group = group->next)
+		first = group->waits_since < first ? group->waits_since : first;
+	return first != UINT64_MAX ? first + PROVEN_MS : UINT64_MAX;
 }
 
 static void wait_until(struct writer *writer, uint64_t due)

@@ -10,6 +10,7 @@
 #include "pocd/offline.h"
 #include "proto/keys/keystore_file.h"
 #include "proto/proof/note.h"
+#include "proto/rules/users.h"
 #include "proto/wire/poc.pb-c.h"
 #include "proto/wire/prescan.h"
 #include "tests/lib/world_directory.h"
@@ -793,7 +794,34 @@ static void test_story_with_long_chains(void **context)
 	letter_finish(&letter);
 }
 
-/* A post that is judged while what it depends on changes waits for the publication, and is judged by it. */
+/* Whether what the evidence of a notice's first step says of U lists a key. */
+static bool testifies(struct house *house, const struct letter *letter, const struct hash *key)
+{
+	struct principal who = operator_of(house, "XB");
+	struct story_query query = {.id = letter->id, .place = "XB", .kind = TECHNICAL, .with_evidence = true};
+	Poc__NoticeStory *story;
+	uint32_t steps;
+	bool listed = false;
+
+	assert_int_equal(read_story(house, &who, query, &story, &steps), 0);
+	check_proof(story, story->steps[0]);
+	const Poc__Item *item = story->steps[0]->evidence->items[3];
+	assert_string_equal(item->name, "U/XA");
+	for (size_t i = 0; i < story->n_envelopes; i++) {
+		struct envelope *users;
+		struct hash value = hash_of(story->envelopes[i].data, story->envelopes[i].len);
+		if (memcmp(value.bytes, item->value.data, HASH_SIZE) != 0)
+			continue;
+		assert_int_equal(envelope_parse(story->envelopes[i].data, story->envelopes[i].len, &users, NULL), 0);
+		listed = users_find(users->payload.users, key) != NULL;
+		envelope_destroy(users);
+	}
+	message_free(story);
+	return listed;
+}
+
+/* What is signed is judged at its publication: a change of the signer's U that comes between waits for it, or the story
+ * could never be verified.  A post that comes after that change waits for its publication, and is judged by it. */
 static void test_judged_at_publication(void **context)
 {
 	struct house *house = *context;
@@ -808,9 +836,22 @@ static void test_judged_at_publication(void **context)
 	world_next_users(house->world, xa, true, NULL);
 	struct change_write users = world_write(&xa->users);
 	queue(house, &users, 1);
-	send_as(house, &who, &late, &second);
 	turn(house);
 	expect(&first, 0);
+	assert_true(testifies(house, &letter, &keystore_public(dropped)->id));
+	struct principal now = operator_of(house, "XA");
+	assert_string_equal(now.handle, "operator"); /* it came all the same */
+	keystore_close(dropped);
+	dropped = xa->operator_;
+	who = operator_of(house, "XA");
+	xa->operator_ = keystore_ephemeral(KEY_P256);
+	world_next_users(house->world, xa, true, NULL);
+	users = world_write(&xa->users);
+	queue(house, &users, 1);
+	late.signer = dropped;
+	seal(house, &late);
+	send_as(house, &who, &late, &second);
+	turn(house);
 	assert_true(second.called);
 	assert_int_not_equal(second.status, 0);
 	struct spot to = XB;
@@ -818,6 +859,37 @@ static void test_judged_at_publication(void **context)
 	letter_finish(&letter);
 	letter_finish(&late);
 	keystore_close(dropped);
+}
+
+/* However a state's posts and changes follow one another, the council's S comes with the next publication. */
+static void test_register_is_not_held_up(void **context)
+{
+	struct house *house = *context;
+	struct world_state *xa = world_state(house->world, "XA");
+	struct principal who = operator_of(house, "XA");
+	struct letter letters[3];
+	struct told told[3];
+
+	for (int i = 0; i < 3; i++) {
+		letters[i] = from_xa_to_xb(house);
+		send_as(house, &who, &letters[i], &told[i]);
+		world_next_users(house->world, xa, true, NULL);
+		struct change_write users = world_write(&xa->users);
+		queue(house, &users, 1);
+	}
+	world_next_register(house->world, NULL);
+	struct change_write reg = world_write(&house->world->reg);
+	queue(house, &reg, 1);
+	turn(house);
+	struct snapshot *snapshot = ledger_snapshot(directory_ledger(house->directory));
+	assert_memory_equal(snapshot_find(snapshot, "S")->value.bytes, house->world->reg.value.bytes, HASH_SIZE);
+	assert_memory_equal(snapshot_find(snapshot, "U/XA")->value.bytes, xa->users.value.bytes, HASH_SIZE);
+	snapshot_unref(snapshot);
+	for (int i = 0; i < 3; i++) {
+		expect(&told[i], 0);
+		assert_true(testifies(house, &letters[i], &keystore_public(xa->operator_)->id));
+		letter_finish(&letters[i]);
+	}
 }
 
 /* What is signed is judged at the STATE time of its publication: by then the signer must not have expired, or the story
@@ -2130,6 +2202,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_story, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_story_with_long_chains, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_judged_at_publication, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_register_is_not_held_up, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_signer_about_to_expire, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_steps_of_one_desk, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_alert_of_who_sends_much, setup, teardown),
