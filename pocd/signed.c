@@ -208,8 +208,9 @@ static int advance(struct signed_file *file, const struct signed_head *next, str
 
 	if (status == 0)
 		status = signed_judge(&last, &next->head, why);
-	if (status != 0 || last.head.size == next->head.size)
+	if (status != 0)
 		return status;
+	/* the same head again, too: that it is read here does not say that it reached the disk the last time */
 	if (copy_write(next, copy) != 0)
 		return refuse(why, STATUS_TOO_LARGE, "log.signed", "the head is too long to be remembered");
 	off_t place = (off_t)((newest + 1) % N_COPIES) * COPY_SIZE;

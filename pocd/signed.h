@@ -22,8 +22,8 @@ void signed_close(struct signed_file *file); /* NULL allowed */
 /* What the file holds.  0, or STATUS_IO, STATUS_DAMAGED with *why. */
 int signed_last(struct signed_file *file, struct signed_head *out, struct refusal *why);
 
-/* Makes `next` the last one, durable when this returns 0; the same head once more is good.  STATUS_CONFLICT with *why
- * where signed_judge refuses it; STATUS_IO, STATUS_DAMAGED. */
+/* Makes `next` the last one, durable when this returns 0; the same head once more is good, and written again.
+ * STATUS_CONFLICT with *why where signed_judge refuses it; STATUS_IO, STATUS_DAMAGED. */
 int signed_advance(struct signed_file *file, const struct signed_head *next, struct refusal *why);
 
 /* The rule: whether `next` may be signed after `last`.  0, or STATUS_CONFLICT with *why. */

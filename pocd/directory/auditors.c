@@ -8,13 +8,18 @@
 #include "pocd/directory/holders.h"
 #include "pocd/directory/quorum.h"
 
-/* Followers with keys that are remembered: more than one T can list, and a bound for those who make keys up. */
-enum { READY_MAX = 256 };
+/* The keys with which followers of a state came, the newest of them: as many as T can list.  Whoever makes keys up
+ * drives out those of its own state alone. */
+struct ready {
+	char state[STATE_MAX_LENGTH + 1];
+	size_t n; /* that came so far: the last of them are in keys, in turn */
+	struct hash keys[AUDITORS_OF_T_MAX];
+};
 
 struct auditors {
 	pthread_mutex_t lock;
 	size_t n_ready;
-	struct hash ready[READY_MAX];
+	struct ready *ready; /* by state, in the order in which they came */
 	size_t n;
 	char names[2 * AUDITORS_OF_T_MAX][NOTE_NAME_MAX + 1]; /* of an old T and a new one */
 	uint64_t passed;
@@ -34,6 +39,7 @@ void auditors_destroy(struct auditors *auditors)
 	if (auditors == NULL)
 		return;
 	pthread_mutex_destroy(&auditors->lock);
+	free(auditors->ready);
 	free(auditors);
 }
 
@@ -60,29 +66,48 @@ void auditors_heard(struct auditors *auditors, const char *name)
 		diag(DIAG_INFO, "auditor.heard", "auditor", name, NULL);
 }
 
-static struct hash ready_id(const char *state, const uint8_t *spki, size_t size)
-{
-	struct hash id[2] = {hash_of(state, strlen(state)), hash_of(spki, size)};
-
-	return hash_of(id, sizeof id);
-}
-
-static bool is_ready(const struct auditors *auditors, const struct hash *id)
+static struct ready *find_ready(const struct auditors *auditors, const char *state)
 {
 	for (size_t i = 0; i < auditors->n_ready; i++) {
-		if (hash_compare(&auditors->ready[i], id) == 0)
+		if (strcmp(auditors->ready[i].state, state) == 0)
+			return &auditors->ready[i];
+	}
+	return NULL;
+}
+
+static bool is_ready(const struct ready *ready, const struct hash *key)
+{
+	for (size_t i = 0; ready != NULL && i < ready->n && i < AUDITORS_OF_T_MAX; i++) {
+		if (hash_compare(&ready->keys[i], key) == 0)
 			return true;
 	}
 	return false;
 }
 
+/* NULL when out of memory: it is not remembered, and comes again. */
+static struct ready *add_ready(struct auditors *auditors, const char *state)
+{
+	struct ready *all = realloc(auditors->ready, (auditors->n_ready + 1) * sizeof *all);
+
+	if (all == NULL)
+		return NULL;
+	auditors->ready = all;
+	struct ready *ready = &all[auditors->n_ready++];
+	*ready = (struct ready){.n = 0};
+	strncpy(ready->state, state, STATE_MAX_LENGTH);
+	return ready;
+}
+
 void auditors_ready(struct auditors *auditors, const char *state, const uint8_t *spki, size_t size)
 {
-	struct hash id = ready_id(state, spki, size);
+	struct hash key = hash_of(spki, size);
 
 	pthread_mutex_lock(&auditors->lock);
-	if (!is_ready(auditors, &id) && auditors->n_ready < READY_MAX)
-		auditors->ready[auditors->n_ready++] = id;
+	struct ready *ready = find_ready(auditors, state);
+	if (ready == NULL)
+		ready = add_ready(auditors, state);
+	if (ready != NULL && !is_ready(ready, &key))
+		ready->keys[ready->n++ % AUDITORS_OF_T_MAX] = key;
 	pthread_mutex_unlock(&auditors->lock);
 }
 
@@ -93,8 +118,8 @@ size_t auditors_count_ready(struct auditors *auditors, const Poc__Trust *trust)
 	pthread_mutex_lock(&auditors->lock);
 	for (size_t i = 0; i < trust->n_auditors; i++) {
 		const Poc__Auditor *a = trust->auditors[i];
-		struct hash id = ready_id(a->state, a->spki.data, a->spki.len);
-		n += is_ready(auditors, &id);
+		struct hash key = hash_of(a->spki.data, a->spki.len);
+		n += is_ready(find_ready(auditors, a->state), &key);
 	}
 	pthread_mutex_unlock(&auditors->lock);
 	return n;

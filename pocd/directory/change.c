@@ -238,6 +238,22 @@ bool change_needs_commit(const struct change_group *group)
 	return false;
 }
 
+bool change_must_wait(const struct changer *changer, const struct change_group *group)
+{
+	uint64_t leaf, time_ms;
+
+	for (size_t i = 0; i < group->n; i++) {
+		const struct envelope *e = envelope_of(&group->items[i]);
+		const bool judges =
+		    e->name.kind == NAME_REGISTER || e->name.kind == NAME_KEYS || e->name.kind == NAME_USERS;
+		/* what is stored already gets its first answer at once */
+		if (judges && ledger_testifies(changer->ledger, e->name.text) &&
+		    ledger_first_answer(changer->ledger, &e->value, &leaf, &time_ms) == STATUS_NOT_FOUND)
+			return true;
+	}
+	return false;
+}
+
 /* ---- What stands: the group's own versions before those of the ledger */
 
 struct judging {
@@ -572,7 +588,6 @@ static int check_auditors(struct judging *j, const struct judge_facts *facts, co
 			    ready, trust->n_auditors, trust->quorum);
 }
 
-/* Whoever reads a document goes by when it was said. */
 /* How many bytes all versions of a K in the ledger have. */
 static int chain_size(struct judging *j, const char *name, size_t *total)
 {
@@ -620,6 +635,7 @@ static int check_chain(struct judging *j, const struct candidate *c, const struc
 			    next->name.text, CHAIN_MAX / 1024);
 }
 
+/* Whoever reads a document goes by when it was said. */
 static int check_document(struct judging *j, const struct candidate *c)
 {
 	return envelope_of(c)->payload.document->issued > j->now + SIGNER_CLOCK_LEEWAY
@@ -880,11 +896,22 @@ static int check_trust_orphans(struct judging *j)
 	return check_replacements_kept(j, ledger_version(j, &name), trust);
 }
 
-static int check_end(struct judging *j, const struct candidate *c)
+/* Whether a later version of the same name stands in the group. */
+static bool is_replaced(const struct judging *j, size_t i)
 {
+	const struct candidate *items = j->group->items;
+
+	return i + 1 < j->group->n && !items[i + 1].repeated &&
+	       strcmp(envelope_of(&items[i])->name.text, envelope_of(&items[i + 1])->name.text) == 0;
+}
+
+/* What the group leaves behind, by the last version of each name: to look costs much. */
+static int check_end(struct judging *j, size_t i)
+{
+	const struct candidate *c = &j->group->items[i];
 	const struct name *name = &envelope_of(c)->name;
 
-	if (c->repeated)
+	if (c->repeated || is_replaced(j, i))
 		return 0;
 	if (name->kind == NAME_TRUST)
 		return check_trust_orphans(j);
@@ -980,7 +1007,7 @@ static int judge_all(struct judging *j, struct change_outcome *outcome)
 		}
 	}
 	for (size_t i = 0; i < j->group->n; i++) {
-		status = check_end(j, &j->group->items[i]);
+		status = check_end(j, i);
 		if (status != 0) {
 			outcome->write = j->group->items[i].write;
 			return at_write(j->why, outcome->write, status);

@@ -27,6 +27,10 @@ int change_parse(struct changer *changer, const struct change_write *writes, siz
 		 size_t *write, struct refusal *why);
 void change_group_destroy(struct change_group *group); /* NULL allowed */
 
+/* Whether a group replaces an S, K or U by which something is judged that is signed and not published: it must come
+ * after that publication.  (A T must not: it may be what publishing needs.) */
+bool change_must_wait(const struct changer *changer, const struct change_group *group);
+
 /* Whether judging the group walks over stored names, so that whatever is staged must be committed before. */
 bool change_needs_commit(const struct change_group *group);
 

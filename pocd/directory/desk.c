@@ -6,6 +6,7 @@
 #include "pocd/directory/scan.h"
 #include "proto/rules/signed.h"
 #include "proto/rules/trust.h"
+#include "proto/rules/users.h"
 
 static const struct held_state *state_of(const struct snapshot *snapshot, const char *place)
 {
@@ -91,13 +92,24 @@ static bool key_serves(const Poc__ReadingKey *key, Poc__PocKind kind, int64_t ti
 	return false;
 }
 
-static bool is_current(const Poc__Users *users, const Poc__Desk *desk, const ProtobufCBinaryData *id, int64_t time)
+/* The ids of a U's keys that serve a kind now; how many. */
+static size_t serving_ids(const Poc__Users *users, Poc__PocKind kind, int64_t time, struct hash ids[READING_KEYS_MAX])
 {
-	for (size_t i = 0; i < users->n_reading_keys; i++) {
+	size_t n = 0;
+
+	for (size_t i = 0; users != NULL && i < users->n_reading_keys && n < READING_KEYS_MAX; i++) {
 		const Poc__ReadingKey *key = users->reading_keys[i];
-		struct hash hash = hash_of(key->spki.data, key->spki.len);
-		if (memcmp(hash.bytes, id->data, HASH_SIZE) == 0)
-			return key_serves(key, desk->kind, time);
+		if (key_serves(key, kind, time))
+			ids[n++] = hash_of(key->spki.data, key->spki.len);
+	}
+	return n;
+}
+
+static bool is_among(const struct hash *ids, size_t n, const ProtobufCBinaryData *id)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (memcmp(ids[i].bytes, id->data, HASH_SIZE) == 0)
+			return true;
 	}
 	return false;
 }
@@ -105,15 +117,14 @@ static bool is_current(const Poc__Users *users, const Poc__Desk *desk, const Pro
 static int check_keys(const Poc__Users *users, const Poc__Desk *desk, int64_t time, const char *field,
 		      struct refusal *why)
 {
-	bool any = false;
+	struct hash ids[READING_KEYS_MAX];
+	const size_t n = serving_ids(users, desk->kind, time, ids);
 
-	for (size_t i = 0; users != NULL && i < users->n_reading_keys && !any; i++)
-		any = key_serves(users->reading_keys[i], desk->kind, time);
-	if (!any)
+	if (n == 0)
 		return refuse(why, STATUS_NO_READING_KEY, field, "%s has no reading key for its %s point of contact",
 			      desk->place, poc_kind_name(desk->kind));
 	for (size_t i = 0; i < desk->n_keys; i++) {
-		if (!is_current(users, desk, &desk->keys[i], time))
+		if (!is_among(ids, n, &desk->keys[i]))
 			return refuse(why, STATUS_STALE_KEY, field,
 				      "key %zu is no current reading key of the %s point of contact of %s", i,
 				      poc_kind_name(desk->kind), desk->place);

@@ -244,7 +244,7 @@ static int check_empty(struct store *store, struct refusal *why)
 static int publish_group(struct directory *directory, const struct change_write *writes, size_t n, struct refusal *why)
 {
 	struct refusal refused = {0};
-	int status = writer_submit(directory->writer, writes, n, true, keep_outcome, &refused, why);
+	int status = writer_submit(directory->writer, NULL, writes, n, true, keep_outcome, &refused, why);
 
 	if (status != 0)
 		return status;
@@ -366,7 +366,8 @@ int directory_submit(struct directory *directory, const struct principal *who, c
 		if (!verdict.allowed)
 			return refuse(why, STATUS_DENIED, "", "%s", verdict.rule);
 	}
-	return writer_submit(directory->writer, writes, n, wait_proven, done, ctx, why);
+	return writer_submit(directory->writer, who != NULL ? who->state : NULL, writes, n, wait_proven, done, ctx,
+			     why);
 }
 
 /* ---- Notices: what goes to the writer */

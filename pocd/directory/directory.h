@@ -125,12 +125,12 @@ int directory_follow(struct directory *directory, const struct principal *who, c
 bool directory_tip_moved(struct directory *directory, const struct tip_told *told, uint64_t *size);
 
 /* Verifies a cosignature on the tip and queues it for the writer. */
-int directory_cosign(struct directory *directory, const char *auditor, uint64_t size, const uint8_t *signature,
-		     struct refusal *why);
+int directory_cosign(struct directory *directory, const struct principal *who, const char *auditor, uint64_t size,
+		     const uint8_t *signature, struct refusal *why);
 
 /* ---- Writes */
 /* Queues an all-or-nothing group of writes for the writer thread; copies the bytes.  STATUS_BUSY when the queue is full
- * (ceilings: 4,096 groups or 64 MiB), then done is not called. */
+ * (ceilings: 4,096 groups or 64 MiB, a quarter of it for one state), then done is not called. */
 int directory_submit(struct directory *directory, const struct principal *who, const struct change_write *writes,
 		     size_t n, bool wait_proven, change_done_fn done, void *ctx, struct refusal *why);
 

@@ -344,6 +344,11 @@ static int check_references(struct inbox *inbox, const struct post *post, struct
 		      answers ? "is of another thread" : "is not the first notice of a thread");
 }
 
+static uint64_t wall_ms(const struct inbox *inbox)
+{
+	return inbox->options.now_ms(inbox->options.now_ctx);
+}
+
 /* Judges anew if the snapshot (taken over) is another than the one that the post was judged by. */
 static int judge_by(struct inbox *inbox, struct post *post, struct snapshot *snapshot, struct refusal *why)
 {
@@ -355,9 +360,8 @@ static int judge_by(struct inbox *inbox, struct post *post, struct snapshot *sna
 		if (status != 0)
 			refuse(why, status, "", "cannot read: %s", status_text(status));
 		else
-			status =
-			    post_judge(post, snapshot, view, (int64_t)(ledger_time_ms(inbox->options.ledger) / 1000),
-				       (int64_t)(inbox->options.retention_ms / 1000), why);
+			status = post_judge(post, snapshot, view, (int64_t)(wall_ms(inbox) / 1000),
+					    (int64_t)(inbox->options.retention_ms / 1000), why);
 	}
 	snapshot_unref(snapshot);
 	return status;
@@ -479,7 +483,7 @@ int inbox_check_quota(struct quota *quota, const struct post *post, uint64_t now
 
 static int post_notice(struct inbox *inbox, struct post *post, struct post_result *out, struct refusal *why, bool *lost)
 {
-	uint64_t now_ms = ledger_time_ms(inbox->options.ledger);
+	uint64_t now_ms = wall_ms(inbox);
 	char account[QUOTA_ACCOUNT];
 	struct batch_file *file;
 	int status = batch_find(inbox->batch, &post->notice->id, &file);
@@ -603,6 +607,26 @@ static int stage_receipt(struct inbox *inbox, struct batch_file *file, const str
 	return add_step(inbox, file, &row, desk);
 }
 
+/* Whether a notice has room for what a desk says. */
+static int check_room(struct inbox *inbox, const struct batch_file *file, const Poc__Receipt *receipt,
+		      struct refusal *why)
+{
+	struct row_step row;
+	unsigned own = 0;
+
+	if (file->row.n_steps < ROW_STEPS_MAX)
+		return 0;
+	for (uint32_t n = 1; n < file->row.n_steps; n++) {
+		int status = batch_read_step(inbox->batch, file, n, &row);
+		if (status != 0)
+			return refuse(why, status, "", "cannot read: %s", status_text(status));
+		own += is_of_desk(&row, receipt);
+	}
+	return own < ROW_STEPS_OF_DESK
+		   ? 0
+		   : refuse(why, STATUS_TOO_LARGE, "notice_id", "the notice has %d steps already", ROW_STEPS_MAX);
+}
+
 static int check_receipt(struct inbox *inbox, const struct post *post, const struct batch_file *file, int desk,
 			 struct refusal *why)
 {
@@ -610,8 +634,8 @@ static int check_receipt(struct inbox *inbox, const struct post *post, const str
 	if (!row_party(&file->row, file->notice->core, desk))
 		return refuse(why, STATUS_NOT_FOUND, "notice_id", "there is no such notice at this desk");
 	int status = receipt_fits(post->receipt, file->notice, why);
-	if (status == 0 && file->row.n_steps >= ROW_STEPS_MAX)
-		status = refuse(why, STATUS_TOO_LARGE, "notice_id", "the notice has %d steps already", ROW_STEPS_MAX);
+	if (status == 0)
+		status = check_room(inbox, file, post->receipt->receipt, why);
 	return status != 0 ? status : check_answer(inbox, file, post->receipt->receipt, why);
 }
 

@@ -17,6 +17,8 @@ struct inbox_options {
 	struct ledger *ledger; /* borrowed, as store and quota */
 	struct store *store;
 	struct quota *quota;
+	uint64_t (*now_ms)(void *ctx); /* the wall clock, which may be behind the log's time */
+	void *now_ctx;
 	uint64_t retention_ms;  /* how long bodies are kept, and how old a new notice may be */
 	uint64_t backlog_bytes; /* from one state to another, not fetched yet; 0: no limit */
 	/* A desk's feed grew, durably: its newest cursor.  NULL allowed. */

@@ -233,8 +233,8 @@ bool directory_tip_moved(struct directory *directory, const struct tip_told *tol
 
 /* ---- Cosignatures */
 
-int directory_cosign(struct directory *directory, const char *auditor, uint64_t size, const uint8_t *signature,
-		     struct refusal *why)
+int directory_cosign(struct directory *directory, const struct principal *who, const char *auditor, uint64_t size,
+		     const uint8_t *signature, struct refusal *why)
 {
 	struct snapshot *tip = ledger_tip(directory->ledger), *served = ledger_snapshot(directory->ledger);
 	struct cosigned_line line;
@@ -248,7 +248,7 @@ int directory_cosign(struct directory *directory, const char *auditor, uint64_t 
 	if (status == 0)
 		status = quorum_line(tip, served, auditor, size, signature, now, &line, why);
 	if (status == 0)
-		status = writer_cosign(directory->writer, tip->number, &line, why);
+		status = writer_cosign(directory->writer, who->state, tip->number, &line, why);
 	snapshot_unref(tip);
 	snapshot_unref(served);
 	return status;

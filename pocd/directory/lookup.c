@@ -12,7 +12,8 @@ enum {
 	PROOF_VERSION_1 = 1,
 	PAGE_MAX = 256 * 1024,
 	ANSWER_MAX = 1000 * 1024, /* clients take frames of 1 MiB */
-	CHANGES_PER_PAGE = 4000
+	CHANGES_PER_PAGE = 4000,
+	CHANGES_TAIL = 2 * (1 + VARINT_MAX) /* what comes after a page's changes */
 };
 
 /* Fields of HeadAnswer, Transition, ChangesAnswer, Change (poc.proto). */
@@ -713,7 +714,14 @@ int directory_changes(struct directory *directory, const struct principal *who, 
 			next = known->leaf;
 			break;
 		}
+		size_t before = asking.encoder.size;
 		status = put_change(&asking, known, with_envelopes);
+		/* all versions of a K: what stood before them is an answer of its own */
+		if (status == 0 && n > 0 && asking.encoder.size > ANSWER_MAX - CHANGES_TAIL) {
+			encode_back(&asking.encoder, before);
+			next = known->leaf;
+			break;
+		}
 	}
 	encode_uint(&asking.encoder, CHANGES_NEXT, next);
 	encode_uint(&asking.encoder, CHANGES_SIZE, snapshot->checkpoint.size);

@@ -6,6 +6,9 @@
 
 #include "pocd/directory/judge.h"
 
+/* Seconds within which a publication follows, if it is not the directory that is in trouble. */
+enum { PUBLICATION_LEEWAY = 120 };
+
 const struct notice_id *post_id(const struct post *post)
 {
 	return post->notice != NULL ? &post->notice->id : &post->receipt->notice_id;
@@ -110,22 +113,34 @@ int post_check_body(const struct post *post, struct refusal *why)
 
 /* ---- Judging */
 
+/* What is signed is judged at its publication: whoever has expired by then has signed what nobody can verify, and with
+ * it the whole story. */
+static int check_lasts(const Poc__User *user, int64_t now, struct refusal *why)
+{
+	return user->not_after == 0 || user->not_after - now > PUBLICATION_LEEWAY
+		   ? 0
+		   : refuse(why, STATUS_UNVERIFIED, "handle",
+			    "%s expires before what it signs is sure to be published: the user's key must be renewed",
+			    user->handle);
+}
+
 static int check_signer(struct post *post, const struct snapshot *snapshot, int64_t now, struct refusal *why)
 {
 	const struct name *name = users_of(post);
 	const Poc__Users *users = desk_list(snapshot, name);
 	unsigned allowed = desk_algorithms(snapshot);
+	const Poc__User *user = NULL;
 
 	if (desk_suspended(snapshot, name->state))
 		return refuse(why, STATUS_SUSPENDED, "", "%s is suspended", name->state);
 	if (users == NULL)
 		return refuse(why, STATUS_UNVERIFIED, "", "there is no valid %s", name->text);
-	if (post->notice != NULL)
-		return notice_authorised(post->notice, users, allowed, now, NULL, why);
-	const Poc__User *user = NULL;
-	int status = receipt_authorised(post->receipt, users, allowed, now, &user, why);
-	post->service = user != NULL && user->service;
-	return status;
+	int status = post->notice != NULL ? notice_authorised(post->notice, users, allowed, now, &user, why)
+					  : receipt_authorised(post->receipt, users, allowed, now, &user, why);
+	if (status != 0)
+		return status;
+	post->service = user->service;
+	return check_lasts(user, now, why);
 }
 
 static int check_time(int64_t time, int64_t now, const char *field, struct refusal *why)

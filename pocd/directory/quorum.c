@@ -126,9 +126,14 @@ int quorum_line(const struct snapshot *tip, const struct snapshot *served, const
 	if (size != tip->checkpoint.size)
 		return refuse(why, STATUS_CONFLICT, "cosign.size", "the newest checkpoint has size %llu",
 			      (unsigned long long)tip->checkpoint.size);
-	if (!find_key(tip, auditor, &key) && (served == NULL || !find_key(served, auditor, &key)))
+	/* a key that was replaced may have stood under the same name, and has to sign once more */
+	const bool listed = find_key(tip, auditor, &key);
+	bool good = listed && make_line(tip, &key, signature, &time, line) == 0;
+	const bool was_listed = !good && served != NULL && find_key(served, auditor, &key);
+	if (!listed && !was_listed)
 		return refuse(why, STATUS_UNVERIFIED, "cosign.auditor", "the trust root lists no auditor of this name");
-	if (make_line(tip, &key, signature, &time, line) != 0)
+	good = good || (was_listed && make_line(tip, &key, signature, &time, line) == 0);
+	if (!good)
 		return refuse(why, STATUS_UNVERIFIED, "cosign.signature", "the signature does not verify");
 	/* clients refuse a checkpoint whose time lies ahead of their clock */
 	if (time > INT64_MAX || (int64_t)time > now + COSIGNATURE_TOLERANCE ||
@@ -141,18 +146,20 @@ int quorum_line(const struct snapshot *tip, const struct snapshot *served, const
 bool quorum_add_line(char note[NOTE_MAX], size_t *size, const struct cosigned_line *line)
 {
 	struct note parsed;
-	const char *end = memchr(line->text, '\n', line->size), *last = end;
 
-	/* the name and the space behind it, up to the base64: one line a key name is enough */
-	while (last != NULL && last > line->text && last[-1] != ' ')
-		last--;
-	if (last == NULL || *size + line->size > NOTE_MAX)
-		return false;
-	if (memmem(note, *size, line->text, (size_t)(last - line->text)) != NULL)
+	if (*size + line->size > NOTE_MAX)
 		return false;
 	memcpy(note + *size, line->text, line->size);
 	if (note_parse(note, *size + line->size, &parsed, NULL) != 0)
 		return false;
+	const struct note_line *added = &parsed.lines[parsed.n_lines - 1];
+	for (size_t i = 0; i + 1 < parsed.n_lines; i++) {
+		const struct note_line *other = &parsed.lines[i];
+		if (other->name_length == added->name_length &&
+		    memcmp(other->name, added->name, added->name_length) == 0 &&
+		    memcmp(other->key_hash, added->key_hash, sizeof added->key_hash) == 0)
+			return false;
+	}
 	*size += line->size;
 	return true;
 }

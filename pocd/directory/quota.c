@@ -60,7 +60,7 @@ static struct account *open_account(struct quota *quota, const char *state, uint
 	}
 	struct account *account = &quota->accounts[quota->n++];
 	*account = (struct account){.left = quota->per_hour * HOUR_MS, .at_ms = now_ms};
-	strncpy(account->state, state, STATE_MAX_LENGTH);
+	strncpy(account->state, state, sizeof account->state - 1);
 	return account;
 }
 

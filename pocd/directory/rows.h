@@ -10,8 +10,9 @@
 enum {
 	ROW_DESKS_MAX = 1 + NOTICE_DESKS_MAX + NOTICE_ESCALATIONS_MAX,
 	ROW_KEY_MAX = PLACE_ROOM + 2 + 8,
-	ROW_STEPS_MAX = 200, /* of a notice, facts apart */
-	TIMER_EXPIRY = 255   /* else: the number of the escalation */
+	ROW_STEPS_MAX = 200,   /* of a notice, facts apart */
+	ROW_STEPS_OF_DESK = 8, /* that each desk has even then: none can take the word from the others */
+	TIMER_EXPIRY = 255     /* else: the number of the escalation */
 };
 
 /* TABLE_META: u64, the number of the newest notice. */

@@ -16,8 +16,12 @@ enum {
 	PAGE_MAX = 256 * 1024,
 	STORY_PAGE_MAX = 512 * 1024,
 	FEED_PER_PAGE = 2000,
-	FEED_WALK_MAX = 20000, /* rows looked at for one page: an alert sees few of them */
-	VALUES_MAX = 4096
+	FEED_WALK_MAX = 20000,  /* rows looked at for one page: an alert sees few of them */
+	FEED_HEADER_COST = 100, /* in rows: of one whose notice has to be read as well */
+	STORY_MOST = FRAME_MAX_ANSWER - 1024,
+	ELEMENT_HEAD = 4, /* of an envelope: tag and length */
+	VALUES_MAX = 4096,
+	VALUE_SLOTS = 2 * VALUES_MAX
 };
 
 /* Fields of poc.proto and notice.proto. */
@@ -206,13 +210,15 @@ static int each_row(void *ctx, const uint8_t *key, size_t key_size, const struct
 		return FEED_ENOUGH;
 	if (feed->n == FEED_PER_PAGE || feed->reading->encoder.size > PAGE_MAX)
 		return FEED_ENOUGH;
-	if (feed->looked++ == FEED_WALK_MAX)
+	if (feed->looked >= FEED_WALK_MAX)
 		return FEED_TIRED;
+	feed->looked++;
 	int status = row_read_feed(key, key_size, value, &row);
 	if (status == 0)
 		feed->last = row.cursor;
 	if (status == 0 && feed->headers_only) {
 		wanted = row.step == 0;
+		feed->looked += wanted ? FEED_HEADER_COST : 0;
 		if (wanted)
 			status = is_received(feed, &row, &wanted);
 	}
@@ -272,11 +278,24 @@ int directory_feed_end(struct directory *directory, const char *place, Poc__PocK
 
 /* ---- Stories */
 
-/* Values of envelopes that a page's evidence speaks of, with their sizes. */
+/* Values of envelopes that a page's evidence speaks of, each once, and what these take. */
 struct values {
 	size_t n;
 	size_t bytes;
 	struct hash items[VALUES_MAX];
+	uint16_t slots[VALUE_SLOTS]; /* by hash: places in items, from 1 on; 0: free */
+};
+
+/* A K up to whose version the chain is among the values. */
+struct chain {
+	char name[SNAPSHOT_NAME_ROOM];
+	uint64_t seq;
+};
+
+/* One for each state that can have signed. */
+struct chains {
+	size_t n;
+	struct chain items[ROW_DESKS_MAX];
 };
 
 struct story {
@@ -287,6 +306,7 @@ struct story {
 	struct notice *header;
 	int desk; /* that asks */
 	struct values *values;
+	struct chains chains;
 };
 
 static bool own_state(const struct story *story, const char *place)
@@ -316,39 +336,74 @@ static bool visible(const struct story *story, const struct row_step *step)
 
 /* ---- Evidence */
 
+/* Where a value is, or belongs. */
+static uint16_t *value_slot(struct values *values, const struct hash *value)
+{
+	uint64_t at;
+
+	memcpy(&at, value->bytes, sizeof at);
+	while (values->slots[at % VALUE_SLOTS] != 0 &&
+	       hash_compare(&values->items[values->slots[at % VALUE_SLOTS] - 1], value) != 0)
+		at++;
+	return &values->slots[at % VALUE_SLOTS];
+}
+
 static int add_value(struct story *story, const struct hash *value)
 {
 	struct values *values = story->values;
+	uint16_t *slot = value_slot(values, value);
 	const uint8_t *bytes;
-	size_t size, at = 0;
+	size_t size;
 
-	while (at < values->n && hash_compare(&values->items[at], value) < 0)
-		at++;
-	if (at < values->n && hash_compare(&values->items[at], value) == 0)
+	if (*slot != 0)
 		return 0;
 	if (values->n == VALUES_MAX)
 		return STATUS_TOO_LARGE;
 	int status = ledger_read_envelope(story->reading->view, value, &bytes, &size, NULL, NULL);
 	if (status != 0)
 		return status;
-	memmove(&values->items[at + 1], &values->items[at], (values->n - at) * sizeof *values->items);
-	values->items[at] = *value;
-	values->n++;
-	values->bytes += size;
+	values->items[values->n++] = *value;
+	*slot = (uint16_t)values->n;
+	values->bytes += size + ELEMENT_HEAD;
 	return 0;
 }
 
-/* K is authorised by the versions before it, from the anchor on: they come along. */
+/* That of a K, new if need be. */
+static struct chain *chain_of(struct story *story, const char *name)
+{
+	struct chains *chains = &story->chains;
+
+	for (size_t i = 0; i < chains->n; i++) {
+		if (strcmp(chains->items[i].name, name) == 0)
+			return &chains->items[i];
+	}
+	if (chains->n == ROW_DESKS_MAX)
+		return NULL;
+	struct chain *chain = &chains->items[chains->n++];
+	*chain = (struct chain){.seq = 0};
+	strncpy(chain->name, name, sizeof chain->name - 1);
+	return chain;
+}
+
+/* K is authorised by the versions before it, from the anchor on: they come along, each read once. */
 static int add_chain(struct story *story, const char *name, const struct hash *last)
 {
+	struct chain *chain = chain_of(story, name);
 	struct hash value;
 
-	for (uint64_t seq = 1;; seq++) {
-		int status = ledger_read_version(story->reading->view, name, seq, &value, NULL);
+	if (chain == NULL)
+		return STATUS_DAMAGED;
+	if (*value_slot(story->values, last) != 0)
+		return 0;
+	for (;;) {
+		int status = ledger_read_version(story->reading->view, name, chain->seq + 1, &value, NULL);
 		if (status == 0)
 			status = add_value(story, &value);
-		if (status != 0 || hash_compare(&value, last) == 0)
+		if (status != 0)
 			return status;
+		chain->seq++;
+		if (hash_compare(&value, last) == 0)
+			return 0;
 	}
 }
 
@@ -459,12 +514,59 @@ static int put_step(struct story *story, const struct row_step *step)
 	return status;
 }
 
+/* How far a page had come before a step. */
+struct mark {
+	size_t size, n, bytes;
+	struct chains chains;
+};
+
+static struct mark mark_of(const struct story *story)
+{
+	return (struct mark){story->reading->encoder.size, story->values->n, story->values->bytes, story->chains};
+}
+
+/* Takes a step back, with what only it needed. */
+static void back_to(struct story *story, const struct mark *mark)
+{
+	struct values *values = story->values;
+
+	encode_back(&story->reading->encoder, mark->size);
+	values->n = 0;
+	values->bytes = mark->bytes;
+	memset(values->slots, 0, sizeof values->slots);
+	while (values->n < mark->n) {
+		uint16_t *slot = value_slot(values, &values->items[values->n]);
+		*slot = (uint16_t)++values->n;
+	}
+	story->chains = mark->chains;
+}
+
+static size_t page_size(const struct story *story)
+{
+	return story->reading->encoder.size + story->values->bytes;
+}
+
+/* One more step, unless the page has no room for it and its signer's chain: then *full.  The first has. */
+static int put_one_more(struct story *story, const struct row_step *step, bool first, bool *full)
+{
+	struct mark mark = mark_of(story);
+
+	*full = !first && page_size(story) > STORY_PAGE_MAX;
+	if (*full)
+		return 0;
+	int status = put_step(story, step);
+	if (first || (status != STATUS_TOO_LARGE && page_size(story) <= STORY_MOST))
+		return status;
+	*full = true;
+	back_to(story, &mark);
+	return 0;
+}
+
 /* As many steps as fit, from the one that was asked for; *whole is how many the desk sees in all. */
 static int put_steps(struct story *story, uint32_t *whole)
 {
-	const struct encoder *encoder = &story->reading->encoder;
 	uint32_t last = story->query->with_body ? 1 : story->row.n_steps;
-	bool full = false, any = false;
+	bool full = false, first = true;
 	struct row_step step;
 	int status = 0;
 
@@ -473,21 +575,28 @@ static int put_steps(struct story *story, uint32_t *whole)
 		status = row_read_step(story->reading->view, story->number, n, &step);
 		if (status != 0 || !visible(story, &step))
 			continue;
-		full = full || (any && encoder->size + story->values->bytes > STORY_PAGE_MAX);
 		if ((*whole)++ >= story->query->from_step && !full && n < last) {
-			status = put_step(story, &step);
-			any = true;
+			status = put_one_more(story, &step, first, &full);
+			first = false;
 		}
 	}
 	return status;
 }
 
+static int by_value(const void *a, const void *b)
+{
+	return hash_compare(a, b);
+}
+
+/* Ascending; nothing is added after that. */
 static int put_envelopes(struct story *story)
 {
 	const uint8_t *bytes;
 	size_t size;
 	int status = 0;
 
+	if (story->values->n > 1)
+		qsort(story->values->items, story->values->n, sizeof *story->values->items, by_value);
 	for (size_t i = 0; i < story->values->n && status == 0; i++) {
 		status =
 		    ledger_read_envelope(story->reading->view, &story->values->items[i], &bytes, &size, NULL, NULL);

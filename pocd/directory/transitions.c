@@ -46,28 +46,55 @@ static int find_range(const struct search *search, uint64_t seq, uint64_t leaf, 
 	return status == 0 ? 0 : STATUS_DAMAGED;
 }
 
+/* Which lines a note must have, before it is worth while to verify them. */
+struct wanted {
+	size_t n, quorum;
+	struct note_key keys[AUDITORS_OF_T_MAX];
+};
+
+static void want(const Poc__Trust *trust, struct wanted *wanted)
+{
+	wanted->n = trust_auditor_keys(trust, wanted->keys, AUDITORS_OF_T_MAX);
+	wanted->quorum = trust->quorum;
+}
+
+static bool has_lines(const struct note *note, const struct wanted *wanted)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < wanted->n; i++)
+		found += note_has_line(note, &wanted->keys[i]);
+	return found >= wanted->quorum;
+}
+
 /* The first of a T's checkpoints that has its quorum and that of an older T; 0: none. */
 static int find_checkpoint(const struct search *search, const struct envelope *old, const struct envelope *trust,
 			   uint64_t leaf, uint64_t *number)
 {
 	const Poc__Trust *before = old->payload.trust, *now = trust->payload.trust;
+	struct wanted lines, lines_before;
 	uint64_t first, end;
 	unsigned cosigned = 0;
 	int status = find_range(search, trust->seq, leaf, &first, &end);
 
 	*number = 0;
+	want(now, &lines);
+	want(before, &lines_before);
 	if (status == 0 && end - first > CHECKPOINTS_MAX)
 		end = first + CHECKPOINTS_MAX;
 	for (uint64_t at = first; status == 0 && at < end && cosigned < COSIGNED_MAX; at++) {
 		uint64_t size;
 		const char *note;
 		size_t note_size;
-		if (ledger_read_publication(search->view, at, &size, &note, &note_size) != 0)
+		struct note parsed;
+		if (ledger_read_publication(search->view, at, &size, &note, &note_size) != 0 ||
+		    note_parse(note, note_size, &parsed, NULL) != 0)
 			return STATUS_DAMAGED;
-		if (quorum_count(now, note, note_size) < now->quorum)
+		if (!has_lines(&parsed, &lines))
 			continue;
 		cosigned++;
-		if (quorum_count(before, note, note_size) >= before->quorum) {
+		if (has_lines(&parsed, &lines_before) && quorum_count(now, note, note_size) >= now->quorum &&
+		    quorum_count(before, note, note_size) >= before->quorum) {
 			*number = at;
 			return 0;
 		}

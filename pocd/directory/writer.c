@@ -15,13 +15,14 @@
 #include "pocd/base/mailbox.h"
 #include "pocd/base/metrics.h"
 #include "pocd/directory/change.h"
+#include "pocd/directory/rows.h"
 
 enum {
 	QUEUE_GROUPS = 4096,
 	QUEUE_BYTES = 64 * 1024 * 1024,
 	COMMIT_WRITES = 1000, /* of one store batch: more gain nothing and cost waiting */
 	COMMIT_BYTES = 8 * 1024 * 1024,
-	SHARE_GROUPS = QUEUE_GROUPS / 4, /* of the queue, for one state's posts: no flood shuts others out */
+	SHARE_GROUPS = QUEUE_GROUPS / 4, /* of the queue, for what one state asks: no flood shuts others out */
 	SHARE_BYTES = QUEUE_BYTES / 4,
 	CLOCK_LOOK_MS = 1000, /* how soon a wall clock that was set is seen by timers */
 	RETRY_MS = 1000,      /* after a publication, or timers, that failed */
@@ -29,8 +30,9 @@ enum {
 			   faster than auditors sign would never have a quorum */
 	POSTS_HOLD_MS = 2000, /* while posts wait for it: shorter than they do, and longer than auditors at work take */
 	REFRESH_MS = 60000, /* auditors sign no head that is older than two minutes: one without a quorum is renewed */
-	AWAY_MS = 10000,    /* after a start, if the last checkpoint is older than the heartbeat lets it become: not at
-			       once, for a clock that is wrong is often set right within seconds */
+	AWAY_MS = 10000,    /* after a start, if the last checkpoint is older than the heartbeat lets it become: nothing
+			       that time alone brings at once, for a clock that is wrong is often set right within
+			       seconds */
 	PROVEN_MS = 3000 /* how long a write that wants to be proven waits for them, and a post for the publication of
 			    what it depends on: its client gives up after 5 s */
 };
@@ -68,7 +70,7 @@ struct list {
 	struct group *first, **last;
 };
 
-/* What a state's posts take of the queue. */
+/* What a state takes of the queue. */
 struct share {
 	char state[STATE_MAX_LENGTH + 1];
 	size_t n, bytes;
@@ -80,7 +82,7 @@ struct writer {
 	struct inbox *inbox;
 	pthread_t thread;
 	bool running;
-	atomic_ullong turn_since; /* monotonic ms; 0: waits.  Read by any thread */
+	atomic_ullong busy_since; /* monotonic ms; 0: waits.  Read by any thread */
 
 	pthread_mutex_t lock; /* of queue and stop */
 	pthread_cond_t wake;
@@ -93,7 +95,7 @@ struct writer {
 	/* the thread's own */
 	struct list judged;   /* in the commit that is being put together, or refused meanwhile */
 	struct list unproven; /* stored, waiting for a publication */
-	struct list waiting;  /* posts that what is committed, but not published, concerns; by waits_since */
+	struct list waiting;  /* for the publication of what is committed, which concerns them */
 	size_t n_staged, staged_bytes, waiting_bytes;
 	uint64_t published_at, retry_at, timers_retry_at; /* monotonic ms */
 	uint64_t readings_at;                             /* monotonic ms: when to store them */
@@ -246,8 +248,8 @@ static int enqueue(struct writer *writer, struct group *group, const char *state
 	return refuse(why, STATUS_BUSY, "", "too many changes are waiting");
 }
 
-int writer_submit(struct writer *writer, const struct change_write *writes, size_t n, bool wait_proven,
-		  change_done_fn done, void *ctx, struct refusal *why)
+int writer_submit(struct writer *writer, const char *state, const struct change_write *writes, size_t n,
+		  bool wait_proven, change_done_fn done, void *ctx, struct refusal *why)
 {
 	if (n == 0 || n > CHANGE_WRITES_MAX)
 		return refuse(why, STATUS_INVALID, "writes", "1 to %d writes", CHANGE_WRITES_MAX);
@@ -257,7 +259,7 @@ int writer_submit(struct writer *writer, const struct change_write *writes, size
 	group->wait_proven = wait_proven;
 	group->done = done;
 	group->ctx = ctx;
-	return enqueue(writer, group, NULL, why);
+	return enqueue(writer, group, state, why);
 }
 
 static void group_destroy(struct group *group)
@@ -289,7 +291,8 @@ int writer_post(struct writer *writer, struct post *post, post_done_fn done, voi
 	return enqueue(writer, group, post->state, why);
 }
 
-int writer_cosign(struct writer *writer, uint64_t number, const struct cosigned_line *line, struct refusal *why)
+int writer_cosign(struct writer *writer, const char *state, uint64_t number, const struct cosigned_line *line,
+		  struct refusal *why)
 {
 	struct group *group = calloc(1, sizeof *group);
 
@@ -299,22 +302,24 @@ int writer_cosign(struct writer *writer, uint64_t number, const struct cosigned_
 	group->bytes = sizeof *group;
 	group->number = number;
 	group->line = *line;
-	return enqueue(writer, group, NULL, why);
+	return enqueue(writer, group, state, why);
 }
 
 int writer_deliver(struct writer *writer, const struct notice_id *id, const char *place, Poc__PocKind kind)
 {
 	struct group *group = calloc(1, sizeof *group);
+	char state[STATE_MAX_LENGTH + 1];
 
 	if (group == NULL)
 		return STATUS_NO_MEMORY;
+	row_state(place, state);
 	group->kind = GROUP_DELIVERY;
 	group->bytes = sizeof *group;
 	group->n = 1;
 	group->id = *id;
 	strncpy(group->place, place, PLACE_ROOM - 1);
 	group->desk = kind;
-	return enqueue(writer, group, NULL, NULL);
+	return enqueue(writer, group, state, NULL);
 }
 
 /* ---- Acknowledging */
@@ -581,6 +586,23 @@ static void lose(struct writer *writer, int status, const struct refusal *why)
 	settle(writer, status, why);
 }
 
+/* Puts a group aside for the next publication, unless too much waits for it. */
+static bool let_wait(struct writer *writer, struct group *group)
+{
+	if (writer->waiting_bytes + group->bytes > QUEUE_BYTES)
+		return false;
+	if (group->waits_since == 0)
+		group->waits_since = clock_monotonic_ms();
+	list_add(&writer->waiting, group);
+	writer->waiting_bytes += group->bytes;
+	return true;
+}
+
+static bool has_waited(const struct group *group)
+{
+	return group->waits_since != 0 && clock_monotonic_ms() >= group->waits_since + PROVEN_MS;
+}
+
 static void judge_change(struct writer *writer, struct group *group)
 {
 	struct change_group *parsed;
@@ -588,6 +610,15 @@ static void judge_change(struct writer *writer, struct group *group)
 
 	int status =
 	    change_parse(writer->changer, group->writes, group->n, &parsed, &group->outcome.write, &group->why);
+	if (status == 0 && change_must_wait(writer->changer, parsed)) {
+		if (!has_waited(group) && let_wait(writer, group)) {
+			change_group_destroy(parsed);
+			return;
+		}
+		status = refuse(&group->why, STATUS_BUSY, "",
+				"what was signed under it is stored, and not yet proven: the directory's signer or its "
+				"auditors do not sign");
+	}
 	if (status == 0) {
 		if (change_needs_commit(parsed) && ledger_staged(writer->options.ledger))
 			commit(writer);
@@ -606,16 +637,11 @@ static void judge_change(struct writer *writer, struct group *group)
 static void judge_post(struct writer *writer, struct group *group)
 {
 	bool lost;
-	group->post->waited = group->waits_since != 0 && clock_monotonic_ms() >= group->waits_since + PROVEN_MS;
+	group->post->waited = has_waited(group);
 	int status = inbox_post(writer->inbox, group->post, &group->posted, &group->why, &lost);
 
-	if (status == INBOX_WAIT && writer->waiting_bytes + group->bytes <= QUEUE_BYTES) {
-		if (group->waits_since == 0)
-			group->waits_since = clock_monotonic_ms();
-		list_add(&writer->waiting, group);
-		writer->waiting_bytes += group->bytes;
+	if (status == INBOX_WAIT && let_wait(writer, group))
 		return;
-	}
 	if (status == INBOX_WAIT)
 		status = refuse(&group->why, STATUS_BUSY, "", "too many notices are waiting for a publication");
 	if (lost)
@@ -668,12 +694,20 @@ static void turn_away(struct writer *writer, struct group *group)
 	list_add(&writer->judged, group);
 }
 
+/* The thread has done one thing and begins another: a long queue is no writer that hangs. */
+static void go_on(struct writer *writer)
+{
+	if (atomic_load(&writer->busy_since) != 0)
+		atomic_store(&writer->busy_since, clock_monotonic_ms());
+}
+
 static void work_off(struct writer *writer, struct group *groups)
 {
 	struct group *next;
 
 	for (; groups != NULL; groups = next) {
 		next = groups->next;
+		go_on(writer);
 		if (writer->failed)
 			turn_away(writer, groups);
 		else
@@ -694,11 +728,21 @@ static struct group *take_queue(struct writer *writer)
 	return list_take(&writer->queue);
 }
 
-/* Posts that waited for a publication. */
+/* What waited for a publication: changes first, or posts of one state could keep the council's from ever coming. */
 static void work_off_waiting(struct writer *writer)
 {
+	struct list changes, posts;
+	struct group *next;
+
+	list_init(&changes);
+	list_init(&posts);
+	for (struct group *group = list_take(&writer->waiting); group != NULL; group = next) {
+		next = group->next;
+		list_add(group->kind == GROUP_CHANGE ? &changes : &posts, group);
+	}
 	writer->waiting_bytes = 0;
-	work_off(writer, list_take(&writer->waiting));
+	work_off(writer, changes.first);
+	work_off(writer, posts.first);
 }
 
 /* Does a part of what is due and says whether more may be: what has arrived meanwhile comes first, for after a long
@@ -803,12 +847,14 @@ static uint64_t quorum_at(const struct writer *writer)
 	return alarm < proven ? alarm : proven;
 }
 
-/* When the first post that waits for a publication has waited long enough, monotonic ms. */
+/* When the first of those that wait for a publication has waited long enough, monotonic ms. */
 static uint64_t waited_at(const struct writer *writer)
 {
-	const struct group *first = writer->waiting.first;
+	uint64_t first = UINT64_MAX;
 
-	return first != NULL ? first->waits_since + PROVEN_MS : UINT64_MAX;
+	for (const struct group *group = writer->waiting.first; group != NULL; group = group->next)
+		first = group->waits_since < first ? group->waits_since : first;
+	return first != UINT64_MAX ? first + PROVEN_MS : UINT64_MAX;
 }
 
 static void wait_until(struct writer *writer, uint64_t due)
@@ -884,9 +930,9 @@ static void *run(void *ctx)
 		struct group *groups = take_queue(writer);
 		stop = writer->stop;
 		pthread_mutex_unlock(&writer->lock);
-		atomic_store(&writer->turn_since, clock_monotonic_ms());
+		atomic_store(&writer->busy_since, clock_monotonic_ms());
 		turn(writer, groups, stop);
-		atomic_store(&writer->turn_since, 0);
+		atomic_store(&writer->busy_since, 0);
 	}
 	settle_unproven(writer, 0);
 	return NULL;
@@ -900,6 +946,8 @@ static int make_parts(struct writer *writer)
 	struct inbox_options inbox = {.ledger = o->ledger,
 				      .store = o->store,
 				      .quota = o->quota,
+				      .now_ms = o->now_ms,
+				      .now_ctx = o->now_ctx,
 				      .retention_ms = o->retention_ms,
 				      .backlog_bytes = o->backlog_bytes,
 				      .grown = o->grown,
@@ -940,6 +988,8 @@ int writer_create(const struct writer_options *options, struct writer **out)
 	writer->published_at = clock_monotonic_ms();
 	writer->readings_at = writer->published_at + READINGS_STORE_MS;
 	writer->overdue = is_overdue(writer);
+	if (writer->overdue)
+		writer->timers_retry_at = writer->published_at + AWAY_MS;
 	pthread_mutex_init(&writer->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -959,7 +1009,7 @@ int writer_start(struct writer *writer)
 
 uint64_t writer_busy_ms(const struct writer *writer)
 {
-	uint64_t since = atomic_load(&writer->turn_since), now = clock_monotonic_ms();
+	uint64_t since = atomic_load(&writer->busy_since), now = clock_monotonic_ms();
 
 	return since != 0 && now > since ? now - since : 0;
 }

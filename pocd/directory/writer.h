@@ -44,9 +44,9 @@ uint64_t writer_busy_ms(const struct writer *writer);
 /* Stops the thread after what was submitted, with a last publication; then destroys.  NULL allowed. */
 void writer_destroy(struct writer *writer);
 
-/* See directory_submit, directory_run_once. */
-int writer_submit(struct writer *writer, const struct change_write *writes, size_t n, bool wait_proven,
-		  change_done_fn done, void *ctx, struct refusal *why);
+/* See directory_submit, directory_run_once.  state: whose share of the queue it takes; NULL: nobody's. */
+int writer_submit(struct writer *writer, const char *state, const struct change_write *writes, size_t n,
+		  bool wait_proven, change_done_fn done, void *ctx, struct refusal *why);
 int writer_run_once(struct writer *writer);
 
 /* Queues a post, which was judged under a snapshot; takes it over on 0.  STATUS_BUSY when the queue is full, or as full
@@ -55,7 +55,8 @@ int writer_post(struct writer *writer, struct post *post, post_done_fn done, voi
 
 /* Queues a verified cosignature on the publication of that number, which is served once enough have come.
  * STATUS_BUSY as above. */
-int writer_cosign(struct writer *writer, uint64_t number, const struct cosigned_line *line, struct refusal *why);
+int writer_cosign(struct writer *writer, const char *state, uint64_t number, const struct cosigned_line *line,
+		  struct refusal *why);
 
 /* Queues that a desk has fetched a notice's body.  STATUS_BUSY as above: then a later fetch tells it. */
 int writer_deliver(struct writer *writer, const struct notice_id *id, const char *place, Poc__PocKind kind);

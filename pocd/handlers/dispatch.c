@@ -189,8 +189,10 @@ void session_frame(struct session *session, const uint8_t *message, size_t size)
 	if (status == 0) {
 		const Poc__Request *request = (const Poc__Request *)decoded;
 		id = request->id;
-		status =
-		    id == 0 ? refuse(&why, STATUS_MALFORMED, "id", "missing") : handle(session, request, size, &why);
+		if (id == 0 || id == UINT32_MAX) /* the latter is that of answers to what is no request */
+			status = refuse(&why, STATUS_MALFORMED, "id", "is none that a request can have");
+		else
+			status = handle(session, request, size, &why);
 	}
 	message_free_in(&room, decoded);
 	if (status == 0)

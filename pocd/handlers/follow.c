@@ -55,8 +55,8 @@ int handle_cosign(struct session *session, uint32_t id, const Poc__Cosign *reque
 
 	if (request->signature.len != COSIGNATURE_BYTES)
 		return refuse(why, STATUS_INVALID, "cosign.signature", "must be %d bytes", COSIGNATURE_BYTES);
-	int status =
-	    directory_cosign(session->directory, request->auditor, request->size, request->signature.data, why);
+	int status = directory_cosign(session->directory, &session->principal, request->auditor, request->size,
+				      request->signature.data, why);
 	if (status == 0)
 		dispatch_message(session, id, RESPONSE_COSIGN, &answer);
 	return status;

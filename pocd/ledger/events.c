@@ -68,6 +68,25 @@ static bool evidence_names(const char *users, char names[LEDGER_EVIDENCE_ITEMS][
 	return true;
 }
 
+/* Whether a name stands in the evidence for one of these U. */
+static bool is_evidence(const struct ledger_signers *signers, const char *name)
+{
+	char names[LEDGER_EVIDENCE_ITEMS][SNAPSHOT_NAME_ROOM];
+
+	for (size_t i = 0; i < signers->n; i++) {
+		for (size_t k = 0; evidence_names(signers->items[i], names) && k < LEDGER_EVIDENCE_ITEMS; k++) {
+			if (strcmp(names[k], name) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+bool ledger_testifies(const struct ledger *ledger, const char *name)
+{
+	return is_evidence(&ledger->waiting, name) || is_evidence(&ledger->staged_signers, name);
+}
+
 /* ---- Staging */
 
 /* Names never vanish: what is published now can be proven at the next publication as well. */

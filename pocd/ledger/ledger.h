@@ -110,6 +110,10 @@ int ledger_commit(struct ledger *ledger, struct refusal *why);
 /* Puts, events and rows staged and not yet committed: whether there are any. */
 bool ledger_staged(const struct ledger *ledger);
 
+/* Whether something was signed, and is not published yet, that will be judged by what then stands under a name: T, S,
+ * or the signer's K or U. */
+bool ledger_testifies(const struct ledger *ledger, const char *name);
+
 /* Whether the current value of a name, staged or committed, is in no checkpoint yet; and whether that of the newest
  * checkpoint is not the served one. */
 bool ledger_moved(const struct ledger *ledger, const char *name);

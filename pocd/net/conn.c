@@ -15,6 +15,7 @@
 #include "proto/wire/frame.h"
 
 enum { PRIORITIES = 3, PRIORITY_TURN = 2 }; /* of events */
+enum { STRANGER_TIMES = 6 };                /* the time of a handshake: how long nobody whom U lists may keep a place */
 enum { PARTS_MAX = 8, TYPE_BYTES = 6 /* of a request, that show its type */, PEER_TEXT = 64 };
 
 struct conn {
@@ -455,6 +456,8 @@ static const char *missed(const struct conn *conn, uint64_t now)
 		return "does not read";
 	if (conn->working == 0 && now > conn->active_ms + limits->idle_ms)
 		return "idle";
+	if (!conn->trusted && now > conn->accepted_ms + (uint64_t)STRANGER_TIMES * limits->handshake_ms)
+		return "not listed, and open for too long";
 	return now > conn->accepted_ms + limits->lifetime_ms ? "open for too long" : NULL;
 }
 

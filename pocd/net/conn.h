@@ -14,7 +14,7 @@ struct conn;
 struct loop;
 
 struct conn_limits {
-	uint32_t handshake_ms; /* from accept to the end of the handshake */
+	uint32_t handshake_ms; /* from accept to the end of the handshake; six times that for all, until trusted */
 	uint32_t frame_ms;     /* from a frame's first byte to its last */
 	uint32_t idle_ms;      /* without a frame */
 	uint32_t lifetime_ms;
@@ -66,8 +66,8 @@ void conn_refuse(int fd, const struct sockaddr_storage *peer, const char *reason
 /* Takes fd, counted in by limit (released when it closes). */
 void conn_accept(struct loop *loop, SSL_CTX *tls, int fd, const struct sockaddr_storage *peer, struct limit *limit);
 
-/* Whether frames above FRAME_MAX are taken, by type: not before the upper floor knows who it is.  A stranger cannot
- * make the server hold more than a small frame. */
+/* Whether frames above FRAME_MAX are taken, by type, and the connection may stay: not before the upper floor knows who
+ * it is.  A stranger cannot make the server hold more than a small frame, nor keep a place that others need. */
 void conn_trust(struct conn *conn, bool trusted);
 
 void conn_set_user(struct conn *conn, void *user);

@@ -52,11 +52,16 @@ static struct loop *least_loaded(const struct listener *listener)
 
 static void hand_over(struct listener *listener, int fd, const struct sockaddr_storage *peer)
 {
-	struct delivery *delivery = limit_acquire(listener->options.limit, peer) ? malloc(sizeof *delivery) : NULL;
 	int on = 1;
 
-	if (delivery == NULL) {
+	if (!limit_acquire(listener->options.limit, peer)) {
 		conn_refuse(fd, peer, "too many connections");
+		return;
+	}
+	struct delivery *delivery = malloc(sizeof *delivery);
+	if (delivery == NULL) {
+		limit_release(listener->options.limit, peer);
+		conn_refuse(fd, peer, "out of memory");
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

@@ -273,6 +273,15 @@ static int promise_room(struct store_lmdb *lmdb, uint64_t used, uint64_t end)
 	return 0;
 }
 
+/* A backup that was killed left its place among the readers, and no page that it could read is used again: where the
+ * file is about to grow, and where it must not, the dead are looked for. */
+static void forget_dead_readers(struct store_lmdb *lmdb)
+{
+	int dead;
+
+	(void)mdb_reader_check(lmdb->env, &dead); /* where it fails the file grows */
+}
+
 /* times: how much more than the estimate is wanted. */
 static int make_room(struct store_lmdb *lmdb, const struct store_batch *batch, unsigned times)
 {
@@ -281,6 +290,8 @@ static int make_room(struct store_lmdb *lmdb, const struct store_batch *batch, u
 
 	if (!reserve)
 		end += ROOM_RESERVE;
+	if (used >= lmdb->quota || end > lmdb->room)
+		forget_dead_readers(lmdb); /* what they held is free from the next batch on */
 	if (!reserve && (used >= lmdb->quota || end > lmdb->map_size))
 		return STATUS_STORAGE;
 	if (end > lmdb->map_size) /* LMDB itself refuses what is beyond */

@@ -164,17 +164,32 @@ static bool line_good(const struct note *note, const struct note_key *key, const
 	return size > 0 && ed25519_verify(key->key, (const uint8_t *)message, (size_t)size, line->signature + 8);
 }
 
+static bool is_line_of(const struct note_line *line, const struct note_key *key)
+{
+	const size_t length = strlen(key->name);
+
+	return line->name_length == length && memcmp(line->name, key->name, length) == 0 &&
+	       memcmp(line->key_hash, key->hash, 4) == 0;
+}
+
+bool note_has_line(const struct note *note, const struct note_key *key)
+{
+	for (size_t i = 0; i < note->n_lines; i++) {
+		if (is_line_of(&note->lines[i], key))
+			return true;
+	}
+	return false;
+}
+
 enum note_result note_verify(const struct note *note, const struct note_key *key, uint64_t *time)
 {
 	enum note_result result = NOTE_ABSENT;
-	size_t length = strlen(key->name);
 	uint64_t newest = 0;
 
 	for (size_t i = 0; i < note->n_lines; i++) {
 		const struct note_line *line = &note->lines[i];
 		uint64_t at;
-		if (line->name_length != length || memcmp(line->name, key->name, length) != 0 ||
-		    memcmp(line->key_hash, key->hash, 4) != 0)
+		if (!is_line_of(line, key))
 			continue;
 		if (!line_good(note, key, line, &at))
 			return NOTE_BAD;

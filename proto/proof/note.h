@@ -54,6 +54,9 @@ int note_parse(const char *bytes, size_t size, struct note *out, struct refusal 
 
 enum note_result { NOTE_ABSENT, NOTE_GOOD, NOTE_BAD };
 
+/* Whether a key has a line in a note, good or not: what costs little is asked first. */
+bool note_has_line(const struct note *note, const struct note_key *key);
+
 /* Looks for a line by key (name and key hash) and checks it.  NOTE_BAD: at least one line by this key does not verify.
  * For cosignatures *time (NULL allowed) is the newest valid line's time, seconds. */
 enum note_result note_verify(const struct note *note, const struct note_key *key, uint64_t *time);

@@ -53,7 +53,7 @@ int trust_delays(const struct envelope *prev, const struct envelope *next, int64
 		if (old != NULL && old->not_before == r->not_before)
 			continue;
 		uint32_t delay = prev != NULL ? prev->payload.trust->replacement_delay : trust->replacement_delay;
-		if (r->not_before < now + (int64_t)delay)
+		if (r->not_before - now < (int64_t)delay)
 			return refuse(why, STATUS_INVALID, "replaced", "%s: not_before lies less than %u s ahead",
 				      r->state, delay);
 	}

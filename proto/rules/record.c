@@ -54,7 +54,7 @@ int record_check(const Poc__Record *record, struct refusal *why)
 		return refuse(why, STATUS_INVALID, "issued", "missing");
 	if (record->confirmed < record->issued)
 		return refuse(why, STATUS_INVALID, "confirmed", "lies before issued");
-	if (record->expires <= record->confirmed || record->expires > record->confirmed + RECORD_LIFE_MAX)
+	if (record->expires <= record->confirmed || record->expires - record->confirmed > RECORD_LIFE_MAX)
 		return refuse(why, STATUS_INVALID, "expires", "must lie after confirmed, at most 400 days");
 	if (record->withdrawn)
 		return record->n_pocs == 0 && record->n_sections == 0

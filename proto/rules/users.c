@@ -6,7 +6,7 @@
 
 #include "proto/rules/rules.h"
 
-enum { USERS_MAX = 150, READING_KEYS_MAX = 200, EDITORS_MAX = 16, SPKI_LIST_MAX = 400 };
+enum { USERS_MAX = 150, EDITORS_MAX = 16, SPKI_LIST_MAX = 400 };
 
 static const char *const role_names[] = {"unknown", "reader", "operator", "coordinator", "alert",
 					 "mirror",  "admin",  "server",   "service"};

@@ -7,6 +7,8 @@
 #include "proto/rules/payload.pb-c.h"
 #include "proto/wire/status.h"
 
+enum { READING_KEYS_MAX = 200 }; /* of one U */
+
 int users_check(const Poc__Users *users, const struct name *name, struct refusal *why);
 
 const Poc__User *users_find(const Poc__Users *users, const struct hash *key_id); /* NULL if not listed */

@@ -92,6 +92,11 @@ void encode_text(struct encoder *encoder, unsigned field, const char *text)
 	encode_bytes(encoder, field, text, strlen(text));
 }
 
+void encode_back(struct encoder *encoder, size_t size)
+{
+	encoder->size = size;
+}
+
 size_t encode_begin(struct encoder *encoder, unsigned field)
 {
 	encode_varint(encoder, field << 3 | WIRE_BYTES);

@@ -34,6 +34,9 @@ void encode_text(struct encoder *encoder, unsigned field, const char *text);
 /* An element of a repeated field: written even if it is empty. */
 void encode_element(struct encoder *encoder, unsigned field, const void *bytes, size_t size);
 
+/* Takes back what was written since the encoder had this size. */
+void encode_back(struct encoder *encoder, size_t size);
+
 /* A submessage, or bytes put together in place: begin, write its inside, end with what begin gave. */
 size_t encode_begin(struct encoder *encoder, unsigned field);
 void encode_end(struct encoder *encoder, size_t begin);

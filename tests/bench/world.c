@@ -536,6 +536,7 @@ static void store_notices(struct making *making)
 	struct inbox_options inbox = {.ledger = making->ledger,
 				      .store = making->store,
 				      .quota = quota_create(0),
+				      .now_ms = clock_now_ms,
 				      .retention_ms = (uint64_t)400 * 86400 * 1000};
 	struct refusal why = {0};
 

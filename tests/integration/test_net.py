@@ -405,6 +405,19 @@ class Deadlines(NetCase):
                     time.sleep(0.1)
             self.assertGreater(time.monotonic() - begun, 3.5 * SLOW)
 
+    def test_strangers_leave(self):
+        """Whose key nobody lists may ask for what proves the directory, but keeps no place from those who are listed."""
+        with WORLD.settings(**SHORT), WORLD.client(greet=False) as client:
+            begun = time.monotonic()
+            answer = client.call(wire.HELLO, WORLD.hello("xb-reader"))
+            self.assertNotIn(3, dict(wire.decode(answer.body)))
+            with self.assertRaises(wire.Closed):
+                while time.monotonic() - begun < 20 * SLOW:
+                    client.call(wire.GET_HEAD, b"")
+                    time.sleep(0.1)
+            self.assertGreater(time.monotonic() - begun, 5.5 * SLOW)
+            self.assertLess(time.monotonic() - begun, 8 * SLOW)
+
 
 def client_hello():
     """A real ClientHello, as bytes."""

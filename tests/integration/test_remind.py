@@ -107,6 +107,7 @@ class Remind(unittest.TestCase):
             (cc, "confirmation", 30, "sent") for cc in ("AE", "XA", "XB")])
         self.assertEqual((found["sent"], found["not_sent"]), (3, 1))
         self.assertIn("the record of AD is withdrawn", found["reminders"][0]["error"])
+        self.await_checkpoint()
         self.assertIn(("confirmation", "XB", "", 30), self.due("xb-reader"))
         world.poc("xa-coordinator", "-y", "confirm")
         self.assertNotIn("confirmation", {each[0] for each in self.due("xa-reader")})

@@ -179,18 +179,32 @@ void world_next_register(struct world *world, struct world_item *keep)
 	world_sign(&reg.base, &world->enrolment, 1, &world->reg);
 }
 
-void world_next_keys(struct world *world, struct world_state *state, struct keystore_key *new_coordinator,
-		     struct world_item *keep)
+enum { FILLERS = 14, FILLER_SIZE = 512, COORDINATORS = 1 + FILLERS };
+
+/* Coordinators that nobody can be: DER SEQUENCEs as large as a key may be, each another. */
+static void fill_up(Poc__Key fillers[FILLERS], uint8_t room[FILLERS][FILLER_SIZE], Poc__Key **coordinators)
+{
+	for (size_t i = 0; i < FILLERS; i++) {
+		memcpy(room[i], "\x30\x82\x01\xfc", 4);
+		memset(room[i] + 4, (int)i, FILLER_SIZE - 4);
+		poc__key__init(&fillers[i]);
+		fillers[i].spki = (ProtobufCBinaryData){FILLER_SIZE, room[i]};
+		coordinators[i] = &fillers[i];
+	}
+}
+
+static void next_keys(struct world *world, struct world_state *state, bool large, struct world_item *keep)
 {
 	Poc__Keys keys = POC__KEYS__INIT;
 	Poc__Head head;
 	char name[16];
 	struct hash prev = state->keys.value;
-
-	if (new_coordinator != NULL)
-		state->coordinator = new_coordinator;
+	uint8_t room[FILLERS][FILLER_SIZE];
 	Poc__Key authority = key_message(state->authority), coordinator = key_message(state->coordinator);
-	Poc__Key *authorities[] = {&authority}, *coordinators[] = {&coordinator};
+	Poc__Key fillers[FILLERS], *authorities[] = {&authority}, *coordinators[COORDINATORS] = {&coordinator};
+
+	if (large)
+		fill_up(fillers, room, coordinators + 1);
 	snprintf(name, sizeof name, "K/%s", state->code);
 	next_head(world, &head, name, &state->keys, &prev);
 	keys.head = &head;
@@ -199,9 +213,22 @@ void world_next_keys(struct world *world, struct world_state *state, struct keys
 	keys.n_authority = 1;
 	keys.authority_threshold = 1;
 	keys.coordinators = coordinators;
-	keys.n_coordinators = 1;
+	keys.n_coordinators = large ? COORDINATORS : 1;
 	keep_old(&state->keys, keep);
 	world_sign(&keys.base, &state->authority, 1, &state->keys);
+}
+
+void world_next_keys(struct world *world, struct world_state *state, struct keystore_key *new_coordinator,
+		     struct world_item *keep)
+{
+	if (new_coordinator != NULL)
+		state->coordinator = new_coordinator;
+	next_keys(world, state, false, keep);
+}
+
+void world_next_large_keys(struct world *world, struct world_state *state)
+{
+	next_keys(world, state, true, NULL);
 }
 
 static Poc__PocKind all_kinds[] = {POC__POC_KIND__POC_KIND_TECHNICAL, POC__POC_KIND__POC_KIND_DIPLOMATIC,
@@ -256,6 +283,7 @@ void world_next_users(struct world *world, struct world_state *state, bool with_
 		list[n++] = user_message("admin", state->reader, &third);
 	list[n++] = user_message("coordinator", state->coordinator, &coordinator_role);
 	list[n] = user_message(directory ? "server" : "operator", state->operator_, &second);
+	list[n].not_after = state->operator_until;
 	list[n].kinds = all_kinds;
 	list[n++].n_kinds = directory ? 0 : 3;
 	if (!directory && with_reader)

@@ -25,6 +25,7 @@ struct world_state {
 	struct keystore_key *reading;                 /* P-384: the reading key of all its desks */
 	struct hash anchor;
 	bool suspended;
+	int64_t operator_until; /* not_after of "operator" in the next U; 0: none */
 	struct world_item keys, users, record;
 	ProtobufCBinaryData sections[WORLD_SECTIONS]; /* office GREEN, persons AMBER, internal AMBER+STRICT */
 };
@@ -52,6 +53,7 @@ void world_next_users(struct world *world, struct world_state *state, bool with_
 void world_next_record(struct world *world, struct world_state *state, bool withdrawn, struct world_item *keep);
 void world_next_keys(struct world *world, struct world_state *state, struct keystore_key *new_coordinator,
 		     struct world_item *keep);
+void world_next_large_keys(struct world *world, struct world_state *state); /* more than 7 KiB, nothing else is new */
 void world_item_finish(struct world_item *item);
 
 /* What a T says, as far as tests change it.  The rest is as in T(1). */

@@ -3,6 +3,7 @@
 #include "clients/libpoc/verify.h"
 #include "proto/keys/keystore_file.h"
 #include "proto/rules/chain.h"
+#include "proto/rules/record.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
 #include "tests/lib/scene.h"
@@ -252,12 +253,37 @@ static void test_replacement(void **context)
 	}
 }
 
+/* Whoever signs may write any time: no sum of times wraps round. */
+static void test_times_at_the_edge(void **context)
+{
+	Poc__Trust trust = POC__TRUST__INIT;
+	Poc__Replacement replacement = POC__REPLACEMENT__INIT, *list[] = {&replacement};
+	Poc__Record record = POC__RECORD__INIT;
+	struct envelope next = {.payload.trust = &trust};
+	struct refusal why;
+
+	(void)context;
+	replacement.state = "XA";
+	replacement.keys = (ProtobufCBinaryData){HASH_SIZE, (uint8_t *)hash_zero.bytes};
+	replacement.not_before = 1;
+	trust.replacement_delay = 3600;
+	trust.replaced = list;
+	trust.n_replaced = 1;
+	assert_int_equal(trust_delays(NULL, &next, INT64_MAX, &why), STATUS_INVALID);
+	assert_int_equal(trust_delays(NULL, &next, INT64_MAX - 1, &why), STATUS_INVALID);
+	record.issued = 1;
+	record.confirmed = INT64_MAX - 1;
+	record.expires = INT64_MAX;
+	assert_int_equal(record_check(&record, &why), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_trust),
 	    cmocka_unit_test(test_keys),
 	    cmocka_unit_test(test_replacement),
+	    cmocka_unit_test(test_times_at_the_edge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include "pocd/directory/directory.h"
 #include "pocd/offline.h"
 #include "proto/keys/keystore_file.h"
+#include "proto/keys/toll.h"
 #include "proto/rules/record.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/poc.pb-c.h"
@@ -761,6 +762,103 @@ static void emergency_keys(struct house *house, struct world_state *state, const
 	world_sign(&keys.base, &state->authority, 1, &state->keys);
 }
 
+/* Makes the versions of a K come to so many bytes at least. */
+static void lengthen_chain(struct house *house, struct world_state *state, size_t bytes)
+{
+	for (size_t total = 0; total < bytes; total += state->keys.size) {
+		world_next_large_keys(house->world, state);
+		struct told told = submit_one(house, &state->keys);
+		expect(&told, 0);
+	}
+}
+
+/* CPU time that a group of so many versions of K/XA takes, the last of which lists fewer coordinators. */
+static uint64_t time_of_keys(struct house *house, size_t n)
+{
+	struct world_state *xa = world_state(house->world, "XA");
+	struct world_item kept[32 + 1];
+	struct change_write writes[32];
+
+	world_next_large_keys(house->world, xa);
+	struct told told = submit_one(house, &xa->keys);
+	expect(&told, 0);
+	for (size_t i = 0; i < n; i++)
+		world_next_keys(house->world, xa, NULL, &kept[i]);
+	for (size_t i = 0; i + 1 < n; i++)
+		writes[i] = world_write(&kept[i + 1]);
+	writes[n - 1] = world_write(&xa->keys);
+	const uint64_t begun = toll_clock();
+	told = submit(house, writes, n);
+	const uint64_t taken = toll_clock() - begun;
+	expect(&told, 0);
+	for (size_t i = 0; i < n; i++)
+		world_item_finish(&kept[i]);
+	return taken;
+}
+
+/* What a K leaves behind is looked for once a group, not once a version: one Submit keeps the writer from others for a
+ * moment, not for minutes. */
+static void test_orphans_are_looked_for_once(void **context)
+{
+	enum { UNITS = 200 };
+	struct house *house = *context;
+	struct world_state *xa = world_state(house->world, "XA");
+
+	for (int i = 0; i < UNITS; i++) {
+		struct world_item unit = {.seq = 0};
+		ProtobufCBinaryData section;
+		char name[16];
+		snprintf(name, sizeof name, "unit-%d", i);
+		world_unit_record(house->world, xa, name, &unit, &section);
+		struct change_write write = world_write(&unit);
+		write.sections = &section;
+		write.n_sections = 1;
+		struct told told = submit(house, &write, 1);
+		expect(&told, 0);
+		world_item_finish(&unit);
+		free(section.data);
+	}
+	const uint64_t one = time_of_keys(house, 1), many = time_of_keys(house, 32);
+	assert_true(many < 8 * one);
+}
+
+/* All versions of a K come at once: a page that holds something already ends before them, or nobody would get past. */
+static void test_changes_end_before_a_long_chain(void **context)
+{
+	struct house *house = *context;
+	struct world_state *xa = world_state(house->world, "XA"), *xb = world_state(house->world, "XB");
+	struct principal who = user(house, "XA", xa->reader);
+	Poc__ChangesAnswer *page;
+	ProtobufCMessage *message;
+	struct answer answer;
+	struct refusal why = {0};
+	uint64_t from = 0, end;
+
+	lengthen_chain(house, xb, 230 * 1024);
+	lengthen_chain(house, xa, 780 * 1024);
+	char seen[2][NAME_MAX_LENGTH + 1] = {"", ""};
+	do {
+		if (directory_changes(house->directory, &who, from, true, &answer, &why) != 0)
+			fail_msg("from %llu: %s", (unsigned long long)from, why.message);
+		if (message_decode(&poc__changes_answer__descriptor, answer.bytes, answer.size, NULL, &message, &why) !=
+		    0)
+			fail_msg("%s: %s", why.field, why.message);
+		answer_finish(&answer);
+		page = (Poc__ChangesAnswer *)message;
+		assert_true(page->next_leaf > from);
+		for (size_t i = 0; i < page->n_changes; i++) {
+			assert_true(page->changes[i]->leaf >= from && page->changes[i]->leaf < page->next_leaf);
+			memcpy(seen[0], seen[1], sizeof seen[0]);
+			snprintf(seen[1], sizeof seen[1], "%s", page->changes[i]->item->name);
+		}
+		from = page->next_leaf;
+		end = page->checkpoint_size;
+		message_free(page);
+	} while (from < end);
+	assert_string_equal(seen[0], "K/XB");
+	assert_string_equal(seen[1], "K/XA");
+}
+
 static void test_emergency(void **context)
 {
 	struct house *house = *context;
@@ -1084,6 +1182,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_sessions, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_units, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_head, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_orphans_are_looked_for_once, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_changes_end_before_a_long_chain, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_emergency, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_editors, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_clock_of_signer, setup, teardown),

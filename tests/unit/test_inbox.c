@@ -1,6 +1,8 @@
 /* Notices in a directory: what is let in, who hears of it, in which order, once; against a naive model of the rules. */
 #include "tests/lib/unit.h"
 
+#include <unistd.h>
+
 #include "pocd/base/metrics.h"
 #include "pocd/directory/directory.h"
 #include "pocd/directory/rows.h"
@@ -8,6 +10,7 @@
 #include "pocd/offline.h"
 #include "proto/keys/keystore_file.h"
 #include "proto/proof/note.h"
+#include "proto/rules/users.h"
 #include "proto/wire/poc.pb-c.h"
 #include "proto/wire/prescan.h"
 #include "tests/lib/world_directory.h"
@@ -735,7 +738,90 @@ static void test_story(void **context)
 	letter_finish(&letter);
 }
 
-/* A post that is judged while what it depends on changes waits for the publication, and is judged by it. */
+/* Makes the versions of a K come to so many bytes at least. */
+static void lengthen_chain(struct house *house, struct world_state *state, size_t bytes)
+{
+	for (size_t total = 0; total < bytes; total += state->keys.size) {
+		world_next_large_keys(house->world, state);
+		struct change_write keys = world_write(&state->keys);
+		queue(house, &keys, 1);
+		turn(house);
+	}
+}
+
+/* A part of a story ends before the step whose signer's chain it has no room for: no state can keep others from their
+ * evidence. */
+static void test_story_with_long_chains(void **context)
+{
+	struct house *house = *context;
+	struct letter letter = {.from = XA, .to = {XB, {"XC", TECHNICAL}}, .n_to = 2};
+	struct said ack = {.desk = XB, .step = POC__STEP__STEP_ACKNOWLEDGED};
+	struct said other = {.desk = {"XC", TECHNICAL}, .step = POC__STEP__STEP_ACKNOWLEDGED};
+	struct principal who = operator_of(house, "XA");
+	struct story_query query = {.id = letter.id, .place = "XA", .kind = TECHNICAL, .with_evidence = true};
+	Poc__NoticeStory *story;
+	uint32_t steps = 1, had = 0;
+	unsigned parts = 0;
+
+	lengthen_chain(house, world_state(house->world, "XB"), 400 * 1024);
+	lengthen_chain(house, world_state(house->world, "XC"), 780 * 1024);
+	seal(house, &letter);
+	struct told told = send_letter(house, &letter);
+	expect(&told, 0);
+	told = receive(house, &letter, &ack);
+	expect(&told, 0);
+	told = receive(house, &letter, &other);
+	expect(&told, 0);
+	told = receive(house, &letter, &(struct said){.desk = XB, .step = POC__STEP__STEP_ACCEPTED});
+	expect(&told, 0);
+	query.id = letter.id;
+	for (; had < steps; parts++) {
+		query.from_step = had;
+		assert_int_equal(read_story(house, &who, query, &story, &steps), 0);
+		assert_true(story->n_steps > 0);
+		for (size_t i = 0; i < story->n_steps; i++)
+			check_proof(story, story->steps[i]);
+		for (size_t i = 1; i < story->n_envelopes; i++) {
+			struct hash one = hash_of(story->envelopes[i - 1].data, story->envelopes[i - 1].len),
+				    next = hash_of(story->envelopes[i].data, story->envelopes[i].len);
+			assert_true(hash_compare(&one, &next) < 0);
+		}
+		had += (uint32_t)story->n_steps;
+		message_free(story);
+	}
+	assert_int_equal(had, 5);
+	assert_int_equal(parts, 3);
+	letter_finish(&letter);
+}
+
+/* Whether what the evidence of a notice's first step says of U lists a key. */
+static bool testifies(struct house *house, const struct letter *letter, const struct hash *key)
+{
+	struct principal who = operator_of(house, "XB");
+	struct story_query query = {.id = letter->id, .place = "XB", .kind = TECHNICAL, .with_evidence = true};
+	Poc__NoticeStory *story;
+	uint32_t steps;
+	bool listed = false;
+
+	assert_int_equal(read_story(house, &who, query, &story, &steps), 0);
+	check_proof(story, story->steps[0]);
+	const Poc__Item *item = story->steps[0]->evidence->items[3];
+	assert_string_equal(item->name, "U/XA");
+	for (size_t i = 0; i < story->n_envelopes; i++) {
+		struct envelope *users;
+		struct hash value = hash_of(story->envelopes[i].data, story->envelopes[i].len);
+		if (memcmp(value.bytes, item->value.data, HASH_SIZE) != 0)
+			continue;
+		assert_int_equal(envelope_parse(story->envelopes[i].data, story->envelopes[i].len, &users, NULL), 0);
+		listed = users_find(users->payload.users, key) != NULL;
+		envelope_destroy(users);
+	}
+	message_free(story);
+	return listed;
+}
+
+/* What is signed is judged at its publication: a change of the signer's U that comes between waits for it, or the story
+ * could never be verified.  A post that comes after that change waits for its publication, and is judged by it. */
 static void test_judged_at_publication(void **context)
 {
 	struct house *house = *context;
@@ -750,9 +836,22 @@ static void test_judged_at_publication(void **context)
 	world_next_users(house->world, xa, true, NULL);
 	struct change_write users = world_write(&xa->users);
 	queue(house, &users, 1);
-	send_as(house, &who, &late, &second);
 	turn(house);
 	expect(&first, 0);
+	assert_true(testifies(house, &letter, &keystore_public(dropped)->id));
+	struct principal now = operator_of(house, "XA");
+	assert_string_equal(now.handle, "operator"); /* it came all the same */
+	keystore_close(dropped);
+	dropped = xa->operator_;
+	who = operator_of(house, "XA");
+	xa->operator_ = keystore_ephemeral(KEY_P256);
+	world_next_users(house->world, xa, true, NULL);
+	users = world_write(&xa->users);
+	queue(house, &users, 1);
+	late.signer = dropped;
+	seal(house, &late);
+	send_as(house, &who, &late, &second);
+	turn(house);
 	assert_true(second.called);
 	assert_int_not_equal(second.status, 0);
 	struct spot to = XB;
@@ -760,6 +859,136 @@ static void test_judged_at_publication(void **context)
 	letter_finish(&letter);
 	letter_finish(&late);
 	keystore_close(dropped);
+}
+
+/* However a state's posts and changes follow one another, the council's S comes with the next publication. */
+static void test_register_is_not_held_up(void **context)
+{
+	struct house *house = *context;
+	struct world_state *xa = world_state(house->world, "XA");
+	struct principal who = operator_of(house, "XA");
+	struct letter letters[3];
+	struct told told[3];
+
+	for (int i = 0; i < 3; i++) {
+		letters[i] = from_xa_to_xb(house);
+		send_as(house, &who, &letters[i], &told[i]);
+		world_next_users(house->world, xa, true, NULL);
+		struct change_write users = world_write(&xa->users);
+		queue(house, &users, 1);
+	}
+	world_next_register(house->world, NULL);
+	struct change_write reg = world_write(&house->world->reg);
+	queue(house, &reg, 1);
+	turn(house);
+	struct snapshot *snapshot = ledger_snapshot(directory_ledger(house->directory));
+	assert_memory_equal(snapshot_find(snapshot, "S")->value.bytes, house->world->reg.value.bytes, HASH_SIZE);
+	assert_memory_equal(snapshot_find(snapshot, "U/XA")->value.bytes, xa->users.value.bytes, HASH_SIZE);
+	snapshot_unref(snapshot);
+	for (int i = 0; i < 3; i++) {
+		expect(&told[i], 0);
+		assert_true(testifies(house, &letters[i], &keystore_public(xa->operator_)->id));
+		letter_finish(&letters[i]);
+	}
+}
+
+/* What is signed is judged at the STATE time of its publication: by then the signer must not have expired, or the story
+ * could never be verified. */
+static void test_signer_about_to_expire(void **context)
+{
+	struct house *house = *context;
+	struct world_state *xb = world_state(house->world, "XB");
+	struct letter letter = from_xa_to_xb(house), late = {.from = XB, .to = {XA}, .n_to = 1};
+	struct said ack = {.desk = XB, .step = POC__STEP__STEP_ACKNOWLEDGED};
+	struct told told = send_letter(house, &letter);
+
+	expect(&told, 0);
+	xb->operator_until = (int64_t)(world_clock_ms / 1000) + 600;
+	world_next_users(house->world, xb, true, NULL);
+	struct change_write users = world_write(&xb->users);
+	queue(house, &users, 1);
+	turn(house);
+	told = receive(house, &letter, &ack);
+	expect(&told, 0);
+	world_clock_ms += (uint64_t)599 * 1000;
+	ack.step = POC__STEP__STEP_ACCEPTED;
+	told = receive(house, &letter, &ack);
+	expect(&told, STATUS_UNVERIFIED);
+	seal(house, &late);
+	told = send_letter(house, &late);
+	expect(&told, STATUS_UNVERIFIED);
+	letter_finish(&letter);
+	letter_finish(&late);
+}
+
+/* One desk that says something again and again takes no other's word. */
+static void test_steps_of_one_desk(void **context)
+{
+	struct house *house = *context;
+	struct letter letter = {.from = XA, .to = {XB, {"XC", TECHNICAL}}, .n_to = 2};
+	struct said much = {.desk = XB, .time = (int64_t)(world_clock_ms / 1000)};
+	struct said other = {.desk = {"XC", TECHNICAL}, .step = POC__STEP__STEP_ACKNOWLEDGED};
+	struct said end = {.desk = XA, .step = POC__STEP__STEP_CLOSED};
+
+	seal(house, &letter);
+	struct told told = send_letter(house, &letter);
+	expect(&told, 0);
+	unsigned said = 0;
+	do {
+		much.step = said % 2 == 0 ? POC__STEP__STEP_TAKEN : POC__STEP__STEP_RELEASED;
+		much.time++;
+		world_clock_ms += 1000;
+		told = receive(house, &letter, &much);
+	} while (told.status == 0 && said++ < 1000);
+	expect(&told, STATUS_TOO_LARGE);
+	assert_int_equal(said, 200 - 2);
+	for (int i = 0; i < 10; i++) {
+		told = receive(house, &letter, &other);
+		expect(&told, i < 8 ? 0 : STATUS_TOO_LARGE);
+		other.step = i % 2 == 0 ? POC__STEP__STEP_ACCEPTED : POC__STEP__STEP_DECLINED;
+	}
+	told = receive(house, &letter, &end);
+	expect(&told, 0);
+	told = receive(house, &letter, &much);
+	expect(&told, STATUS_TOO_LARGE);
+	letter_finish(&letter);
+}
+
+/* To look for what an alert may see costs the same, whatever its desk has sent: it goes on from where a page ends. */
+static void test_alert_of_who_sends_much(void **context)
+{
+	enum { SENT = 210, A_PAGE = 195 };
+	struct house *house = *context;
+	struct principal who = operator_of(house, "XA"),
+			 alert = user(house, "XA", world_state(house->world, "XA")->alert);
+	struct letter back = {.from = XB, .to = {XA}, .n_to = 1};
+	struct spot desk = XA;
+	struct told told[SENT];
+	uint64_t after = 0, end;
+
+	for (int i = 0; i < SENT; i++) {
+		struct letter letter = from_xa_to_xb(house);
+		send_as(house, &who, &letter, &told[i]);
+		letter_finish(&letter);
+	}
+	turn(house);
+	for (int i = 0; i < SENT; i++)
+		expect(&told[i], 0);
+	seal(house, &back);
+	told[0] = send_letter(house, &back);
+	expect(&told[0], 0);
+	Poc__FeedAnswer *feed = read_feed(house, &alert, desk, after);
+	assert_int_equal(feed->n_entries, 0);
+	assert_in_range(feed->end, A_PAGE, 2 * A_PAGE + 20);
+	after = feed->end;
+	message_free(feed);
+	feed = read_feed(house, &alert, desk, after);
+	end = feed->end;
+	assert_int_equal(feed->n_entries, 1);
+	assert_int_equal(feed->entries[0]->cursor, end);
+	assert_int_equal(end, 2 * SENT + 1);
+	message_free(feed);
+	letter_finish(&back);
 }
 
 static void test_escalation(void **context)
@@ -801,6 +1030,51 @@ static void test_escalation(void **context)
 	expect(&told, 0);
 	letter_finish(&quiet);
 	letter_finish(&heard);
+}
+
+/* Runs the writer's thread for a moment. */
+static void run_shortly(struct house *house)
+{
+	assert_int_equal(directory_start(house->directory), 0);
+	usleep(300 * 1000);
+	reopen(house);
+}
+
+/* A clock that is wrong at the start is often set right within seconds: what it brings is not done at once, for neither
+ * an escalation nor the end of a retention can be taken back. */
+static void test_clock_ahead_at_start(void **context)
+{
+	enum { DAY = 86400 };
+	struct house *house = *context;
+	struct spot diplomats = {"XB", DIPLOMATIC}, desk = XB;
+	struct letter letter = {
+	    .from = XA, .to = {XB}, .n_to = 1, .escalation = diplomats, .escalate_at = START + 3600};
+
+	seal(house, &letter);
+	struct told told = send_letter(house, &letter);
+	expect(&told, 0);
+	reopen(house);
+	world_clock_ms += (uint64_t)100 * DAY * 1000;
+	reopen(house);
+	run_shortly(house);
+	assert_int_equal(feed_length(house, diplomats), 0);
+	world_clock_ms -= (uint64_t)100 * DAY * 1000;
+	assert_int_equal(fetch(house, &letter, desk), 0);
+	reopen(house);
+	run_shortly(house);
+	assert_int_equal(feed_length(house, diplomats), 0);
+	/* one that was away for a moment goes on at once */
+	world_clock_ms += (uint64_t)3590 * 1000;
+	turn(house);
+	struct letter next = from_xa_to_xb(house);
+	told = send_letter(house, &next);
+	expect(&told, 0);
+	world_clock_ms += (uint64_t)20 * 1000;
+	reopen(house);
+	run_shortly(house);
+	assert_int_equal(feed_length(house, diplomats), 2);
+	letter_finish(&letter);
+	letter_finish(&next);
 }
 
 /* Of where a desk stands the last counts: it may be taken back, and said again. */
@@ -994,6 +1268,130 @@ static void test_quotas(void **context)
 	letter_finish(&back);
 	letter_finish(&third);
 	letter_finish(&fifth);
+}
+
+static void queue_record(struct house *house, const char *code)
+{
+	struct world_state *state = world_state(house->world, code);
+	struct change_write write;
+
+	world_next_record(house->world, state, false, NULL);
+	write = world_write(&state->record);
+	write.sections = state->sections;
+	write.n_sections = WORLD_SECTIONS;
+	queue(house, &write, 1);
+}
+
+/* After a publication under a clock that was ahead the log's time stands still.  Who is let in, and how much, goes by
+ * the clock as it is. */
+static void test_clock_was_ahead(void **context)
+{
+	enum { DAY = 86400 };
+	struct house *house = *context;
+	struct principal who = operator_of(house, "XA");
+	struct told told;
+
+	house->options.notices_per_hour = 2;
+	reopen(house);
+	world_clock_ms += (uint64_t)DAY * 1000;
+	queue_record(house, "XD");
+	turn(house);
+	world_clock_ms -= (uint64_t)DAY * 1000;
+	for (int i = 0; i < 3; i++) {
+		struct letter letter = {.from = XA,
+					.to = {XB},
+					.n_to = 1,
+					.escalation = {"XB", DIPLOMATIC},
+					.escalate_at = (int64_t)(world_clock_ms / 1000) + DAY / 2};
+		seal(house, &letter);
+		queue_record(house, "XB"); /* for whose publication it waits, to be judged anew */
+		send_as(house, &who, &letter, &told);
+		turn(house);
+		expect(&told, i < 2 ? 0 : STATUS_QUOTA);
+		letter_finish(&letter);
+	}
+}
+
+static void ignore(void *ctx, const struct change_outcome *outcome)
+{
+	(void)ctx;
+	(void)outcome;
+}
+
+/* Whatever one state makes the writer do, others have room in the queue. */
+static void test_one_state_fills_the_queue(void **context)
+{
+	enum { MANY = 5000 };
+	struct house *house = *context;
+	struct letter letter = from_xa_to_xb(house), back = {.from = {"XC", TECHNICAL}, .to = {XA}, .n_to = 1};
+	struct story_query query = {.id = letter.id, .place = "XB", .kind = TECHNICAL};
+	struct principal xb = operator_of(house, "XB"), xc = operator_of(house, "XC");
+	struct world_state *of = world_state(house->world, "XB");
+	struct change_write write = world_write(&of->users);
+	struct refusal why = {0};
+	struct told told = send_letter(house, &letter), other;
+	int busy = 0;
+
+	expect(&told, 0);
+	seal(house, &back);
+	for (int i = 0; i < MANY; i++)
+		directory_deliver(house->directory, &query);
+	send_as(house, &xc, &back, &other);
+	turn(house);
+	expect(&other, 0);
+	struct spot from = XA;
+	assert_int_equal(feed_length(house, from), 4); /* delivered once */
+	for (int i = 0; i < MANY; i++)
+		busy += directory_submit(house->directory, &xb, &write, 1, false, ignore, NULL, &why) == STATUS_BUSY;
+	assert_true(busy > 0);
+	letter_finish(&back);
+	back = (struct letter){.from = {"XC", TECHNICAL}, .to = {XA}, .n_to = 1};
+	seal(house, &back);
+	send_as(house, &xc, &back, &other);
+	write = world_write(&world_state(house->world, "XC")->users);
+	assert_int_equal(directory_submit(house->directory, &xc, &write, 1, false, ignore, NULL, &why), 0);
+	turn(house);
+	expect(&other, 0);
+	letter_finish(&letter);
+	letter_finish(&back);
+}
+
+static uint64_t busy_ms;
+
+/* The first commit takes long; the second says how long the writer is at what it does. */
+static void watch_writer(struct house *house, Poc__PocKind kind)
+{
+	if (kind == TECHNICAL)
+		usleep(200 * 1000);
+	else
+		busy_ms = directory_busy_ms(house->directory);
+}
+
+/* A long queue is no writer that hangs. */
+static void test_busy_with_one_thing(void **context)
+{
+	struct house *house = *context;
+	struct letter first = from_xa_to_xb(house),
+		      second = {.from = {"XA", DIPLOMATIC}, .to = {{"XB", DIPLOMATIC}}, .n_to = 1};
+	struct principal who = operator_of(house, "XA");
+	struct world_state *xd = world_state(house->world, "XD");
+	struct told told[2];
+
+	seal(house, &second);
+	send_as(house, &who, &first, &told[0]);
+	world_next_keys(house->world, xd, NULL, NULL);
+	struct change_write keys = world_write(&xd->keys);
+	queue(house, &keys, 1); /* before which what is staged is committed */
+	send_as(house, &who, &second, &told[1]);
+	house->growing = watch_writer;
+	busy_ms = UINT64_MAX;
+	assert_int_equal(directory_start(house->directory), 0);
+	reopen(house); /* waits for it */
+	expect(&told[0], 0);
+	expect(&told[1], 0);
+	assert_true(busy_ms < 200);
+	letter_finish(&first);
+	letter_finish(&second);
 }
 
 static void weighs(struct house *house, const char *to, uint64_t n, uint64_t size)
@@ -1275,6 +1673,39 @@ static void watch_on(struct peer *peer, Poc__PocKind kind, uint64_t end)
 	Poc__Response *response = take_answer(peer, POC__RESPONSE__BODY_WATCH);
 	assert_int_equal(response->watch->end, end);
 	message_free(response);
+}
+
+/* What is answered with 4,294,967,295 is about bytes that were no request: none has that number. */
+static void test_request_ids(void **context)
+{
+	struct house *house = *context;
+	struct prescan_limits limits = {.depth = 4, .fields = 100, .memory = 1 << 20};
+	Poc__GetHead head = POC__GET_HEAD__INIT;
+	Poc__Request request = POC__REQUEST__INIT;
+	const uint32_t ids[] = {0, UINT32_MAX, UINT32_MAX - 1};
+	struct peer peer;
+
+	greet(house, &peer, "XA", world_state(house->world, "XA")->operator_);
+	for (size_t i = 0; i < 3; i++) {
+		ProtobufCMessage *message;
+		uint8_t *bytes;
+		size_t size;
+		request.id = ids[i];
+		request.body_case = POC__REQUEST__BODY_GET_HEAD;
+		request.get_head = &head;
+		assert_int_equal(message_encode(&request, &bytes, &size), 0);
+		session_frame(&peer.session, bytes, size);
+		free(bytes);
+		assert_int_equal(peer.n_frames, 1);
+		assert_int_equal(message_decode(&poc__response__descriptor, peer.frames[0].bytes, peer.frames[0].size,
+						&limits, &message, NULL),
+				 0);
+		free(peer.frames[--peer.n_frames].bytes);
+		const Poc__Response *response = (const Poc__Response *)message;
+		assert_int_equal(response->body_case, i < 2 ? POC__RESPONSE__BODY_ERROR : POC__RESPONSE__BODY_HEAD);
+		assert_int_equal(response->id, i < 2 ? UINT32_MAX : ids[i]);
+		message_free(message);
+	}
 }
 
 static void test_sessions(void **context)
@@ -1769,16 +2200,26 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_brought_in, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_secrecy, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_story, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_story_with_long_chains, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_judged_at_publication, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_register_is_not_held_up, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_signer_about_to_expire, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_steps_of_one_desk, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_alert_of_who_sends_much, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_clock_ahead_at_start, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_changed_mind, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_escalation_twice, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_many_timers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_answer_by, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_one_state_fills_the_queue, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_busy_with_one_thing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_clock_was_ahead, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_backlog_of_one_recipient, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_delivered_too_late, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_request_ids, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sessions, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_check, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_model, setup, teardown),

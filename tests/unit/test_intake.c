@@ -2,10 +2,12 @@
 #include "tests/lib/unit.h"
 
 #include "pocd/directory/directory.h"
+#include "pocd/directory/holders.h"
 #include "pocd/directory/intake.h"
 #include "pocd/directory/quorum.h"
 #include "pocd/offline.h"
 #include "proto/keys/keystore_file.h"
+#include "proto/keys/toll.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
 #include "tests/lib/world_directory.h"
@@ -417,6 +419,8 @@ struct auditor {
 	struct keystore_key *key;
 };
 
+static unsigned repeated; /* how often each signature is handed in again */
+
 static void cosign(struct house *house, const struct auditor *auditor, int64_t time, int wanted)
 {
 	struct snapshot *tip = ledger_tip(directory_ledger(house->directory));
@@ -432,17 +436,25 @@ static void cosign(struct house *house, const struct auditor *auditor, int64_t t
 		bytes[i] = (uint8_t)((uint64_t)time >> (56 - 8 * i));
 	assert_int_equal(keystore_sign(auditor->key, (const uint8_t *)message, (size_t)n, signature, &size), 0);
 	memcpy(bytes + 8, signature, COSIGNATURE_SIZE - 8);
-	int status = directory_cosign(house->directory, auditor->name, tip->checkpoint.size, bytes, &why);
+	int status = directory_cosign(house->directory, &house->who, auditor->name, tip->checkpoint.size, bytes, &why);
 	if (status != wanted)
 		fail_msg("%s instead of %s: %s", status_name(status), status_name(wanted), why.message);
 	if (status == 0) /* the same twice is no second one */
-		assert_int_equal(directory_cosign(house->directory, auditor->name, tip->checkpoint.size, bytes, &why),
-				 0);
+		assert_int_equal(
+		    directory_cosign(house->directory, &house->who, auditor->name, tip->checkpoint.size, bytes, &why),
+		    0);
+	for (unsigned i = 0; i < repeated; i++)
+		(void)directory_cosign(house->directory, &house->who, auditor->name, tip->checkpoint.size, bytes, &why);
+	struct change_write write = world_write(&house->world->trust);
+	int other = -1; /* whatever comes of it: there is room for it */
+	assert_int_equal(directory_submit(house->directory, NULL, &write, 1, false, take_outcome, &other, &why), 0);
 	bytes[20] ^= 1;
-	assert_int_equal(directory_cosign(house->directory, auditor->name, tip->checkpoint.size, bytes, &why),
-			 STATUS_UNVERIFIED);
-	assert_int_equal(directory_cosign(house->directory, auditor->name, tip->checkpoint.size - 1, bytes, &why),
-			 STATUS_CONFLICT);
+	assert_int_equal(
+	    directory_cosign(house->directory, &house->who, auditor->name, tip->checkpoint.size, bytes, &why),
+	    STATUS_UNVERIFIED);
+	assert_int_equal(
+	    directory_cosign(house->directory, &house->who, auditor->name, tip->checkpoint.size - 1, bytes, &why),
+	    STATUS_CONFLICT);
 	snapshot_unref(tip);
 	directory_run_once(house->directory);
 }
@@ -526,6 +538,7 @@ static void test_two_quorums(void **context)
 	struct tip_told told;
 	struct answer answer;
 
+	repeated = 5000; /* more than the queue has room for: an auditor's state fills only its share */
 	next_trust(house, old, 2, 2);
 	assert_int_equal(served(house), before);
 	assert_true(ledger_waits(directory_ledger(house->directory)));
@@ -535,6 +548,7 @@ static void test_two_quorums(void **context)
 	cosign(house, &old[0], (int64_t)(world_clock_ms / 1000), 0);
 	assert_int_equal(served(house), before);
 	cosign(house, &old[1], (int64_t)(world_clock_ms / 1000), 0);
+	repeated = 0;
 	assert_true(served(house) > before);
 	/* a follower serves what the directory serves */
 	take_honest(house);
@@ -571,6 +585,121 @@ static void test_two_quorums(void **context)
 	}
 }
 
+/* An auditor's key is replaced under its name: the first checkpoint that holds that T needs both keys' signatures. */
+static void test_new_key_of_an_auditor(void **context)
+{
+	struct house *house = *context;
+	struct auditor old = {"a.example", keystore_ephemeral(KEY_ED25519)},
+		       new = {"a.example", keystore_ephemeral(KEY_ED25519)},
+		       stranger = {"a.example", keystore_ephemeral(KEY_ED25519)};
+	struct follow_query query = {.auditor = "a.example"};
+	struct tip_told told;
+	struct answer answer;
+
+	next_trust(house, &old, 1, 1);
+	cosign(house, &old, (int64_t)(world_clock_ms / 1000), 0);
+	uint64_t before = served(house);
+	assert_int_equal(directory_follow(house->directory, &house->who, &query, &told, &answer, NULL), 0);
+	answer_finish(&answer);
+	next_trust(house, &new, 1, 1);
+	assert_int_equal(served(house), before);
+	cosign(house, &stranger, (int64_t)(world_clock_ms / 1000), STATUS_UNVERIFIED);
+	cosign(house, &new, (int64_t)(world_clock_ms / 1000), 0);
+	assert_int_equal(served(house), before);
+	cosign(house, &old, (int64_t)(world_clock_ms / 1000), 0);
+	assert_true(served(house) > before);
+	take_honest(house);
+	same_tip(house);
+	keystore_close(old.key);
+	keystore_close(new.key);
+	keystore_close(stranger.key);
+}
+
+static void hear(struct house *house, const struct auditor *auditor)
+{
+	struct follow_query query = {.auditor = auditor->name};
+	struct tip_told told;
+	struct answer answer;
+
+	assert_int_equal(directory_follow(house->directory, &house->who, &query, &told, &answer, NULL), 0);
+	answer_finish(&answer);
+}
+
+/* So many checkpoints that auditors have signed. */
+static void publish_signed(struct house *house, const struct auditor *auditors, unsigned n_auditors, unsigned n)
+{
+	struct world_state *xb = world_state(house->world, "XB");
+
+	for (unsigned i = 0; i < n; i++) {
+		world_clock_ms += 1000;
+		world_next_record(house->world, xb, false, NULL);
+		struct change_write record = world_write(&xb->record);
+		int status = -1;
+		record.n_sections = WORLD_SECTIONS;
+		record.sections = xb->sections;
+		assert_int_equal(
+		    directory_submit(house->directory, NULL, &record, 1, false, take_outcome, &status, NULL), 0);
+		directory_run_once(house->directory);
+		assert_int_equal(status, 0);
+		for (unsigned k = 0; k < n_auditors; k++)
+			cosign(house, &auditors[k], (int64_t)(world_clock_ms / 1000), 0);
+	}
+}
+
+enum { TIMES = 20 };
+
+static uint64_t time_of_heads(struct house *house, uint64_t trust_seq)
+{
+	const uint64_t begun = toll_clock();
+	struct answer answer;
+
+	for (int i = 0; i < TIMES; i++) {
+		assert_int_equal(directory_head(house->directory, 0, trust_seq, NULL, &answer, NULL), 0);
+		answer_finish(&answer);
+	}
+	return toll_clock() - begun;
+}
+
+/* Of verifying the newest checkpoint's two signatures. */
+static uint64_t time_of_signatures(struct house *house)
+{
+	struct snapshot *tip = ledger_tip(directory_ledger(house->directory));
+	const Poc__Trust *trust = holders_of(tip)->trust->envelope->payload.trust;
+	const uint64_t begun = toll_clock();
+
+	for (int i = 0; i < TIMES; i++)
+		assert_int_equal(quorum_count(trust, tip->note, tip->note_size), 2);
+	snapshot_unref(tip);
+	return toll_clock() - begun;
+}
+
+/* The way to a new T is found without many signatures being verified: everybody may ask for it, as often as he likes.
+ */
+static void test_way_costs_little(void **context)
+{
+	struct house *house = *context;
+	struct auditor old = {"old.1", keystore_ephemeral(KEY_ED25519)},
+		       new[] = {{"new.1", keystore_ephemeral(KEY_ED25519)}, {"new.2", keystore_ephemeral(KEY_ED25519)}};
+
+	next_trust(house, &old, 1, 1);
+	cosign(house, &old, (int64_t)(world_clock_ms / 1000), 0);
+	hear(house, &old);
+	next_trust(house, new, 1, 1);
+	cosign(house, &new[0], (int64_t)(world_clock_ms / 1000), 0);
+	cosign(house, &old, (int64_t)(world_clock_ms / 1000), 0);
+	hear(house, &new[0]);
+	next_trust(house, new, 2, 2);
+	for (int i = 0; i < 2; i++) {
+		cosign(house, &new[i], (int64_t)(world_clock_ms / 1000), 0);
+		hear(house, &new[i]);
+	}
+	publish_signed(house, new, 2, 80);
+	assert_true(time_of_heads(house, 2) < 10 * time_of_signatures(house));
+	keystore_close(old.key);
+	keystore_close(new[0].key);
+	keystore_close(new[1].key);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -579,6 +708,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_two_quorums, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_way_costs_little, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_new_key_of_an_auditor, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,15 @@
-/* The backend that runs: databases of an older schema. */
+/* The backend that runs: databases of an older schema, and readers that were killed. */
 #include <lmdb.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "pocd/store/crc32c.h"
 #include "pocd/store/schema.h"
 #include "tests/lib/unit.h"
+
+enum { VALUE = 256 * 1024, VALUES = 8, COMMITS = 100 };
 
 struct folder {
 	char path[64];
@@ -193,10 +198,71 @@ static void test_not_that_version(void **state)
 	refused(folder, false, "was written by a newer version of pocd (schema 3)");
 }
 
+/* ---- A backup that was killed */
+
+static void put_large(struct store *store, uint8_t key)
+{
+	static uint8_t value[VALUE];
+	struct store_batch *batch = store_batch_create();
+
+	assert_non_null(batch);
+	assert_int_equal(store_batch_put(batch, TABLE_BODY, &key, 1, value, sizeof value), 0);
+	assert_int_equal(store_commit_wait(store, batch), 0);
+}
+
+static off_t file_size(const char *folder)
+{
+	char file[80];
+	struct stat st;
+
+	snprintf(file, sizeof file, "%s/data.mdb", folder);
+	assert_int_equal(stat(file, &st), 0);
+	return st.st_size;
+}
+
+/* Begins a backup beside the store into a pipe that is full soon, and kills it. */
+static void kill_backup(const char *folder)
+{
+	struct refusal why;
+	char byte;
+	int pipes[2];
+
+	assert_int_equal(pipe(pipes), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		close(pipes[0]);
+		_exit(store_lmdb_copy(folder, pipes[1], &why));
+	}
+	close(pipes[1]);
+	assert_int_equal(read(pipes[0], &byte, 1), 1); /* it reads the database, and writes */
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	while (read(pipes[0], &byte, 1) > 0) /* so does the process that it had reading */
+		;
+	close(pipes[0]);
+}
+
+/* A reader that was killed keeps no page from being used again. */
+static void test_killed_backup(void **state)
+{
+	struct folder *folder = *state;
+	struct store *store = open_store(folder, true, false);
+
+	for (uint8_t i = 0; i < VALUES; i++)
+		put_large(store, i);
+	kill_backup(folder->path);
+	for (int i = 0; i < COMMITS; i++)
+		put_large(store, (uint8_t)(i % VALUES));
+	assert_true(file_size(folder->path) < (off_t)4 * VALUES * VALUE);
+	store_close(store);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
-	const struct CMUnitTest tests[] = {TEST(version_1), TEST(half_way), TEST(not_that_version)};
+	const struct CMUnitTest tests[] = {TEST(version_1), TEST(half_way), TEST(not_that_version),
+					   TEST(killed_backup)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
