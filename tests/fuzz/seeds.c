@@ -364,6 +364,35 @@ static void write_notice(const struct world *world, const struct keystore_key *s
 	free(body);
 }
 
+static void write_readers(void)
+{
+	Poc__Request request = POC__REQUEST__INIT;
+	Poc__Response response = POC__RESPONSE__INIT;
+	Poc__Readers readers = POC__READERS__INIT;
+	Poc__ReadersAnswer answer = POC__READERS_ANSWER__INIT;
+	Poc__Reading row = POC__READING__INIT, *rows[] = {&row};
+	static char state[] = "@directory";
+
+	request.id = response.id = 7;
+	readers.from_day = 20000;
+	readers.after = state;
+	request.body_case = POC__REQUEST__BODY_READERS;
+	request.readers = &readers;
+	write_message("readers", &request);
+	row.day = 20000;
+	row.state = state;
+	row.lookups = 300;
+	row.copied = 1;
+	row.last_ms = INT64_C(1728000000000);
+	answer.readings = rows;
+	answer.n_readings = 1;
+	answer.more = true;
+	answer.kept_from = 19600;
+	response.body_case = POC__RESPONSE__BODY_READERS;
+	response.readers = &answer;
+	write_message("readers-answer", &response);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2)
@@ -374,6 +403,7 @@ int main(int argc, char **argv)
 	write_requests(world);
 	write_desk_requests(world);
 	write_follow(world);
+	write_readers();
 	write_responses();
 	write_item(&world->trust);
 	write_item(&world->reg);
