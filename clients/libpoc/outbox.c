@@ -71,14 +71,28 @@ static void let_go(int fd)
 		close(fd);
 }
 
+/* Under that name, in the place of what stands there. */
+static int write_post(struct poc *poc, const char *folder, const char *name, const uint8_t *envelope, size_t size,
+		      const uint8_t *body, size_t body_size)
+{
+	Poc__Post post = POC__POST__INIT;
+	uint8_t *bytes;
+	size_t length;
+
+	post.envelope = (ProtobufCBinaryData){size, (uint8_t *)envelope};
+	post.body = (ProtobufCBinaryData){body_size, (uint8_t *)body};
+	if (message_encode(&post, &bytes, &length) != 0)
+		return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
+	int status = held_write_file(folder, name, bytes, length, &poc->why);
+	free(bytes);
+	return status;
+}
+
 int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint8_t *body, size_t body_size,
 	       char name[OUTBOX_NAME])
 {
-	Poc__Post post = POC__POST__INIT;
 	struct hash hash = hash_of(envelope, size);
 	char digits[2 * HASH_SIZE + 1], *folder;
-	uint8_t *bytes;
-	size_t length;
 	int status = open_folder(poc, &folder);
 
 	if (status != 0)
@@ -86,14 +100,7 @@ int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint
 	hash_to_hex(&hash, digits);
 	/* names sort by time, so that what was said first arrives first */
 	snprintf(name, OUTBOX_NAME, "%014llx-%.32s", (unsigned long long)connection_now_ms(poc), digits);
-	post.envelope = (ProtobufCBinaryData){size, (uint8_t *)envelope};
-	post.body = (ProtobufCBinaryData){body_size, (uint8_t *)body};
-	if (message_encode(&post, &bytes, &length) != 0) {
-		status = refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
-	} else {
-		status = held_write_file(folder, name, bytes, length, &poc->why);
-		free(bytes);
-	}
+	status = write_post(poc, folder, name, envelope, size, body, body_size);
 	free(folder);
 	return status;
 }
@@ -463,12 +470,31 @@ static void unseal(const struct notice *notice, const Poc__Inner *inner, struct 
 	}
 }
 
+/* Sealed by the directory as it stands now, in the place of what waited: it keeps its turn before what is said of it,
+ * and never waits twice under one id. */
+static int seal_in_place(struct poc *poc, const char *folder, const char *name, const struct client_notice *notice,
+			 struct client_posted *out)
+{
+	struct client_sealed sealed = {0};
+
+	connection_begin(poc);
+	int status = session_move(poc);
+	if (status == 0)
+		status = client_seal(poc, CLIENT_ONLINE, notice, &sealed);
+	if (status == 0)
+		status =
+		    write_post(poc, folder, name, sealed.header, sealed.header_size, sealed.body, sealed.body_size);
+	if (status == 0)
+		status = client_post(poc, sealed.header, sealed.header_size, sealed.body, sealed.body_size, out);
+	client_sealed_finish(&sealed);
+	return status;
+}
+
 /* A recipient's key went out of use while the notice waited: opened with our own desk's key and sealed anew. */
-static int reseal(struct poc *poc, const char *name, const Poc__Post *post, struct keystore_key *const *keys,
-		  size_t n_keys, struct client_posted *out)
+static int reseal(struct poc *poc, const char *folder, const char *name, const Poc__Post *post,
+		  struct keystore_key *const *keys, size_t n_keys, struct client_posted *out)
 {
 	struct client_notice again;
-	struct client_sealed sealed;
 	struct notice *notice;
 	Poc__Inner *inner = NULL;
 	int status = notice_parse(post->envelope.data, post->envelope.len, &notice, &poc->why);
@@ -483,10 +509,7 @@ static int reseal(struct poc *poc, const char *name, const Poc__Post *post, stru
 				"to encrypt it anew");
 	} else {
 		unseal(notice, inner, &again);
-		status = outbox_send(poc, false, &again, &sealed, out);
-		client_sealed_finish(&sealed);
-		if (status == 0 || status == STATUS_QUEUED)
-			take_away(poc, name);
+		status = seal_in_place(poc, folder, name, &again, out);
 	}
 	message_free(inner);
 	notice_destroy(notice);
@@ -649,7 +672,7 @@ static int post_again(struct flushing *f, const char *name, const Poc__Post *pos
 	    client_post(poc, post->envelope.data, post->envelope.len, post->body.data, post->body.len, &posted);
 
 	if (status == STATUS_STALE_KEY && result->is_notice)
-		status = reseal(poc, name, post, f->keys, f->n_keys, &posted);
+		status = reseal(poc, f->folder, name, post, f->keys, f->n_keys, &posted);
 	if (unreached(status)) {
 		note_unreached(poc, name, &poc->why);
 		return STATUS_QUEUED;

@@ -1,13 +1,58 @@
 """Notices without a connection: kept in the outbox, sent once, sealed anew where a key has gone; read from what is kept."""
+import contextlib
 import fcntl
 import glob
 import json
 import os
 import shutil
+import socket
+import threading
 import time
 import unittest
 
 from harness import SLOW, World, main, shifted
+
+
+class ShortRoad:
+    """Stands before the server, until its clients have sent it so many bytes: then everything breaks, and nobody is let in."""
+
+    def __init__(self, server, size):
+        self.server, self.left, self.sockets = server, size, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.shut()
+        for each in (self.listener, *self.sockets):
+            each.close()
+
+    def shut(self):
+        for each in (self.listener, *self.sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.server))
+                self.sockets += client, server
+                threading.Thread(target=self.carry, args=(client, server, True), daemon=True).start()
+                threading.Thread(target=self.carry, args=(server, client, False), daemon=True).start()
+
+    def carry(self, source, sink, counts):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self.left -= len(data) if counts else 0
+                if self.left < 0:
+                    self.shut()
+                    return
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
 
 
 class Outbox(unittest.TestCase):
@@ -418,20 +463,41 @@ class Outbox(unittest.TestCase):
         one, = world.poc("xb-coordinator", "-o", "json", "report").json["channels"]
         self.assertEqual((one["value"], one["counts"]), ("+999000002", {"no-answer": 2, "wrong": 0, "bounced": 0}))
 
+    def other_keys(self):
+        """XB's operator gets another machine, with other keys."""
+        world = self.world
+        for name in "xb-operator.conf", "xb-operator.key", "xb-operator.crt", "xb-operator-reading.key", "xb-operator.request":
+            os.unlink(world.path("users", name))
+        world.poc("xb-operator", "setup", world.path("states", "XB-operator.invite"), "--request",
+                  world.path("users", "xb-operator.request"))
+        world.poc("xb-coordinator", "-y", "user", "add", world.path("users", "xb-operator.request"))
+
     def test_stale_key_is_sealed_anew(self):
         world = self.world
         world.poc("xa-operator", "-q", "sync")
         world.stop()
         notice = self.queue("to a key that goes")
         world.start()
-        # XB's operator gets another machine, with other keys
-        for name in "xb-operator.conf", "xb-operator.key", "xb-operator.crt", "xb-operator-reading.key", "xb-operator.request":
-            os.unlink(world.path("users", name))
-        world.poc("xb-operator", "setup", world.path("states", "XB-operator.invite"), "--request",
-                  world.path("users", "xb-operator.request"))
-        world.poc("xb-coordinator", "-y", "user", "add", world.path("users", "xb-operator.request"))
+        self.other_keys()
         world.poc("xa-operator", "notice", "flush")
         self.assertIn("to a key that goes", world.poc("xb-operator", "notice", "show", notice).out)
+
+    def test_sealed_anew_keeps_its_turn(self):
+        """A reply that is sealed anew, and loses its connection then, is still sent before what says that it is one."""
+        world, large = self.world, os.path.join(self.world.root, "large")
+        with open(large, "wb") as out:
+            out.write(os.urandom(200_000))
+        asked = world.poc("xb-operator", "-o", "json", "notice", "send", "--to", "XA", "--subject", "q", "--text", "t").json["id"]
+        world.poc("xa-operator", "notice", "list")
+        world.poc("xa-operator", "-q", "sync")
+        world.poc("xa-operator", "--offline", "notice", "reply", asked, "--text", "t", "--attach", large, expect=8)
+        self.other_keys()
+        with ShortRoad(world.port, 300_000) as road:
+            far = world.variant("xa-operator", "xa-far", {("directory", "server"): f"127.0.0.1:{road.port}",
+                                                          ("state", "dir"): world.setting("xa-operator", "state", "dir")})
+            self.assertIn("0 sent, 2 waiting, 0 refused", world.poc(far, "notice", "flush", expect=8).out)
+        self.assertIn("2 sent, 0 waiting, 0 refused", world.poc("xa-operator", "notice", "flush").out)
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", asked).json["step"], "answered")
 
     def test_reach_by_verified_time(self):
         """Whether a recipient is open is told by the time that is proven, where this machine's clock lies before that."""
