@@ -212,6 +212,13 @@ static bool unreached(int status)
 	return status == STATUS_UNREACHABLE || status == STATUS_TLS || status == STATUS_BEHIND;
 }
 
+/* Nobody has judged what was posted: there was no connection, or none to a server that can be believed and followed
+ * from here (another directory, a clock that is wrong, a disk that is full).  That says nothing of what waits. */
+static bool unasked(const struct poc *poc, int status)
+{
+	return status != 0 && (unreached(status) || poc->lost.code != 0);
+}
+
 int outbox_wait(struct poc *poc, const char *name, const char *reason)
 {
 	if (reason == NULL && poc->lost.code != 0)
@@ -246,7 +253,7 @@ static int post_held(struct poc *poc, const char *name, const uint8_t *envelope,
 {
 	int status = client_post(poc, envelope, size, body, body_size, out);
 
-	if (unreached(status)) {
+	if (unasked(poc, status)) {
 		note_unreached(poc, name, &poc->why);
 		return refuse(
 		    &poc->why, STATUS_QUEUED, "",
@@ -559,11 +566,11 @@ static void describe(struct poc *poc, const Poc__Post *post, struct outbox_resul
 	}
 }
 
-/* Whether the same bytes may be taken later. */
+/* Whether the same bytes may be taken later: IO is this machine's, which no server says, and of a MIRROR others are. */
 static bool passing(int status)
 {
 	return status == STATUS_QUEUED || status == STATUS_BUSY || status == STATUS_STORAGE || status == STATUS_QUOTA ||
-	       status == STATUS_NO_MEMORY;
+	       status == STATUS_NO_MEMORY || status == STATUS_IO || status == STATUS_MIRROR;
 }
 
 /* Reads a file and says what it holds.  NOT_FOUND: another command has taken it meanwhile. */
@@ -673,7 +680,7 @@ static int post_again(struct flushing *f, const char *name, const Poc__Post *pos
 
 	if (status == STATUS_STALE_KEY && result->is_notice)
 		status = reseal(poc, f->folder, name, post, f->keys, f->n_keys, &posted);
-	if (unreached(status)) {
+	if (unasked(poc, status)) {
 		note_unreached(poc, name, &poc->why);
 		return STATUS_QUEUED;
 	}

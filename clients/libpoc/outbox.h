@@ -17,8 +17,8 @@ int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint
  * it waits is kept beside it as NAME.reason. */
 int outbox_wait(struct poc *poc, const char *name, const char *reason);
 
-/* Posts one: 0, QUEUED (it stays), or a refusal (it is taken away).  It stays where no server could be reached, or the
- * one that was takes it later: then why.retry_ms is not 0. */
+/* Posts one: 0, QUEUED (it stays), or a refusal (it is taken away).  It stays where no server could be reached that can
+ * be believed and followed from here, or the one that was takes it later: then why.retry_ms is not 0. */
 int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
 		size_t body_size, struct client_posted *out);
 

@@ -10,7 +10,8 @@ import threading
 import time
 import unittest
 
-from harness import SLOW, World, main, shifted
+from follower import Follower
+from harness import SLOW, World, full_disk, main, shifted
 
 
 class ShortRoad:
@@ -442,6 +443,38 @@ class Outbox(unittest.TestCase):
         self.assertIn("over quota", self.subjects())
         self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "status", asked).json["step"], "answered")
         self.assertEqual(self.files(), [])
+
+    def test_unasked_is_not_refused(self):
+        """A clock that is wrong, a full disk, another directory in the server's place, a mirror alone: no server has judged what
+        waits, and it goes on waiting."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        notice = world.poc("xa-operator", "-o", "json", "--offline", "notice", "send", "--to", "XB", "--subject", "unjudged", "--text", "t",
+                           expect=8).json["id"]
+        world.poc("xb-coordinator", "-y", "confirm")  # there is a head to keep
+        held = {("state", "dir"): world.setting("xa-operator", "state", "dir")}
+        for words, more in (("clock", {"env": shifted(-2 * 365 * 86400)}), ("cannot", {"preexec_fn": full_disk})):
+            told = world.poc("xa-operator", "-o", "json", "notice", "flush", expect=8, **more)
+            self.assertEqual((told.json["sent"], told.json["waiting"], told.json["refused"]), (0, 1, []), words)
+            waits = world.poc("xa-operator", "--offline", "-o", "json", "notice", "list").json["in_outbox"]
+            self.assertEqual([each["id"] for each in waits], [notice])
+            if words == "clock":  # on a full disk no reason can be kept
+                self.assertIn(words, waits[0]["message"])
+        with World() as other:
+            there = world.variant("xa-operator", "xa-elsewhere", {**held, ("directory", "server"): f"127.0.0.1:{other.port}"})
+            self.assertIn("0 sent, 1 waiting, 0 refused", world.poc(there, "notice", "flush", expect=8).out)
+        mirror = Follower(world, "XA", "mirror").start()
+        self.addCleanup(mirror.stop)
+        there = world.variant("xa-operator", "xa-mirrored", {**held, ("directory", "server"): f"127.0.0.1:{mirror.port}",
+                                                             ("directory", "server_pin"): mirror.pin()})
+        end, waits = time.monotonic() + 30 * SLOW, [{"code": "behind"}]
+        while waits[0]["code"] == "behind":  # until it has the head that we hold
+            self.assertLess(time.monotonic(), end)
+            self.assertIn("0 sent, 1 waiting, 0 refused", world.poc(there, "notice", "flush", expect=8).out)
+            waits = world.poc("xa-operator", "--offline", "-o", "json", "notice", "list").json["in_outbox"]
+        self.assertEqual(waits[0]["code"], "mirror")
+        self.assertIn("1 sent, 0 waiting", world.poc("xa-operator", "notice", "flush").out)
+        self.assertIn("unjudged", self.subjects())
 
     def test_report_waits_like_a_notice(self):
         """A report without a server is kept, and the next command sends it."""
