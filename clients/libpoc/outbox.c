@@ -71,6 +71,91 @@ static void let_go(int fd)
 		close(fd);
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* NAME.XXXXXX, or NAME.reason.XXXXXX, that a command was killed over before it became NAME: it has promised nothing. */
+static bool is_left_over(const char *file)
+{
+	const char *rest = file + strspn(file, "0123456789abcdef-");
+	size_t ending = strlen(REASON);
+
+	if (rest == file)
+		return false;
+	if (strncmp(rest, REASON ".", ending + 1) == 0)
+		rest += ending;
+	if (rest[0] != '.' || strlen(rest) != 7 || strcmp(rest, REASON) == 0)
+		return false;
+	for (rest++; *rest != '\0'; rest++) {
+		if (!isalnum((unsigned char)*rest))
+			return false;
+	}
+	return true;
+}
+
+/* Not what somebody writes just now. */
+static void drop_left_over(DIR *dir, const char *file)
+{
+	struct stat st;
+
+	if (is_left_over(file) && fstatat(dirfd(dir), file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_mtime < time(NULL) - LEFT_OVER_AFTER)
+		unlinkat(dirfd(dir), file, 0);
+}
+
+/* Names of the files with that ending ("": of what waits), without it, oldest first: list and names are malloc'ed. */
+static size_t list_names(const char *folder, const char *ending, char ***out)
+{
+	struct dirent *entry;
+	char **list = NULL;
+	size_t n = 0;
+	DIR *dir = opendir(folder);
+
+	while (dir != NULL && n < WAITING_MAX && (entry = readdir(dir)) != NULL) {
+		drop_left_over(dir, entry->d_name);
+		size_t length = strspn(entry->d_name, "0123456789abcdef-");
+		if (length == 0 || length >= OUTBOX_NAME || strcmp(entry->d_name + length, ending) != 0)
+			continue;
+		char **grown = realloc(list, (n + 1) * sizeof *grown);
+		char *copy = strndup(entry->d_name, length);
+		if (grown != NULL)
+			list = grown;
+		if (grown == NULL || copy == NULL) {
+			free(copy);
+			break;
+		}
+		list[n++] = copy;
+	}
+	if (dir != NULL)
+		closedir(dir);
+	if (n > 0)
+		qsort(list, n, sizeof *list, by_name);
+	*out = list;
+	return n;
+}
+
+static void free_names(char **list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(list[i]);
+	free(list);
+}
+
+/* What was said first arrives first, and what is said last counts: so names, which sort by the time of their beginning,
+ * never go back among those that wait, though the clock does. */
+static unsigned long long next_time(const struct poc *poc, const char *folder)
+{
+	const unsigned long long now = (unsigned long long)connection_now_ms(poc);
+	char **list;
+	const size_t n = list_names(folder, "", &list);
+	const unsigned long long last = n > 0 ? strtoull(list[n - 1], NULL, 16) : 0;
+
+	free_names(list, n);
+	return now > last ? now : last + 1;
+}
+
 /* Under that name, in the place of what stands there. */
 static int write_post(struct poc *poc, const char *folder, const char *name, const uint8_t *envelope, size_t size,
 		      const uint8_t *body, size_t body_size)
@@ -98,8 +183,7 @@ int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint
 	if (status != 0)
 		return status;
 	hash_to_hex(&hash, digits);
-	/* names sort by time, so that what was said first arrives first */
-	snprintf(name, OUTBOX_NAME, "%014llx-%.32s", (unsigned long long)connection_now_ms(poc), digits);
+	snprintf(name, OUTBOX_NAME, "%014llx-%.32s", next_time(poc, folder), digits);
 	status = write_post(poc, folder, name, envelope, size, body, body_size);
 	free(folder);
 	return status;
@@ -362,78 +446,6 @@ int outbox_send(struct poc *poc, bool offline, const struct client_notice *notic
 }
 
 /* ---- Flushing */
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* NAME.XXXXXX, or NAME.reason.XXXXXX, that a command was killed over before it became NAME: it has promised nothing. */
-static bool is_left_over(const char *file)
-{
-	const char *rest = file + strspn(file, "0123456789abcdef-");
-	size_t ending = strlen(REASON);
-
-	if (rest == file)
-		return false;
-	if (strncmp(rest, REASON ".", ending + 1) == 0)
-		rest += ending;
-	if (rest[0] != '.' || strlen(rest) != 7 || strcmp(rest, REASON) == 0)
-		return false;
-	for (rest++; *rest != '\0'; rest++) {
-		if (!isalnum((unsigned char)*rest))
-			return false;
-	}
-	return true;
-}
-
-/* Not what somebody writes just now. */
-static void drop_left_over(DIR *dir, const char *file)
-{
-	struct stat st;
-
-	if (is_left_over(file) && fstatat(dirfd(dir), file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	    st.st_mtime < time(NULL) - LEFT_OVER_AFTER)
-		unlinkat(dirfd(dir), file, 0);
-}
-
-/* Names of the files with that ending ("": of what waits), without it, oldest first: list and names are malloc'ed. */
-static size_t list_names(const char *folder, const char *ending, char ***out)
-{
-	struct dirent *entry;
-	char **list = NULL;
-	size_t n = 0;
-	DIR *dir = opendir(folder);
-
-	while (dir != NULL && n < WAITING_MAX && (entry = readdir(dir)) != NULL) {
-		drop_left_over(dir, entry->d_name);
-		size_t length = strspn(entry->d_name, "0123456789abcdef-");
-		if (length == 0 || length >= OUTBOX_NAME || strcmp(entry->d_name + length, ending) != 0)
-			continue;
-		char **grown = realloc(list, (n + 1) * sizeof *grown);
-		char *copy = strndup(entry->d_name, length);
-		if (grown != NULL)
-			list = grown;
-		if (grown == NULL || copy == NULL) {
-			free(copy);
-			break;
-		}
-		list[n++] = copy;
-	}
-	if (dir != NULL)
-		closedir(dir);
-	if (n > 0)
-		qsort(list, n, sizeof *list, by_name);
-	*out = list;
-	return n;
-}
-
-static void free_names(char **list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(list[i]);
-	free(list);
-}
 
 size_t outbox_waiting(const struct poc *poc)
 {

@@ -515,6 +515,21 @@ class Outbox(unittest.TestCase):
         world.poc("xa-operator", "notice", "flush")
         self.assertIn("to a key that goes", world.poc("xb-operator", "notice", "show", notice).out)
 
+    def test_order_by_any_clock(self):
+        """What is said last counts, though the clock was set back meanwhile."""
+        world = self.world
+        notice = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t").json["id"]
+        world.poc("xb-operator", "notice", "show", notice)
+        world.poc("xb-operator", "-q", "sync")
+        say = ("xb-operator", "--offline", "notice")
+        world.poc(*say, "accept", notice, expect=8, env=shifted(300))
+        world.poc(*say, "decline", "--reason", "other", notice, expect=8)
+        world.poc(*say, "accept", notice, expect=8, env=shifted(-300))
+        listed = world.poc("xb-operator", "--offline", "-o", "json", "notice", "list").json["in_outbox"]
+        self.assertEqual([each["what"] for each in listed], ["accepted", "declined", "accepted"])
+        self.assertIn("3 sent, 0 waiting, 0 refused", world.poc("xb-operator", "notice", "flush").out)
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "accepted")
+
     def test_sealed_anew_keeps_its_turn(self):
         """A reply that is sealed anew, and loses its connection then, is still sent before what says that it is one."""
         world, large = self.world, os.path.join(self.world.root, "large")
