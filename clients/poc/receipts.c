@@ -40,6 +40,44 @@ static int64_t next_second(const struct duty *duty, int64_t time)
 	return time + 1;
 }
 
+/* Steps of which the last one that was said counts. */
+static bool is_same_kind(Poc__Step a, Poc__Step b)
+{
+	return (step_is_stand(a) && step_is_stand(b)) || (step_is_private(a) && step_is_private(b));
+}
+
+struct second_sought {
+	const Poc__Receipt *receipt;
+	bool found;
+};
+
+static void seek_second(void *ctx, const struct outbox_result *result)
+{
+	struct second_sought *sought = ctx;
+	const Poc__Receipt *wanted = sought->receipt;
+	struct receipt *receipt;
+
+	if (result->step == 0 || memcmp(result->id.bytes, wanted->notice_id.data, NOTICE_ID_SIZE) != 0 ||
+	    receipt_parse(result->envelope.data, result->envelope.len, &receipt, NULL) != 0)
+		return;
+	const Poc__Receipt *r = receipt->receipt;
+	sought->found = sought->found || (r->time == wanted->time && r->kind == wanted->kind &&
+					  strcmp(r->place, wanted->place) == 0 && is_same_kind(r->step, wanted->step));
+	receipt_destroy(receipt);
+}
+
+/* Whether the desk has said just that in that second: as far as its feed here tells; and what was said before something
+ * else that waits, and is not in the feed yet, was said no later than that. */
+static bool is_said(const struct duty *duty, const struct desk *desk, const Poc__Receipt *receipt, const uint8_t *bytes,
+		    size_t size)
+{
+	struct second_sought sought = {receipt, desk_has_item(desk, bytes, size)};
+
+	if (!sought.found)
+		outbox_list(duty->poc, seek_second, &sought);
+	return sought.found;
+}
+
 /* Signed; of one that is made anew, under a time at which nobody at the desk has said just that. */
 static int make(const struct duty *duty, const struct receipts_saying *saying, Poc__Receipt *receipt, uint8_t **bytes,
 		size_t *size, struct refusal *why)
@@ -47,7 +85,7 @@ static int make(const struct duty *duty, const struct receipts_saying *saying, P
 	int status;
 
 	while ((status = receipt_make(receipt, client_key(duty->poc), bytes, size, why)) == 0 && saying->anew != NULL &&
-	       desk_has_item(saying->anew, *bytes, *size)) {
+	       is_said(duty, saying->anew, receipt, *bytes, *size)) {
 		free(*bytes);
 		receipt->time = next_second(duty, receipt->time);
 	}
@@ -307,16 +345,12 @@ static size_t drop_said(struct act *acts, size_t n, const struct receipts_saying
 
 /* ---- What waits to be said */
 
-static bool is_same_kind(Poc__Step a, Poc__Step b)
-{
-	return (step_is_stand(a) && step_is_stand(b)) || (step_is_private(a) && step_is_private(b));
-}
-
-/* Of those that take each other's place the last one counts, as it will when they are sent. */
+/* Of those that take each other's place the last one counts, as it will when they are sent: what is said after one that
+ * says otherwise is a statement of its own, whatever the desk has said before. */
 static void seek_queued(void *ctx, const struct outbox_result *result)
 {
 	struct act *act = ctx;
-	const struct receipts_saying *saying = &act->saying;
+	struct receipts_saying *saying = &act->saying;
 	struct receipt *receipt;
 
 	if (result->step == 0 || memcmp(result->id.bytes, act->notice->notice->id.bytes, NOTICE_ID_SIZE) != 0 ||
@@ -329,6 +363,10 @@ static void seek_queued(void *ctx, const struct outbox_result *result)
 		    r->reason == saying->reason && (saying->answer_by == 0 || saying->answer_by == r->answer_by);
 	else if (ours && is_same_kind(r->step, saying->step))
 		act->queued = false;
+	if (ours && is_same_kind(r->step, saying->step))
+		saying->anew = act->desk;
+	if (ours && step_is_private(r->step) && step_is_private(saying->step) && r->time > saying->not_before)
+		saying->not_before = r->time;
 	receipt_destroy(receipt);
 }
 

@@ -11,8 +11,9 @@ struct receipts_saying {
 	const struct notice_id *answer; /* of answered */
 	bool waits;                     /* the answer does: this is not posted before it */
 	int64_t not_before;             /* dated no earlier than this, whatever the clock says; 0: by the clock */
-	const struct desk *anew; /* a statement of its own, with other bytes than any in this feed; NULL: it may be one
-				  * that was made before */
+	const struct desk *anew; /* a statement of its own, with other bytes than any in this feed, in another second
+				  * than what it takes the place of in the outbox; NULL: it may be one that was made
+				  * before */
 };
 
 /* Keeps it in the outbox and posts it.  0 and *posted, QUEUED, or a refusal; duty->poc has the words. */

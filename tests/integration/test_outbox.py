@@ -530,6 +530,39 @@ class Outbox(unittest.TestCase):
         self.assertIn("3 sent, 0 waiting, 0 refused", world.poc("xb-operator", "notice", "flush").out)
         self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "accepted")
 
+    def test_changed_mind_within_a_second(self):
+        """However fast somebody changes their mind without a server: each is a statement of its own, and the last one counts."""
+        world = self.world
+
+        def noted():
+            notice = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t").json["id"]
+            world.poc("xb-operator", "notice", "show", notice)
+            world.poc("xb-operator", "-q", "sync")
+            time.sleep(1 - time.time() % 1)
+            return notice
+
+        accept, decline = ("accept",), ("decline", "--reason", "other")
+        say = ("xb-operator", "--offline", "notice")
+        notice = noted()
+        for words in accept, decline, accept:
+            world.poc(*say, *words, notice, expect=8)
+        self.assertIn("3 sent, 0 waiting", world.poc("xb-operator", "notice", "flush").out)
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "accepted")
+        # the first one is stored already
+        notice = noted()
+        world.poc("xb-operator", "notice", "accept", notice)
+        for words in decline, accept:
+            world.poc(*say, *words, notice, expect=8)
+        world.poc("xb-operator", "notice", "flush")
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "accepted")
+        # who holds it is told by the times of what was said
+        notice = noted()
+        for step, shift in ("take", 0), ("release", 0), ("take", 60), ("release", 0), ("take", -60):
+            world.poc(*say, step, notice, expect=8, env=shifted(shift))
+        self.assertIn("5 sent, 0 waiting", world.poc("xb-operator", "notice", "flush").out)
+        taken = {each["id"]: each["taken_by"] for each in world.poc("xb-operator", "-o", "json", "notice", "list").json["notices"]}
+        self.assertEqual(taken[notice], "operator")
+
     def test_sealed_anew_keeps_its_turn(self):
         """A reply that is sealed anew, and loses its connection then, is still sent before what says that it is one."""
         world, large = self.world, os.path.join(self.world.root, "large")
