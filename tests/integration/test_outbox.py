@@ -619,6 +619,15 @@ class Outbox(unittest.TestCase):
         self.assertRegex(shown, r"\nin the outbox +acknowledged, since 2.*Z: not stored yet: no connection: .*\nin the outbox +taken, since ")
         self.assertEqual([each["what"] for each in world.poc("xb-operator", "-o", "json", "notice", "show", notice).json["in_outbox"]][:4],
                          ["acknowledged", "taken", "accepted", "declined"])
+        listed = world.poc("xb-operator", "notice", "list")
+        rows = listed.out[listed.out.index(notice[:9]):].splitlines()
+        self.assertIn(" stored ", rows[0])
+        self.assertRegex(rows[1], "^ {11}in the outbox: acknowledged, since 2.*Z: not stored yet: no connection: ")
+        self.assertRegex(rows[7], "^ {11}in the outbox: taken, since 2.*Z: not stored yet: no connection: ")
+        self.assertNotRegex(listed.err, r"\d in the outbox")
+        self.assertIn("7 in the outbox", world.poc("xb-operator", "notice", "list", "--sent").err)
+        waits = world.poc("xb-operator", "-o", "json", "notice", "list").json["in_outbox"]
+        self.assertEqual([each["desk"] for each in waits], [{"place": "XB", "kind": "technical"}] * 7)
         world.start()
         world.poc("xb-operator", "notice", "flush")
         self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "declined")
