@@ -12,6 +12,7 @@
 #include "clients/cli/strings.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
+#include "clients/poc/sending.h"
 #include "proto/wire/prescan.h"
 
 #define REPORT_TEMPLATE "channel-report"
@@ -124,15 +125,17 @@ static int send_report(struct duty *duty, const struct name *place, const struct
 	if (status != 0 && status != STATUS_QUEUED)
 		return duty_fail(duty, status);
 	duty_id(&n.id, id);
-	if (duty->cli->json)
-		cli_document(duty->cli, "poc.report/1",
-			     json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:o}", "id", id, "place", place_text(place), "poc",
-				       found->poc->id, "channel", found->channel->id, "reason", reason, "recipients",
-				       (int)n.n_to, "stored", cli_time_json(posted.stored_ms / 1000)));
-	else
+	if (duty->cli->json) {
+		json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:o}", "id", id, "place", place_text(place), "poc",
+					 found->poc->id, "channel", found->channel->id, "reason", reason, "recipients",
+					 (int)n.n_to, "stored", cli_time_json(posted.stored_ms / 1000));
+		sending_put_why(duty, &n.id, status == STATUS_QUEUED, client_why(duty->poc)->retry_ms, json);
+		cli_document(duty->cli, "poc.report/1", json);
+	} else {
 		cli_line(status == 0 ? tr("%s  reported to the coordinator of %s%s")
 				     : tr("%s  in the outbox, for the coordinator of %s%s"),
 			 id, n.to[0].place, n.n_to == 2 ? tr(" and the directory's staff") : "");
+	}
 	if (status == STATUS_QUEUED && !duty->cli->json)
 		return duty_fail(duty, status);
 	duty->cli->failed = duty->cli->failed || status == STATUS_QUEUED; /* its document says it */

@@ -486,15 +486,19 @@ class Outbox(unittest.TestCase):
         self.assertIn("in the outbox, for the coordinator of XB and the directory's staff", told.out)
         self.assertIn("kept in the outbox", told.err)
         document = world.poc("xa-operator", "-o", "json", *report, expect=8).json
-        self.assertEqual((document["schema"], document["stored"], document["recipients"]), ("poc.report/1", None, 2))
+        self.assertEqual((document["schema"], document["stored"], document["recipients"], document["code"], document["retry"]),
+                         ("poc.report/1", None, 2, "unreachable", None))
+        self.assertRegex(document["message"], "^no connection: ")
         self.assertEqual(len(self.outbox()), 2)
         world.poc("xa-operator", "report", "XB", "+1", "--reason", "wrong", expect=5)
         world.poc("ad-operator", *report, expect=3)  # it has no local copy
         world.start()
         world.poc("xa-operator", "notice", "list")
         self.assertEqual(self.files(), [])
+        stored = world.poc("xa-operator", "-o", "json", *report).json
+        self.assertEqual([stored[name] for name in ("code", "message", "retry")], [None] * 3)
         one, = world.poc("xb-coordinator", "-o", "json", "report").json["channels"]
-        self.assertEqual((one["value"], one["counts"]), ("+999000002", {"no-answer": 2, "wrong": 0, "bounced": 0}))
+        self.assertEqual((one["value"], one["counts"]), ("+999000002", {"no-answer": 3, "wrong": 0, "bounced": 0}))
 
     def other_keys(self):
         """XB's operator gets another machine, with other keys."""
