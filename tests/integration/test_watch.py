@@ -158,6 +158,24 @@ class Watch(unittest.TestCase):
         self.check_nothing_more(watcher)
         self.assertEqual(watcher.said, [])
 
+    def test_closed_streams(self):
+        """Where standard error was closed, no connection or file takes its place, to which notes would be written."""
+        world = self.world
+        self.send("AD", "s")
+        for number in 0, 2:
+            process = subprocess.Popen([POC, "-c", world.conf("ad-operator"), "notice", "watch", "--cursor", f"closed-{number}"],
+                                       env=world.env, stdout=subprocess.PIPE, preexec_fn=lambda closed=number: os.close(closed))
+            try:
+                self.assertIn(b'"event"', process.stdout.readline())
+                self.assertEqual(os.readlink(f"/proc/{process.pid}/fd/{number}"), "/dev/null")
+            finally:
+                process.terminate()
+                process.wait(timeout=30 * SLOW)
+                process.stdout.close()
+        # what is asked for and nobody can read is an error still
+        told = world.poc("ad-operator", "notice", "list", preexec_fn=lambda: os.close(1), expect=1)
+        self.assertIn("the output cannot be written", told.err)
+
     def test_once_without_a_server(self):
         """What is kept here is shown, and the exit status says that there may be more."""
         world = self.world
