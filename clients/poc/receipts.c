@@ -10,6 +10,7 @@
 #include "clients/poc/receipts.h"
 #include "clients/poc/reminder.h"
 #include "clients/poc/sending.h"
+#include "clients/poc/waiting.h"
 
 enum { NAP_MS = 20 };
 
@@ -146,6 +147,8 @@ struct act {
 	bool before;                   /* the desk has said so already */
 	bool queued;                   /* just that waits in the outbox */
 	char was[UNIT_MAX_LENGTH + 1]; /* who had taken it; "": nobody else */
+	char waits[400];               /* why it is not posted yet, in words; "": it is, or was not tried now */
+	uint32_t retry_ms;
 };
 
 static void note_reminder(const struct act *act, json_t *json)
@@ -158,7 +161,29 @@ static void note_reminder(const struct act *act, json_t *json)
 	json_object_set_new(json, "reminder", json_string(id));
 }
 
-static json_t *told_json(const struct act *act, int64_t stored_ms)
+/* Why it waits, as the list of what waits has it; nulls of one that is stored. */
+static void put_why(struct duty *duty, const struct act *act, bool waits, json_t *json)
+{
+	json_t *all = waits ? waiting_list(duty->cli, duty->poc, false) : json_array();
+	json_t *list = waiting_receipts(all, act->notice->notice, &act->desk->id), *each, *code = NULL, *message = NULL;
+	size_t i;
+
+	json_array_foreach(list, i, each) /* of several the last one */
+	{
+		if (strcmp(json_string_value(json_object_get(each, "what")), step_name(act->saying.step)) != 0)
+			continue;
+		code = json_object_get(each, "code");
+		message = json_object_get(each, "message");
+	}
+	json_object_set_new(json, "code", code != NULL ? json_incref(code) : json_null());
+	json_object_set_new(json, "message", message != NULL ? json_incref(message) : json_null());
+	json_object_set_new(json, "retry",
+			    waits && act->retry_ms > 1 ? json_integer((act->retry_ms + 999) / 1000) : json_null());
+	json_decref(list);
+	json_decref(all);
+}
+
+static json_t *told_json(struct duty *duty, const struct act *act, int64_t stored_ms, bool waits)
 {
 	char id[NOTICE_ID_TEXT];
 	const Poc__Core *core = act->notice->notice->core;
@@ -175,6 +200,7 @@ static json_t *told_json(const struct act *act, int64_t stored_ms)
 	if (core->exercise[0] != '\0')
 		json_object_set_new(out, "exercise", json_string(core->exercise));
 	note_reminder(act, out);
+	put_why(duty, act, waits, out);
 	return out;
 }
 
@@ -418,19 +444,33 @@ static int act_one(struct duty *duty, struct act *act, json_t *list)
 		status = receipts_post(duty, act->notice->notice, &act->desk->id, &act->saying, &posted);
 	if (status != 0 && status != STATUS_QUEUED)
 		return duty_fail(duty, status);
+	if (status == STATUS_QUEUED && !act->queued) {
+		snprintf(act->waits, sizeof act->waits, "%s", client_why(duty->poc)->message);
+		act->retry_ms = client_why(duty->poc)->retry_ms;
+	}
 	duty->offline = duty->offline || status == STATUS_QUEUED;
 	act->before = act->before || posted.repeated;
 	if (duty->cli->json)
-		json_array_append_new(list, told_json(act, posted.stored_ms));
+		json_array_append_new(list, told_json(duty, act, posted.stored_ms, status == STATUS_QUEUED));
 	else
 		tell(act, posted.stored_ms);
 	return acknowledge_reminder(duty, act, status);
 }
 
+static const char *why_waiting(const struct act *acts, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (acts[i].waits[0] != '\0')
+			return acts[i].waits;
+	}
+	return tr("kept in the outbox, sent by the next command or poc notice flush");
+}
+
 /* One document: of the first desk; of further ones in "also". */
-static void end_acts(struct duty *duty, json_t *list, Poc__Step step, int status)
+static void end_acts(struct duty *duty, const struct act *acts, size_t n, json_t *list, int status)
 {
 	struct cli *cli = duty->cli;
+	const Poc__Step step = n > 0 ? acts[0].saying.step : POC__STEP__STEP_UNSPECIFIED;
 
 	if (json_array_size(list) > 0) {
 		json_t *document = json_incref(json_array_get(list, 0));
@@ -444,9 +484,7 @@ static void end_acts(struct duty *duty, json_t *list, Poc__Step step, int status
 	if (status == 0 && cli->dry_run)
 		cli_note(cli, tr("dry run: nothing was sent"));
 	if (status == STATUS_QUEUED) {
-		cli_note(
-		    cli,
-		    tr("no server can be reached: kept in the outbox, sent by the next command or poc notice flush"));
+		cli_note(cli, "%s", why_waiting(acts, n));
 		cli->failed = true;
 	}
 }
@@ -477,7 +515,7 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 		status = prepare(&duty, &acts[i], &saying);
 	for (size_t i = 0; i < n && (status == 0 || status == STATUS_QUEUED); i++)
 		status = act_one(&duty, &acts[i], list);
-	end_acts(&duty, list, saying.step, status);
+	end_acts(&duty, acts, n, list, status);
 	json_decref(list);
 	duty_close(&duty);
 	return status;

@@ -549,12 +549,15 @@ class Outbox(unittest.TestCase):
         say = ("xb-operator", "--offline", "notice")
         notice = noted()
         for words in accept, decline, accept:
-            world.poc(*say, *words, notice, expect=8)
+            said = world.poc(*say, "-o", "json", *words, notice, expect=8)
+            self.assertEqual((said.json["code"], said.json["message"]), ("queued", "no server was asked: --offline"))
+            self.assertNotIn("no server can be reached", said.err)
         self.assertIn("3 sent, 0 waiting", world.poc("xb-operator", "notice", "flush").out)
         self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "accepted")
         # the first one is stored already
         notice = noted()
-        world.poc("xb-operator", "notice", "accept", notice)
+        said = world.poc("xb-operator", "-o", "json", "notice", "accept", notice).json
+        self.assertEqual([said[name] for name in ("code", "message", "retry")], [None] * 3)
         for words in decline, accept:
             world.poc(*say, *words, notice, expect=8)
         world.poc("xb-operator", "notice", "flush")
@@ -610,7 +613,7 @@ class Outbox(unittest.TestCase):
         world.poc("xb-operator", "-q", "sync")
         world.stop()
         self.assertIn("readable offline", world.poc("xb-operator", "notice", "show", notice).out)
-        self.assertIn("outbox", world.poc("xb-operator", "notice", "ack", notice, expect=8).err)
+        self.assertIn("kept in the outbox, sent by", world.poc("xb-operator", "notice", "ack", notice, expect=8).err)
         # what waits is not kept twice, but where something else was said since
         files = world.path("users", "xb-operator.state", "*", "outbox", "*[!n]")
         for words, n, again in ((["ack"], 1, True), (["take"], 2, False), (["take"], 2, True), (["accept"], 3, False),
@@ -618,7 +621,9 @@ class Outbox(unittest.TestCase):
                                 (["decline", "--reason", "duplicate"], 5, True), (["release"], 6, False), (["take"], 7, False)):
             said = world.poc("xb-operator", "notice", words[0], notice, *words[1:], expect=8).out
             self.assertEqual((len(glob.glob(files)), "waits in the outbox already" in said), (n, again), words)
-        self.assertTrue(world.poc("xb-operator", "-o", "json", "notice", "ack", notice, expect=8).json["repeated"])
+        again = world.poc("xb-operator", "-o", "json", "notice", "ack", notice, expect=8).json
+        self.assertEqual([again[name] for name in ("repeated", "code", "retry")], [True, "unreachable", None])
+        self.assertRegex(again["message"], "^no connection: ")
         shown = world.poc("xb-operator", "notice", "show", notice).out
         self.assertRegex(shown, r"\nin the outbox +acknowledged, since 2.*Z: not stored yet: no connection: .*\nin the outbox +taken, since ")
         self.assertEqual([each["what"] for each in world.poc("xb-operator", "-o", "json", "notice", "show", notice).json["in_outbox"]][:4],
