@@ -20,7 +20,7 @@
 #include "proto/wire/prescan.h"
 #include "proto/wire/utf8.h"
 
-enum { LEFT_OVER_AFTER = 10 * 60 /* seconds */, HOLD_TRIES = 20, HOLD_NAP_MS = 100 };
+enum { LEFT_OVER_AFTER = 10 * 60 /* seconds */, HOLD_TRIES = 20, TURN_TRIES = 100, HOLD_NAP_MS = 100 };
 enum { FILE_MAX = NOTICE_BODY_MAX + NOTICE_HEADER_MAX + 1024, WAITING_MAX = 100000, REASON_MAX = 1024 };
 
 #define REFUSED ".refused"
@@ -69,6 +69,30 @@ static void let_go(int fd)
 {
 	if (fd >= 0)
 		close(fd);
+}
+
+/* One command flushes at a time: what two sealed anew would be two notices under one id, and the one that came later
+ * refused for what was stored.  BUSY: another one does, which is waited for a while; -1 and 0: it cannot be known,
+ * which is no reason not to send. */
+static int take_turn(struct poc *poc, int *fd)
+{
+	const struct timespec pause = {.tv_nsec = HOLD_NAP_MS * 1000000L};
+	char *path = NULL;
+
+	*fd = -1;
+	if (poc->folder == NULL || asprintf(&path, "%s/outbox.lock", poc->folder) < 0)
+		return 0;
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	free(path);
+	for (int i = 0; *fd >= 0 && flock(*fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; i++) {
+		if (i == TURN_TRIES) {
+			let_go(*fd);
+			*fd = -1;
+			return refuse(&poc->why, STATUS_BUSY, "", "another command is sending what waits");
+		}
+		nanosleep(&pause, NULL);
+	}
+	return 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -767,14 +791,20 @@ static int flush_list(struct flushing *f, char *const *list, size_t n, outbox_ea
 int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys, outbox_each each, void *ctx,
 		 size_t *waiting)
 {
+	int turn, status;
+
+	*waiting = outbox_waiting(poc);
+	if (*waiting == 0 || (status = take_turn(poc, &turn)) != 0)
+		return *waiting == 0 ? 0 : status;
 	const int held = hold(poc, LOCK_SH);
 	char *folder = folder_of(poc), **list = NULL;
 	struct flushing f = {.poc = poc, .folder = folder, .keys = keys, .n_keys = n_keys};
 	size_t n = folder != NULL ? list_names(folder, "", &list) : 0;
 
 	*waiting = 0;
-	int status = flush_list(&f, list, n, each, ctx, waiting);
+	status = flush_list(&f, list, n, each, ctx, waiting);
 	let_go(held);
+	let_go(turn);
 	free(f.waiting);
 	free_names(list, n);
 	free(folder);

@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import threading
 import time
 import unittest
 
 from follower import Follower
-from harness import SLOW, World, full_disk, main, shifted
+from harness import POC, SLOW, World, full_disk, main, shifted
 
 
 class ShortRoad:
@@ -518,6 +519,25 @@ class Outbox(unittest.TestCase):
         self.other_keys()
         world.poc("xa-operator", "notice", "flush")
         self.assertIn("to a key that goes", world.poc("xb-operator", "notice", "show", notice).out)
+
+    def test_sealed_anew_by_one(self):
+        """Of several commands that send at once one seals a notice anew: another's would be a second one under its id."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        world.stop()
+        subjects = [f"one of {number}" for number in range(6)]
+        for subject in subjects:
+            self.queue(subject)
+        world.start()
+        self.other_keys()
+        flushing = [subprocess.Popen([POC, "-c", world.conf("xa-operator"), "-t", "10", "notice", "flush"], env=world.env, text=True,
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(4)]
+        for each in flushing:
+            told = each.communicate(timeout=60 * SLOW)[0]
+            self.assertEqual(each.returncode, 0, told)
+        self.assertEqual(self.files(), [])
+        got = self.subjects()
+        self.assertEqual([got.count(subject) for subject in subjects], [1] * 6)
 
     def test_order_by_any_clock(self):
         """What is said last counts, though the clock was set back meanwhile."""
