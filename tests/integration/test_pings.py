@@ -244,6 +244,18 @@ class Pings(unittest.TestCase):
             file.write(data)
         self.world.poc("xa-reader", "--offline", "verify", path, expect=6)
 
+    def test_9_dry_run_sends_nothing(self):
+        """A dry run leaves in the outbox what waits there, as every one does."""
+        self.world.poc("pings", "-q", "sync")
+        notice = self.world.poc("pings", "--offline", "-o", "json", "notice", "send", "--to", "XA", "--subject", "s", "--text", "t",
+                                expect=8).json["id"]
+        for words in ("start", "XA"), ("cancel", "2026-01-01T00:00:00Z"), ("report", "2026-01-01T00:00:00Z"):
+            subprocess.run([POCADM, "-c", self.world.conf("pings"), "-n", "ping", *words], env=self.world.env, capture_output=True,
+                           timeout=60 * SLOW, check=False)
+            waits = self.world.poc("pings", "--offline", "-o", "json", "notice", "list").json["in_outbox"]
+            self.assertEqual([each["id"] for each in waits], [notice], words)
+        self.world.poc("pings", "notice", "flush")
+
     def test_3_cancelled(self):
         round_ = self.ping("start", "XB", "--deadline", "2s")["round"]
         asked = self.world.poc("xb-operator", "-o", "json", "notice", "list").json["notices"][-1]
