@@ -454,6 +454,7 @@ static int act_one(struct duty *duty, struct act *act, json_t *list)
 		json_array_append_new(list, told_json(duty, act, posted.stored_ms, status == STATUS_QUEUED));
 	else
 		tell(act, posted.stored_ms);
+	duty->cli->collecting = duty->cli->json; /* there is a document, which holds what fails from now on */
 	return acknowledge_reminder(duty, act, status);
 }
 
@@ -477,6 +478,8 @@ static void end_acts(struct duty *duty, const struct act *acts, size_t n, json_t
 		json_array_remove(list, 0);
 		if (json_array_size(list) > 0)
 			json_object_set(document, "also", list);
+		if (status != 0 && status != STATUS_QUEUED)
+			json_object_set_new(document, "error", cli_error_json(cli));
 		cli_document(cli, cli->schema, document);
 	} else if (!cli->json && !cli->dry_run && (status == 0 || status == STATUS_QUEUED) && !step_is_private(step)) {
 		cli_line("%s", duty_disclaimer());

@@ -314,6 +314,8 @@ void sending_subject(struct duty *duty, const struct desk *desk, const struct de
 
 void sending_finish(struct duty *duty, struct compose *compose, json_t *json, const char *schema, int status)
 {
+	if (json != NULL && status != 0 && status != STATUS_QUEUED)
+		json_object_set_new(json, "error", cli_error_json(duty->cli));
 	if (json != NULL)
 		cli_document(duty->cli, schema, json);
 	compose_finish(duty->cli, compose, status);

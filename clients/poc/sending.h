@@ -44,7 +44,8 @@ void sending_put_why(struct duty *duty, const struct notice_id *id, bool waits, 
 /* Of several: the first refusal, else QUEUED if one is. */
 int sending_worst(int worst, int status);
 
-/* The end of a command that sent one: its document, and what it held. */
+/* The end of a command that sent one: its document, with the error where something failed after that, and what it
+ * held. */
 void sending_finish(struct duty *duty, struct compose *compose, json_t *json, const char *schema, int status);
 
 #endif

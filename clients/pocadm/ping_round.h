@@ -18,8 +18,7 @@ struct ping_desk {
 };
 
 /* Opens the desk of @directory, sends what an interrupted command left in the outbox, unless in a dry run, and reads the
- * feed.  0 or a
- * status, printed. */
+ * feed.  0 or a status, printed. */
 int ping_desk_open(struct cli *cli, struct ping_desk *out);
 void ping_desk_close(struct ping_desk *desk); /* zeroed memory allowed */
 
