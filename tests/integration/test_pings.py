@@ -244,6 +244,25 @@ class Pings(unittest.TestCase):
             file.write(data)
         self.world.poc("xa-reader", "--offline", "verify", path, expect=6)
 
+    def test_7_persons_channel(self):
+        """A person's channel is reported like an office's; those of two persons are counted apart, though their ids are the same."""
+        world = self.world
+        record = world.record("xb-coordinator", "XB")
+        persons = next(section["content"]["persons"] for poc in record["pocs"] for section in poc["sections"]
+                       if section["content"] and "persons" in section["content"])
+        persons.append({"id": "deputy", "names": [{"lang": "en", "text": "Deputy"}],
+                        "channels": [{"id": "mobile", "type": "phone", "value": "+999000032"}]})
+        path = os.path.join(world.root, "persons.json")
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump(record, out)
+        time.sleep(1.1)  # times are whole seconds
+        world.poc("xb-coordinator", "-y", "publish", path)  # which clears what was said before
+        for value in "+999000022", "+999000032", "+999000032":
+            world.poc("xa-operator", "report", "XB", value, "--reason", "no-answer")
+        told = world.poc("xb-coordinator", "-o", "json", "report").json["channels"]
+        self.assertEqual([(each["poc"], each["channel"], each["value"], each["counts"]["no-answer"]) for each in told],
+                         [("technical-1", "mobile", "+999000022", 1), ("technical-1", "mobile", "+999000032", 2)])
+
     def test_9_dry_run_sends_nothing(self):
         """A dry run leaves in the outbox what waits there, as every one does."""
         self.world.poc("pings", "-q", "sync")
