@@ -635,7 +635,7 @@ struct flushing {
 	size_t n_keys;
 	bool spent;                /* our state may send no more notices for now */
 	struct refusal first;      /* of what is not taken for now */
-	size_t n_waiting;          /* notices that are not taken for now */
+	size_t n_waiting;          /* notices that are not taken for now, or receipts of them */
 	struct notice_id *waiting; /* owned; their ids */
 };
 
@@ -656,14 +656,20 @@ static bool speaks(const struct outbox_result *result)
 	return memcmp(result->answer.bytes, none.bytes, NOTICE_ID_SIZE) != 0;
 }
 
-/* A receipt "answered" is not said before its answer is there. */
-static bool speaks_of_waiting(const struct flushing *f, const struct outbox_result *result)
+static bool waits(const struct flushing *f, const struct notice_id *id)
 {
-	for (size_t i = 0; i < f->n_waiting && speaks(result); i++) {
-		if (memcmp(f->waiting[i].bytes, result->answer.bytes, NOTICE_ID_SIZE) == 0)
+	for (size_t i = 0; i < f->n_waiting; i++) {
+		if (memcmp(f->waiting[i].bytes, id->bytes, NOTICE_ID_SIZE) == 0)
 			return true;
 	}
 	return false;
+}
+
+/* A receipt "answered" is not said before its answer is there, nor any before what was said earlier of the same notice:
+ * what comes last counts. */
+static bool comes_after_waiting(const struct flushing *f, const struct outbox_result *result)
+{
+	return waits(f, &result->id) || (speaks(result) && waits(f, &result->answer));
 }
 
 struct answer_sought {
@@ -704,7 +710,7 @@ static bool is_note(const Poc__Post *post)
 /* Not tried: the server would say again what it has just said. */
 static bool is_held_back(const struct flushing *f, const Poc__Post *post, const struct outbox_result *result)
 {
-	return result->is_notice ? f->spent && !is_note(post) : speaks_of_waiting(f, result);
+	return result->is_notice ? f->spent && !is_note(post) : comes_after_waiting(f, result);
 }
 
 static int post_again(struct flushing *f, const char *name, const Poc__Post *post, const struct outbox_result *result)
@@ -755,7 +761,7 @@ static int flush_one(struct flushing *f, const char *name, struct outbox_result 
 	result->waits = passing(status);
 	result->status = status;
 	result->message = poc->why.message;
-	if (result->waits && result->is_notice)
+	if (result->waits && (result->is_notice || result->step != 0))
 		add_waiting(f, &result->id);
 	if (result->waits && f->first.code == 0)
 		f->first = poc->why;

@@ -49,9 +49,10 @@ struct outbox_result {
 typedef void (*outbox_each)(void *ctx, const struct outbox_result *result);
 
 /* Posts what waits, oldest first.  keys: reading keys, to encrypt anew where a recipient's key is stale.  0: nothing
- * waits any more (*waiting 0); QUEUED: no server could be reached; else why the first one is not taken for now.  Once
- * our state may send no more for now, further notices are not tried, nor is a receipt that speaks of one that waits.
- * One that speaks of an answer that was refused goes, without a word: nobody will ever get that answer. */
+ * waits any more (*waiting 0); QUEUED: no server could be reached; BUSY: another command flushes, and did not end
+ * within some seconds; else why the first one is not taken for now.  Once our state may send no more for now, further
+ * notices are not tried, nor is a receipt that speaks of one that waits, or is of a notice of which an earlier one
+ * waits.  One that speaks of an answer that was refused goes, without a word: nobody will ever get that answer. */
 int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys, outbox_each each, void *ctx,
 		 size_t *waiting);
 

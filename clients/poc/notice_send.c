@@ -177,7 +177,8 @@ int poc_cmd_notice_send(struct cli *cli)
 static int say_answered(struct duty *duty, const struct desk *desk, const struct desk_notice *of,
 			const struct client_notice *n, bool waits)
 {
-	struct receipts_saying saying = {.step = POC__STEP__STEP_ANSWERED, .answer = &n->id, .waits = waits};
+	struct receipts_saying saying = {
+	    .step = POC__STEP__STEP_ANSWERED, .answer = &n->id, .waits = waits ? "its answer waits too" : NULL};
 	struct client_posted posted;
 
 	if (desk_own_party(desk, of) == NULL)

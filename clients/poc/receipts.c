@@ -116,8 +116,8 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 	if (status != 0)
 		return cli_refused(duty->cli, &why);
 	status = outbox_put(duty->poc, bytes, size, NULL, 0, name);
-	if (status == 0 && (duty->offline || saying->waits))
-		status = outbox_wait(duty->poc, name, saying->waits ? "its answer waits too" : NULL);
+	if (status == 0 && (duty->offline || saying->waits != NULL))
+		status = outbox_wait(duty->poc, name, saying->waits);
 	else if (status == 0)
 		status = outbox_post(duty->poc, name, bytes, size, NULL, 0, posted);
 	free(bytes);
@@ -389,8 +389,10 @@ static void seek_queued(void *ctx, const struct outbox_result *result)
 		    r->reason == saying->reason && (saying->answer_by == 0 || saying->answer_by == r->answer_by);
 	else if (ours && is_same_kind(r->step, saying->step))
 		act->queued = false;
-	if (ours && is_same_kind(r->step, saying->step))
+	if (ours && is_same_kind(r->step, saying->step)) {
 		saying->anew = act->desk;
+		saying->waits = "what was said before it waits too";
+	}
 	if (ours && step_is_private(r->step) && step_is_private(saying->step) && r->time > saying->not_before)
 		saying->not_before = r->time;
 	receipt_destroy(receipt);
@@ -438,6 +440,8 @@ static int act_one(struct duty *duty, struct act *act, json_t *list)
 		return acknowledge_reminder(duty, act, 0);
 	}
 	outbox_list(duty->poc, seek_queued, act);
+	if (duty->offline) /* which says more of why it waits */
+		act->saying.waits = NULL;
 	if (act->queued && !act->before)
 		status = STATUS_QUEUED;
 	else if (!act->before)
