@@ -331,8 +331,12 @@ int cli_main(const char *program, const char *about, const struct command *comma
 
 	name_schema(&cli, "error");
 	umask(077);
-	if (fcntl(STDIN_FILENO, F_GETFD) < 0) /* closed: no file or connection of ours may take its place */
-		(void)!open("/dev/null", O_RDONLY);
+	/* closed ones: no file or connection of ours may take their place; of standard output it is still said that it
+	 * cannot be written */
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+	}
 	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like any other */
 	cli.argv = calloc((size_t)argc + 1, sizeof *cli.argv);
 	if (cli.argv == NULL)

@@ -20,7 +20,7 @@
 #include "proto/wire/prescan.h"
 #include "proto/wire/utf8.h"
 
-enum { LEFT_OVER_AFTER = 10 * 60 /* seconds */, HOLD_TRIES = 20, HOLD_NAP_MS = 100 };
+enum { LEFT_OVER_AFTER = 10 * 60 /* seconds */, HOLD_TRIES = 20, TURN_TRIES = 100, HOLD_NAP_MS = 100 };
 enum { FILE_MAX = NOTICE_BODY_MAX + NOTICE_HEADER_MAX + 1024, WAITING_MAX = 100000, REASON_MAX = 1024 };
 
 #define REFUSED ".refused"
@@ -71,29 +71,144 @@ static void let_go(int fd)
 		close(fd);
 }
 
+/* One command flushes at a time: what two sealed anew would be two notices under one id, and the one that came later
+ * refused for what was stored.  BUSY: another one does, which is waited for a while; -1 and 0: it cannot be known,
+ * which is no reason not to send. */
+static int take_turn(struct poc *poc, int *fd)
+{
+	const struct timespec pause = {.tv_nsec = HOLD_NAP_MS * 1000000L};
+	char *path = NULL;
+
+	*fd = -1;
+	if (poc->folder == NULL || asprintf(&path, "%s/outbox.lock", poc->folder) < 0)
+		return 0;
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	free(path);
+	for (int i = 0; *fd >= 0 && flock(*fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; i++) {
+		if (i == TURN_TRIES) {
+			let_go(*fd);
+			*fd = -1;
+			return refuse(&poc->why, STATUS_BUSY, "", "another command is sending what waits");
+		}
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* NAME.XXXXXX, or NAME.reason.XXXXXX, that a command was killed over before it became NAME: it has promised nothing. */
+static bool is_left_over(const char *file)
+{
+	const char *rest = file + strspn(file, "0123456789abcdef-");
+	size_t ending = strlen(REASON);
+
+	if (rest == file)
+		return false;
+	if (strncmp(rest, REASON ".", ending + 1) == 0)
+		rest += ending;
+	if (rest[0] != '.' || strlen(rest) != 7 || strcmp(rest, REASON) == 0)
+		return false;
+	for (rest++; *rest != '\0'; rest++) {
+		if (!isalnum((unsigned char)*rest))
+			return false;
+	}
+	return true;
+}
+
+/* Not what somebody writes just now. */
+static void drop_left_over(DIR *dir, const char *file)
+{
+	struct stat st;
+
+	if (is_left_over(file) && fstatat(dirfd(dir), file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_mtime < time(NULL) - LEFT_OVER_AFTER)
+		unlinkat(dirfd(dir), file, 0);
+}
+
+/* Names of the files with that ending ("": of what waits), without it, oldest first: list and names are malloc'ed. */
+static size_t list_names(const char *folder, const char *ending, char ***out)
+{
+	struct dirent *entry;
+	char **list = NULL;
+	size_t n = 0;
+	DIR *dir = opendir(folder);
+
+	while (dir != NULL && n < WAITING_MAX && (entry = readdir(dir)) != NULL) {
+		drop_left_over(dir, entry->d_name);
+		size_t length = strspn(entry->d_name, "0123456789abcdef-");
+		if (length == 0 || length >= OUTBOX_NAME || strcmp(entry->d_name + length, ending) != 0)
+			continue;
+		char **grown = realloc(list, (n + 1) * sizeof *grown);
+		char *copy = strndup(entry->d_name, length);
+		if (grown != NULL)
+			list = grown;
+		if (grown == NULL || copy == NULL) {
+			free(copy);
+			break;
+		}
+		list[n++] = copy;
+	}
+	if (dir != NULL)
+		closedir(dir);
+	if (n > 0)
+		qsort(list, n, sizeof *list, by_name);
+	*out = list;
+	return n;
+}
+
+static void free_names(char **list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(list[i]);
+	free(list);
+}
+
+/* What was said first arrives first, and what is said last counts: so names, which sort by the time of their beginning,
+ * never go back among those that wait, though the clock does. */
+static unsigned long long next_time(const struct poc *poc, const char *folder)
+{
+	const unsigned long long now = (unsigned long long)connection_now_ms(poc);
+	char **list;
+	const size_t n = list_names(folder, "", &list);
+	const unsigned long long last = n > 0 ? strtoull(list[n - 1], NULL, 16) : 0;
+
+	free_names(list, n);
+	return now > last ? now : last + 1;
+}
+
+/* Under that name, in the place of what stands there. */
+static int write_post(struct poc *poc, const char *folder, const char *name, const uint8_t *envelope, size_t size,
+		      const uint8_t *body, size_t body_size)
+{
+	Poc__Post post = POC__POST__INIT;
+	uint8_t *bytes;
+	size_t length;
+
+	post.envelope = (ProtobufCBinaryData){size, (uint8_t *)envelope};
+	post.body = (ProtobufCBinaryData){body_size, (uint8_t *)body};
+	if (message_encode(&post, &bytes, &length) != 0)
+		return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
+	int status = held_write_file(folder, name, bytes, length, &poc->why);
+	free(bytes);
+	return status;
+}
+
 int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint8_t *body, size_t body_size,
 	       char name[OUTBOX_NAME])
 {
-	Poc__Post post = POC__POST__INIT;
 	struct hash hash = hash_of(envelope, size);
 	char digits[2 * HASH_SIZE + 1], *folder;
-	uint8_t *bytes;
-	size_t length;
 	int status = open_folder(poc, &folder);
 
 	if (status != 0)
 		return status;
 	hash_to_hex(&hash, digits);
-	/* names sort by time, so that what was said first arrives first */
-	snprintf(name, OUTBOX_NAME, "%014llx-%.32s", (unsigned long long)connection_now_ms(poc), digits);
-	post.envelope = (ProtobufCBinaryData){size, (uint8_t *)envelope};
-	post.body = (ProtobufCBinaryData){body_size, (uint8_t *)body};
-	if (message_encode(&post, &bytes, &length) != 0) {
-		status = refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
-	} else {
-		status = held_write_file(folder, name, bytes, length, &poc->why);
-		free(bytes);
-	}
+	snprintf(name, OUTBOX_NAME, "%014llx-%.32s", next_time(poc, folder), digits);
+	status = write_post(poc, folder, name, envelope, size, body, body_size);
 	free(folder);
 	return status;
 }
@@ -205,6 +320,13 @@ static bool unreached(int status)
 	return status == STATUS_UNREACHABLE || status == STATUS_TLS || status == STATUS_BEHIND;
 }
 
+/* Nobody has judged what was posted: there was no connection, or none to a server that can be believed and followed
+ * from here (another directory, a clock that is wrong, a disk that is full).  That says nothing of what waits. */
+static bool unasked(const struct poc *poc, int status)
+{
+	return status != 0 && (unreached(status) || poc->lost.code != 0);
+}
+
 int outbox_wait(struct poc *poc, const char *name, const char *reason)
 {
 	if (reason == NULL && poc->lost.code != 0)
@@ -239,7 +361,7 @@ static int post_held(struct poc *poc, const char *name, const uint8_t *envelope,
 {
 	int status = client_post(poc, envelope, size, body, body_size, out);
 
-	if (unreached(status)) {
+	if (unasked(poc, status)) {
 		note_unreached(poc, name, &poc->why);
 		return refuse(
 		    &poc->why, STATUS_QUEUED, "",
@@ -349,78 +471,6 @@ int outbox_send(struct poc *poc, bool offline, const struct client_notice *notic
 
 /* ---- Flushing */
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* NAME.XXXXXX, or NAME.reason.XXXXXX, that a command was killed over before it became NAME: it has promised nothing. */
-static bool is_left_over(const char *file)
-{
-	const char *rest = file + strspn(file, "0123456789abcdef-");
-	size_t ending = strlen(REASON);
-
-	if (rest == file)
-		return false;
-	if (strncmp(rest, REASON ".", ending + 1) == 0)
-		rest += ending;
-	if (rest[0] != '.' || strlen(rest) != 7 || strcmp(rest, REASON) == 0)
-		return false;
-	for (rest++; *rest != '\0'; rest++) {
-		if (!isalnum((unsigned char)*rest))
-			return false;
-	}
-	return true;
-}
-
-/* Not what somebody writes just now. */
-static void drop_left_over(DIR *dir, const char *file)
-{
-	struct stat st;
-
-	if (is_left_over(file) && fstatat(dirfd(dir), file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	    st.st_mtime < time(NULL) - LEFT_OVER_AFTER)
-		unlinkat(dirfd(dir), file, 0);
-}
-
-/* Names of the files with that ending ("": of what waits), without it, oldest first: list and names are malloc'ed. */
-static size_t list_names(const char *folder, const char *ending, char ***out)
-{
-	struct dirent *entry;
-	char **list = NULL;
-	size_t n = 0;
-	DIR *dir = opendir(folder);
-
-	while (dir != NULL && n < WAITING_MAX && (entry = readdir(dir)) != NULL) {
-		drop_left_over(dir, entry->d_name);
-		size_t length = strspn(entry->d_name, "0123456789abcdef-");
-		if (length == 0 || length >= OUTBOX_NAME || strcmp(entry->d_name + length, ending) != 0)
-			continue;
-		char **grown = realloc(list, (n + 1) * sizeof *grown);
-		char *copy = strndup(entry->d_name, length);
-		if (grown != NULL)
-			list = grown;
-		if (grown == NULL || copy == NULL) {
-			free(copy);
-			break;
-		}
-		list[n++] = copy;
-	}
-	if (dir != NULL)
-		closedir(dir);
-	if (n > 0)
-		qsort(list, n, sizeof *list, by_name);
-	*out = list;
-	return n;
-}
-
-static void free_names(char **list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(list[i]);
-	free(list);
-}
-
 size_t outbox_waiting(const struct poc *poc)
 {
 	char *folder = folder_of(poc), **list = NULL;
@@ -463,12 +513,31 @@ static void unseal(const struct notice *notice, const Poc__Inner *inner, struct 
 	}
 }
 
+/* Sealed by the directory as it stands now, in the place of what waited: it keeps its turn before what is said of it,
+ * and never waits twice under one id. */
+static int seal_in_place(struct poc *poc, const char *folder, const char *name, const struct client_notice *notice,
+			 struct client_posted *out)
+{
+	struct client_sealed sealed = {0};
+
+	connection_begin(poc);
+	int status = session_move(poc);
+	if (status == 0)
+		status = client_seal(poc, CLIENT_ONLINE, notice, &sealed);
+	if (status == 0)
+		status =
+		    write_post(poc, folder, name, sealed.header, sealed.header_size, sealed.body, sealed.body_size);
+	if (status == 0)
+		status = client_post(poc, sealed.header, sealed.header_size, sealed.body, sealed.body_size, out);
+	client_sealed_finish(&sealed);
+	return status;
+}
+
 /* A recipient's key went out of use while the notice waited: opened with our own desk's key and sealed anew. */
-static int reseal(struct poc *poc, const char *name, const Poc__Post *post, struct keystore_key *const *keys,
-		  size_t n_keys, struct client_posted *out)
+static int reseal(struct poc *poc, const char *folder, const char *name, const Poc__Post *post,
+		  struct keystore_key *const *keys, size_t n_keys, struct client_posted *out)
 {
 	struct client_notice again;
-	struct client_sealed sealed;
 	struct notice *notice;
 	Poc__Inner *inner = NULL;
 	int status = notice_parse(post->envelope.data, post->envelope.len, &notice, &poc->why);
@@ -483,10 +552,7 @@ static int reseal(struct poc *poc, const char *name, const Poc__Post *post, stru
 				"to encrypt it anew");
 	} else {
 		unseal(notice, inner, &again);
-		status = outbox_send(poc, false, &again, &sealed, out);
-		client_sealed_finish(&sealed);
-		if (status == 0 || status == STATUS_QUEUED)
-			take_away(poc, name);
+		status = seal_in_place(poc, folder, name, &again, out);
 	}
 	message_free(inner);
 	notice_destroy(notice);
@@ -536,11 +602,11 @@ static void describe(struct poc *poc, const Poc__Post *post, struct outbox_resul
 	}
 }
 
-/* Whether the same bytes may be taken later. */
+/* Whether the same bytes may be taken later: IO is this machine's, which no server says, and of a MIRROR others are. */
 static bool passing(int status)
 {
 	return status == STATUS_QUEUED || status == STATUS_BUSY || status == STATUS_STORAGE || status == STATUS_QUOTA ||
-	       status == STATUS_NO_MEMORY;
+	       status == STATUS_NO_MEMORY || status == STATUS_IO || status == STATUS_MIRROR;
 }
 
 /* Reads a file and says what it holds.  NOT_FOUND: another command has taken it meanwhile. */
@@ -569,7 +635,7 @@ struct flushing {
 	size_t n_keys;
 	bool spent;                /* our state may send no more notices for now */
 	struct refusal first;      /* of what is not taken for now */
-	size_t n_waiting;          /* notices that are not taken for now */
+	size_t n_waiting;          /* notices that are not taken for now, or receipts of them */
 	struct notice_id *waiting; /* owned; their ids */
 };
 
@@ -590,14 +656,20 @@ static bool speaks(const struct outbox_result *result)
 	return memcmp(result->answer.bytes, none.bytes, NOTICE_ID_SIZE) != 0;
 }
 
-/* A receipt "answered" is not said before its answer is there. */
-static bool speaks_of_waiting(const struct flushing *f, const struct outbox_result *result)
+static bool waits(const struct flushing *f, const struct notice_id *id)
 {
-	for (size_t i = 0; i < f->n_waiting && speaks(result); i++) {
-		if (memcmp(f->waiting[i].bytes, result->answer.bytes, NOTICE_ID_SIZE) == 0)
+	for (size_t i = 0; i < f->n_waiting; i++) {
+		if (memcmp(f->waiting[i].bytes, id->bytes, NOTICE_ID_SIZE) == 0)
 			return true;
 	}
 	return false;
+}
+
+/* A receipt "answered" is not said before its answer is there, nor any before what was said earlier of the same notice:
+ * what comes last counts. */
+static bool comes_after_waiting(const struct flushing *f, const struct outbox_result *result)
+{
+	return waits(f, &result->id) || (speaks(result) && waits(f, &result->answer));
 }
 
 struct answer_sought {
@@ -638,7 +710,7 @@ static bool is_note(const Poc__Post *post)
 /* Not tried: the server would say again what it has just said. */
 static bool is_held_back(const struct flushing *f, const Poc__Post *post, const struct outbox_result *result)
 {
-	return result->is_notice ? f->spent && !is_note(post) : speaks_of_waiting(f, result);
+	return result->is_notice ? f->spent && !is_note(post) : comes_after_waiting(f, result);
 }
 
 static int post_again(struct flushing *f, const char *name, const Poc__Post *post, const struct outbox_result *result)
@@ -649,8 +721,8 @@ static int post_again(struct flushing *f, const char *name, const Poc__Post *pos
 	    client_post(poc, post->envelope.data, post->envelope.len, post->body.data, post->body.len, &posted);
 
 	if (status == STATUS_STALE_KEY && result->is_notice)
-		status = reseal(poc, name, post, f->keys, f->n_keys, &posted);
-	if (unreached(status)) {
+		status = reseal(poc, f->folder, name, post, f->keys, f->n_keys, &posted);
+	if (unasked(poc, status)) {
 		note_unreached(poc, name, &poc->why);
 		return STATUS_QUEUED;
 	}
@@ -689,7 +761,7 @@ static int flush_one(struct flushing *f, const char *name, struct outbox_result 
 	result->waits = passing(status);
 	result->status = status;
 	result->message = poc->why.message;
-	if (result->waits && result->is_notice)
+	if (result->waits && (result->is_notice || result->step != 0))
 		add_waiting(f, &result->id);
 	if (result->waits && f->first.code == 0)
 		f->first = poc->why;
@@ -725,14 +797,20 @@ static int flush_list(struct flushing *f, char *const *list, size_t n, outbox_ea
 int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys, outbox_each each, void *ctx,
 		 size_t *waiting)
 {
+	int turn, status;
+
+	*waiting = outbox_waiting(poc);
+	if (*waiting == 0 || (status = take_turn(poc, &turn)) != 0)
+		return *waiting == 0 ? 0 : status;
 	const int held = hold(poc, LOCK_SH);
 	char *folder = folder_of(poc), **list = NULL;
 	struct flushing f = {.poc = poc, .folder = folder, .keys = keys, .n_keys = n_keys};
 	size_t n = folder != NULL ? list_names(folder, "", &list) : 0;
 
 	*waiting = 0;
-	int status = flush_list(&f, list, n, each, ctx, waiting);
+	status = flush_list(&f, list, n, each, ctx, waiting);
 	let_go(held);
+	let_go(turn);
 	free(f.waiting);
 	free_names(list, n);
 	free(folder);

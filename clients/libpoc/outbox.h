@@ -17,8 +17,8 @@ int outbox_put(struct poc *poc, const uint8_t *envelope, size_t size, const uint
  * it waits is kept beside it as NAME.reason. */
 int outbox_wait(struct poc *poc, const char *name, const char *reason);
 
-/* Posts one: 0, QUEUED (it stays), or a refusal (it is taken away).  It stays where no server could be reached, or the
- * one that was takes it later: then why.retry_ms is not 0. */
+/* Posts one: 0, QUEUED (it stays), or a refusal (it is taken away).  It stays where no server could be reached that can
+ * be believed and followed from here, or the one that was takes it later: then why.retry_ms is not 0. */
 int outbox_post(struct poc *poc, const char *name, const uint8_t *envelope, size_t size, const uint8_t *body,
 		size_t body_size, struct client_posted *out);
 
@@ -49,9 +49,10 @@ struct outbox_result {
 typedef void (*outbox_each)(void *ctx, const struct outbox_result *result);
 
 /* Posts what waits, oldest first.  keys: reading keys, to encrypt anew where a recipient's key is stale.  0: nothing
- * waits any more (*waiting 0); QUEUED: no server could be reached; else why the first one is not taken for now.  Once
- * our state may send no more for now, further notices are not tried, nor is a receipt that speaks of one that waits.
- * One that speaks of an answer that was refused goes, without a word: nobody will ever get that answer. */
+ * waits any more (*waiting 0); QUEUED: no server could be reached; BUSY: another command flushes, and did not end
+ * within some seconds; else why the first one is not taken for now.  Once our state may send no more for now, further
+ * notices are not tried, nor is a receipt that speaks of one that waits, or is of a notice of which an earlier one
+ * waits.  One that speaks of an answer that was refused goes, without a word: nobody will ever get that answer. */
 int outbox_flush(struct poc *poc, struct keystore_key *const *keys, size_t n_keys, outbox_each each, void *ctx,
 		 size_t *waiting);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clients/cli/strings.h"
+#include "clients/poc/escalated.h"
 #include "clients/poc/label.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/reach.h"
@@ -121,14 +122,10 @@ static bool answers(const Poc__Core *core, const struct notice_id *id)
 	return core->answers.len == NOTICE_ID_SIZE && memcmp(core->answers.data, id->bytes, NOTICE_ID_SIZE) == 0;
 }
 
-/* A notice of ours to that desk by which one was escalated by hand: that goes under its category, to who was no party.
- */
+/* A notice of ours to that desk by which one was escalated by hand. */
 static bool escalates_to(const Poc__Core *core, const struct notice *of, const struct client_desk *to)
 {
-	if (strcmp(core->from->place, of->core->from->place) != 0 || core->category != of->core->category ||
-	    !answers(core, &of->id))
-		return false;
-	for (size_t i = 0; i < core->n_to; i++) {
+	for (size_t i = 0; i < core->n_to && escalated_maybe(core, of); i++) {
 		if (is_desk(core->to[i], to))
 			return true;
 	}
@@ -743,5 +740,5 @@ int poc_cmd_notice_forward(struct cli *cli)
 
 int poc_cmd_notice_escalate(struct cli *cli)
 {
-	return pass_on(cli, "Escalated:", true);
+	return pass_on(cli, ESCALATED_SUBJECT, true);
 }

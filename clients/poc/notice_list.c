@@ -114,10 +114,26 @@ static void print_desk(const struct duty *duty, const struct desk *desk)
 struct listing {
 	struct duty *duty;
 	const struct filter *filter;
-	json_t *list;
+	json_t *list, *waiting; /* of the outbox: waiting_list */
 	size_t n, left_out, waiting_shown;
 	bool outbox_told;
 };
+
+/* Below its row, what its desk has said of it that is not stored yet. */
+static void print_receipts(struct listing *l, const struct desk *desk, const struct notice *notice)
+{
+	json_t *list = waiting_receipts(l->waiting, notice, &desk->id), *each;
+	size_t i;
+
+	json_array_foreach(list, i, each)
+	{
+		char *since = waiting_since(each);
+		cli_line(tr("           in the outbox: %s"), since != NULL ? since : "");
+		free(since);
+	}
+	l->waiting_shown += json_array_size(list);
+	json_decref(list);
+}
 
 static void list_one(struct listing *l, const struct desk *desk, const struct desk_notice *notice, bool first)
 {
@@ -129,10 +145,12 @@ static void list_one(struct listing *l, const struct desk *desk, const struct de
 		print_head();
 	if (first && !l->duty->cli->json)
 		print_desk(l->duty, desk);
-	if (l->duty->cli->json)
+	if (l->duty->cli->json) {
 		json_array_append_new(l->list, duty_notice_json(l->duty, desk, notice, inner));
-	else
+	} else {
 		print_row(l->duty, desk, notice, inner);
+		print_receipts(l, desk, notice->notice);
+	}
 	message_free(inner);
 }
 
@@ -310,7 +328,7 @@ static void end_list(struct listing *l, bool threads)
 		cli_document(cli, "poc.notice-list/1",
 			     json_pack("{s:O,s:I,s:O,s:o}", threads ? "threads" : "notices", l->list, "left_out",
 				       (json_int_t)l->left_out, "refused", refused, "in_outbox",
-				       waiting_list(cli, l->duty->poc, false)));
+				       json_incref(l->waiting)));
 	else if (l->left_out > 0)
 		cli_note(cli, tr("%zu older ones are not shown: --limit"), l->left_out);
 	else if (l->n == 0)
@@ -333,6 +351,7 @@ int poc_cmd_notice_list(struct cli *cli)
 	if (status != 0)
 		return status;
 	listing.list = json_array();
+	listing.waiting = waiting_list(cli, duty.poc, false);
 	status = complete_filter(&duty, &filter);
 	if (status == 0 && threads)
 		status = list_threads(&listing);
@@ -342,6 +361,7 @@ int poc_cmd_notice_list(struct cli *cli)
 		list_waiting(&listing, threads);
 		end_list(&listing, threads);
 	}
+	json_decref(listing.waiting);
 	json_decref(listing.list);
 	duty_close(&duty);
 	return status;

@@ -177,7 +177,8 @@ int poc_cmd_notice_send(struct cli *cli)
 static int say_answered(struct duty *duty, const struct desk *desk, const struct desk_notice *of,
 			const struct client_notice *n, bool waits)
 {
-	struct receipts_saying saying = {.step = POC__STEP__STEP_ANSWERED, .answer = &n->id, .waits = waits};
+	struct receipts_saying saying = {
+	    .step = POC__STEP__STEP_ANSWERED, .answer = &n->id, .waits = waits ? "its answer waits too" : NULL};
 	struct client_posted posted;
 
 	if (desk_own_party(desk, of) == NULL)
@@ -282,6 +283,9 @@ int poc_cmd_notice_reply(struct cli *cli)
 	if (status == 0 && cli->dry_run && received && !cli->json)
 		cli_line(tr("would be said: %s, of the notice, for %s %s"), step_name(POC__STEP__STEP_ANSWERED),
 			 desk->id.place, poc_kind_name(desk->id.kind));
+	const bool queued = status == STATUS_QUEUED;
+	cli->collecting = json != NULL; /* that document holds what fails from now on */
+	cli->failed = cli->failed && !queued;
 	if ((status == 0 || status == STATUS_QUEUED) && of != NULL && !cli->dry_run)
 		status = sending_worst(status, say_answered(&duty, desk, of, &n, status == STATUS_QUEUED));
 	if ((status == 0 || status == STATUS_QUEUED) && reminders[picked] != NULL)
@@ -290,6 +294,7 @@ int poc_cmd_notice_reply(struct cli *cli)
 		cli_line("%s", duty_disclaimer());
 	if (status == 0 || status == STATUS_QUEUED)
 		tell_others(&duty, at, n_at, picked);
+	cli->failed = cli->failed || queued;
 	sending_finish(&duty, &compose, json, "poc.notice-send/1", status);
 	return status;
 }

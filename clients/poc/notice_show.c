@@ -104,20 +104,11 @@ static void print_header(struct duty *duty, const struct duty_at *at, size_t n_a
 
 /* ---- What the outbox holds */
 
-/* Receipts of a notice that wait to be sent: it does not stand where they will bring it. */
 static json_t *queued_receipts(struct duty *duty, const struct notice *notice)
 {
-	json_t *list = waiting_list(duty->cli, duty->poc, false);
-	char id[NOTICE_ID_TEXT];
+	json_t *all = waiting_list(duty->cli, duty->poc, false), *list = waiting_receipts(all, notice, NULL);
 
-	duty_id(&notice->id, id);
-	for (size_t i = json_array_size(list); i > 0; i--) {
-		const json_t *each = json_array_get(list, i - 1);
-		const char *of = json_string_value(json_object_get(each, "id"));
-		if (of == NULL || strcmp(of, id) != 0 ||
-		    strcmp(json_string_value(json_object_get(each, "what")), "notice") == 0)
-			json_array_remove(list, i - 1);
-	}
+	json_decref(all);
 	return list;
 }
 
@@ -128,11 +119,9 @@ static void print_queued(struct duty *duty, const struct notice *notice)
 
 	json_array_foreach(list, i, each)
 	{
-		const char *why = json_string_value(json_object_get(each, "message"));
-		cli_line(tr("%-14s %s, since %s: not stored yet%s%s"), tr("in the outbox"),
-			 json_string_value(json_object_get(each, "what")),
-			 json_string_value(json_object_get(each, "since")), why != NULL ? ": " : "",
-			 why != NULL ? why : "");
+		char *since = waiting_since(each);
+		line_if(tr("in the outbox"), since != NULL ? since : "");
+		free(since);
 	}
 	json_decref(list);
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "clients/cli/strings.h"
+#include "clients/poc/escalated.h"
 #include "clients/poc/notice.h"
 #include "clients/poc/reach.h"
 #include "clients/poc/story_view.h"
@@ -86,76 +87,101 @@ static int show(struct duty *duty, const struct desk *desk, const struct desk_no
 	return status;
 }
 
-/* Everybody who received it has come so far; declined is an end like accepted. */
-static bool reached(const struct desk_notice *n, Poc__Step step)
+/* What --wait waits for. */
+struct awaited {
+	struct duty *duty;
+	struct desk *desk;
+	struct notice_id id;
+	Poc__Step step;
+};
+
+typedef bool (*party_test)(const struct desk_party *party, Poc__Step step, bool closed);
+
+/* It has not come so far; declined is an end like accepted. */
+static bool is_short(const struct desk_party *p, Poc__Step step, bool closed)
 {
-	for (size_t i = 0; i < n->n_parties; i++) {
-		const struct desk_party *p = &n->parties[i];
-		if (desk_party_received(p) && desk_party_step(p) < step)
-			return false;
-	}
-	return true;
+	(void)closed;
+	return desk_party_received(p) && desk_party_step(p) < step;
 }
 
-/* Whom it will not come to: a desk that declined, short of the step, or the first that has not come there when the
- * sender has closed it.  NULL: it may still come. */
-static const struct desk_party *hopeless(const struct desk_notice *n, Poc__Step step)
+/* It will not come there: it has declined, short of the step, or the sender has closed the notice. */
+static bool is_hopeless(const struct desk_party *p, Poc__Step step, bool closed)
+{
+	return is_short(p, step, closed) && (desk_party_step(p) == POC__STEP__STEP_DECLINED || closed);
+}
+
+static const struct desk_party *find_in(const struct desk_notice *n, const struct awaited *a, party_test test,
+					bool closed)
 {
 	for (size_t i = 0; i < n->n_parties; i++) {
-		const struct desk_party *p = &n->parties[i];
-		if (desk_party_received(p) && desk_party_step(p) < step &&
-		    (desk_party_step(p) == POC__STEP__STEP_DECLINED || desk_sender_closed(n) != 0))
-			return p;
+		if (test(&n->parties[i], a->step, closed))
+			return &n->parties[i];
 	}
 	return NULL;
 }
 
-static bool waits_on(const struct desk_notice *n, Poc__Step step)
+/* The first of those who received it, by an escalation too, or by one by hand.  NULL: none is. */
+static const struct desk_party *find_party(const struct awaited *a, party_test test)
 {
-	return !reached(n, step) && hopeless(n, step) == NULL;
+	const struct desk_notice *n = desk_find(a->desk, &a->id);
+	const bool closed = desk_sender_closed(n) != 0;
+	const struct desk_party *found = find_in(n, a, test, closed);
+
+	for (size_t i = 0; i < a->desk->n && found == NULL; i++) {
+		const struct desk_notice *by = a->desk->notices[i];
+		if (escalated_by(a->duty, a->desk, n, by))
+			found = find_in(by, a, test, closed || desk_sender_closed(by) != 0);
+	}
+	return found;
 }
 
-static int tell_hopeless(struct duty *duty, const struct desk_notice *n, Poc__Step step)
+static bool waits_on(const struct awaited *a)
 {
-	const struct desk_party *p = hopeless(n, step);
+	return find_party(a, is_short) != NULL && find_party(a, is_hopeless) == NULL;
+}
+
+static int tell_hopeless(const struct awaited *a)
+{
+	const struct desk_party *p = find_party(a, is_hopeless);
 
 	if (p == NULL)
 		return 0;
 	const char *place = p->desk.place, *kind = poc_kind_name(p->desk.kind);
-	if (desk_sender_closed(n) != 0)
-		return cli_fail(duty->cli, STATUS_FAILED,
+	if (desk_party_step(p) != POC__STEP__STEP_DECLINED)
+		return cli_fail(a->duty->cli, STATUS_FAILED,
 				tr("not \"%s\" at %s %s, which is not waited for: its sender has closed it"),
-				step_name(step), place, kind);
-	return cli_fail(duty->cli, STATUS_FAILED,
-			tr("not \"%s\" at %s %s, which is not waited for: that desk has declined it"), step_name(step),
-			place, kind);
+				step_name(a->step), place, kind);
+	return cli_fail(a->duty->cli, STATUS_FAILED,
+			tr("not \"%s\" at %s %s, which is not waited for: that desk has declined it"),
+			step_name(a->step), place, kind);
 }
 
-static int wait_for(struct duty *duty, struct desk *desk, const struct notice_id *id, Poc__Step step)
+static int wait_for(const struct awaited *a)
 {
-	int status = client_watch(duty->poc, &desk->id);
-	unsigned connection = client_connection(duty->poc);
+	struct poc *poc = a->duty->poc;
+	int status = client_watch(poc, &a->desk->id);
+	unsigned connection = client_connection(poc);
 
 	if (status == 0) /* what came between the last look and Watch */
-		status = desk_sync(duty->poc, desk);
-	while (status == 0 && waits_on(desk_find(desk, id), step)) {
+		status = desk_sync(poc, a->desk);
+	while (status == 0 && waits_on(a)) {
 		bool seen;
-		if (client_connection(duty->poc) != connection) {
-			status = client_watch(duty->poc, &desk->id);
-			connection = client_connection(duty->poc);
+		if (client_connection(poc) != connection) {
+			status = client_watch(poc, &a->desk->id);
+			connection = client_connection(poc);
 		}
 		if (status != 0)
 			break;
-		status = client_wait_event(duty->poc, EVENT_WAIT_MS, &seen);
+		status = client_wait_event(poc, EVENT_WAIT_MS, &seen);
 		if (status == STATUS_UNREACHABLE || status == STATUS_TLS) {
 			nap();
-			client_disconnect(duty->poc);
-			status = client_watch(duty->poc, &desk->id);
+			client_disconnect(poc);
+			status = client_watch(poc, &a->desk->id);
 		}
 		if (status == 0)
-			status = desk_sync(duty->poc, desk);
+			status = desk_sync(poc, a->desk);
 	}
-	return status == 0 ? tell_hopeless(duty, desk_find(desk, id), step) : duty_fail(duty, status);
+	return status == 0 ? tell_hopeless(a) : duty_fail(a->duty, status);
 }
 
 int poc_cmd_notice_status(struct cli *cli)
@@ -178,8 +204,8 @@ int poc_cmd_notice_status(struct cli *cli)
 		status = cli_fail(cli, STATUS_UNREACHABLE,
 				  tr("proofs need a server; poc notice show %s shows what is kept"), cli->argv[0]);
 	if (status == 0 && step != 0) {
-		struct notice_id id = n->notice->id;
-		status = wait_for(&duty, desk, &id, step);
+		const struct awaited awaited = {&duty, desk, n->notice->id, step};
+		status = wait_for(&awaited);
 	}
 	if (status == 0)
 		status = show(&duty, desk, n);

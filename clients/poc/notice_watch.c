@@ -25,6 +25,7 @@ enum { CURSOR_FILE = 200, CURSOR_TEXT = 96, EVENT_WAIT_MS = 20000, PAUSE_LEAST_M
  * restored begin anew. */
 struct shown {
 	bool found;      /* next is right */
+	bool taken;      /* that entry has been shown, and the file does not say so yet */
 	size_t next;     /* entry of the desk */
 	uint64_t cursor; /* of the last one shown; 0: none */
 	bool has_item;   /* files of older versions have none */
@@ -134,6 +135,16 @@ static void find_next(struct shown *shown, const struct desk *desk)
 	}
 }
 
+/* Kept from being shown again as long as this watch lives: where the disk is full, by whoever starts it anew every few
+ * seconds, too. */
+static int cursor_stays(const struct watching *w, const struct refusal *why)
+{
+	if (w->once)
+		return cli_refused(w->duty->cli, why);
+	cli_alert(w->duty->cli, tr("%s: no further event is shown until this one's cursor is kept"), why->message);
+	return STATUS_BUSY;
+}
+
 /* The next entry of a desk has been shown. */
 static int move_cursor(struct watching *w, size_t i, const struct desk_entry *entry)
 {
@@ -147,8 +158,9 @@ static int move_cursor(struct watching *w, size_t i, const struct desk_entry *en
 		int n = snprintf(text, sizeof text, "%llu %s\n", (unsigned long long)entry->cursor, hex);
 		int status = held_write_file(client_state_dir(w->duty->poc), name, text, (size_t)n, &why);
 		if (status != 0)
-			return cli_refused(w->duty->cli, &why);
+			return cursor_stays(w, &why);
 	}
+	w->shown[i].taken = false;
 	w->shown[i].next++;
 	return 0;
 }
@@ -335,6 +347,8 @@ static int run(const struct watching *w, const json_t *json, const char *line)
 /* Shows one event; moves on only when it has been taken. */
 static int show_event(struct watching *w, size_t i, const struct desk_entry *entry)
 {
+	if (w->shown[i].taken)
+		return move_cursor(w, i, entry);
 	w->interrupted = 0;
 	json_t *json = event_of(w, w->duty->desks[i], entry);
 	if (w->interrupted != 0) {
@@ -356,6 +370,7 @@ static int show_event(struct watching *w, size_t i, const struct desk_entry *ent
 			status = STATUS_IO;
 		}
 	}
+	w->shown[i].taken = status == 0;
 	if (status == 0)
 		status = move_cursor(w, i, entry);
 	free(raw);
@@ -443,7 +458,7 @@ static int watch_on(struct watching *w)
 		}
 		if (status == 0)
 			status = show_new(w);
-		if (status == STATUS_BUSY) { /* the command, not the server */
+		if (status == STATUS_BUSY) { /* the command or the disk, not the server */
 			rest(w);
 			status = 0;
 			continue;

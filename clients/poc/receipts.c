@@ -10,6 +10,7 @@
 #include "clients/poc/receipts.h"
 #include "clients/poc/reminder.h"
 #include "clients/poc/sending.h"
+#include "clients/poc/waiting.h"
 
 enum { NAP_MS = 20 };
 
@@ -40,6 +41,44 @@ static int64_t next_second(const struct duty *duty, int64_t time)
 	return time + 1;
 }
 
+/* Steps of which the last one that was said counts. */
+static bool is_same_kind(Poc__Step a, Poc__Step b)
+{
+	return (step_is_stand(a) && step_is_stand(b)) || (step_is_private(a) && step_is_private(b));
+}
+
+struct second_sought {
+	const Poc__Receipt *receipt;
+	bool found;
+};
+
+static void seek_second(void *ctx, const struct outbox_result *result)
+{
+	struct second_sought *sought = ctx;
+	const Poc__Receipt *wanted = sought->receipt;
+	struct receipt *receipt;
+
+	if (result->step == 0 || memcmp(result->id.bytes, wanted->notice_id.data, NOTICE_ID_SIZE) != 0 ||
+	    receipt_parse(result->envelope.data, result->envelope.len, &receipt, NULL) != 0)
+		return;
+	const Poc__Receipt *r = receipt->receipt;
+	sought->found = sought->found || (r->time == wanted->time && r->kind == wanted->kind &&
+					  strcmp(r->place, wanted->place) == 0 && is_same_kind(r->step, wanted->step));
+	receipt_destroy(receipt);
+}
+
+/* Whether the desk has said just that in that second: as far as its feed here tells; and what was said before something
+ * else that waits, and is not in the feed yet, was said no later than that. */
+static bool is_said(const struct duty *duty, const struct desk *desk, const Poc__Receipt *receipt, const uint8_t *bytes,
+		    size_t size)
+{
+	struct second_sought sought = {receipt, desk_has_item(desk, bytes, size)};
+
+	if (!sought.found)
+		outbox_list(duty->poc, seek_second, &sought);
+	return sought.found;
+}
+
 /* Signed; of one that is made anew, under a time at which nobody at the desk has said just that. */
 static int make(const struct duty *duty, const struct receipts_saying *saying, Poc__Receipt *receipt, uint8_t **bytes,
 		size_t *size, struct refusal *why)
@@ -47,7 +86,7 @@ static int make(const struct duty *duty, const struct receipts_saying *saying, P
 	int status;
 
 	while ((status = receipt_make(receipt, client_key(duty->poc), bytes, size, why)) == 0 && saying->anew != NULL &&
-	       desk_has_item(saying->anew, *bytes, *size)) {
+	       is_said(duty, saying->anew, receipt, *bytes, *size)) {
 		free(*bytes);
 		receipt->time = next_second(duty, receipt->time);
 	}
@@ -77,8 +116,8 @@ int receipts_post(struct duty *duty, const struct notice *notice, const struct c
 	if (status != 0)
 		return cli_refused(duty->cli, &why);
 	status = outbox_put(duty->poc, bytes, size, NULL, 0, name);
-	if (status == 0 && (duty->offline || saying->waits))
-		status = outbox_wait(duty->poc, name, saying->waits ? "its answer waits too" : NULL);
+	if (status == 0 && (duty->offline || saying->waits != NULL))
+		status = outbox_wait(duty->poc, name, saying->waits);
 	else if (status == 0)
 		status = outbox_post(duty->poc, name, bytes, size, NULL, 0, posted);
 	free(bytes);
@@ -108,6 +147,8 @@ struct act {
 	bool before;                   /* the desk has said so already */
 	bool queued;                   /* just that waits in the outbox */
 	char was[UNIT_MAX_LENGTH + 1]; /* who had taken it; "": nobody else */
+	char waits[400];               /* why it is not posted yet, in words; "": it is, or was not tried now */
+	uint32_t retry_ms;
 };
 
 static void note_reminder(const struct act *act, json_t *json)
@@ -120,7 +161,29 @@ static void note_reminder(const struct act *act, json_t *json)
 	json_object_set_new(json, "reminder", json_string(id));
 }
 
-static json_t *told_json(const struct act *act, int64_t stored_ms)
+/* Why it waits, as the list of what waits has it; nulls of one that is stored. */
+static void put_why(struct duty *duty, const struct act *act, bool waits, json_t *json)
+{
+	json_t *all = waits ? waiting_list(duty->cli, duty->poc, false) : json_array();
+	json_t *list = waiting_receipts(all, act->notice->notice, &act->desk->id), *each, *code = NULL, *message = NULL;
+	size_t i;
+
+	json_array_foreach(list, i, each) /* of several the last one */
+	{
+		if (strcmp(json_string_value(json_object_get(each, "what")), step_name(act->saying.step)) != 0)
+			continue;
+		code = json_object_get(each, "code");
+		message = json_object_get(each, "message");
+	}
+	json_object_set_new(json, "code", code != NULL ? json_incref(code) : json_null());
+	json_object_set_new(json, "message", message != NULL ? json_incref(message) : json_null());
+	json_object_set_new(json, "retry",
+			    waits && act->retry_ms > 1 ? json_integer((act->retry_ms + 999) / 1000) : json_null());
+	json_decref(list);
+	json_decref(all);
+}
+
+static json_t *told_json(struct duty *duty, const struct act *act, int64_t stored_ms, bool waits)
 {
 	char id[NOTICE_ID_TEXT];
 	const Poc__Core *core = act->notice->notice->core;
@@ -137,6 +200,7 @@ static json_t *told_json(const struct act *act, int64_t stored_ms)
 	if (core->exercise[0] != '\0')
 		json_object_set_new(out, "exercise", json_string(core->exercise));
 	note_reminder(act, out);
+	put_why(duty, act, waits, out);
 	return out;
 }
 
@@ -307,16 +371,12 @@ static size_t drop_said(struct act *acts, size_t n, const struct receipts_saying
 
 /* ---- What waits to be said */
 
-static bool is_same_kind(Poc__Step a, Poc__Step b)
-{
-	return (step_is_stand(a) && step_is_stand(b)) || (step_is_private(a) && step_is_private(b));
-}
-
-/* Of those that take each other's place the last one counts, as it will when they are sent. */
+/* Of those that take each other's place the last one counts, as it will when they are sent: what is said after one that
+ * says otherwise is a statement of its own, whatever the desk has said before. */
 static void seek_queued(void *ctx, const struct outbox_result *result)
 {
 	struct act *act = ctx;
-	const struct receipts_saying *saying = &act->saying;
+	struct receipts_saying *saying = &act->saying;
 	struct receipt *receipt;
 
 	if (result->step == 0 || memcmp(result->id.bytes, act->notice->notice->id.bytes, NOTICE_ID_SIZE) != 0 ||
@@ -329,6 +389,12 @@ static void seek_queued(void *ctx, const struct outbox_result *result)
 		    r->reason == saying->reason && (saying->answer_by == 0 || saying->answer_by == r->answer_by);
 	else if (ours && is_same_kind(r->step, saying->step))
 		act->queued = false;
+	if (ours && is_same_kind(r->step, saying->step)) {
+		saying->anew = act->desk;
+		saying->waits = "what was said before it waits too";
+	}
+	if (ours && step_is_private(r->step) && step_is_private(saying->step) && r->time > saying->not_before)
+		saying->not_before = r->time;
 	receipt_destroy(receipt);
 }
 
@@ -374,31 +440,50 @@ static int act_one(struct duty *duty, struct act *act, json_t *list)
 		return acknowledge_reminder(duty, act, 0);
 	}
 	outbox_list(duty->poc, seek_queued, act);
+	if (duty->offline) /* which says more of why it waits */
+		act->saying.waits = NULL;
 	if (act->queued && !act->before)
 		status = STATUS_QUEUED;
 	else if (!act->before)
 		status = receipts_post(duty, act->notice->notice, &act->desk->id, &act->saying, &posted);
 	if (status != 0 && status != STATUS_QUEUED)
 		return duty_fail(duty, status);
+	if (status == STATUS_QUEUED && !act->queued) {
+		snprintf(act->waits, sizeof act->waits, "%s", client_why(duty->poc)->message);
+		act->retry_ms = client_why(duty->poc)->retry_ms;
+	}
 	duty->offline = duty->offline || status == STATUS_QUEUED;
 	act->before = act->before || posted.repeated;
 	if (duty->cli->json)
-		json_array_append_new(list, told_json(act, posted.stored_ms));
+		json_array_append_new(list, told_json(duty, act, posted.stored_ms, status == STATUS_QUEUED));
 	else
 		tell(act, posted.stored_ms);
+	duty->cli->collecting = duty->cli->json; /* there is a document, which holds what fails from now on */
 	return acknowledge_reminder(duty, act, status);
 }
 
+static const char *why_waiting(const struct act *acts, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (acts[i].waits[0] != '\0')
+			return acts[i].waits;
+	}
+	return tr("kept in the outbox, sent by the next command or poc notice flush");
+}
+
 /* One document: of the first desk; of further ones in "also". */
-static void end_acts(struct duty *duty, json_t *list, Poc__Step step, int status)
+static void end_acts(struct duty *duty, const struct act *acts, size_t n, json_t *list, int status)
 {
 	struct cli *cli = duty->cli;
+	const Poc__Step step = n > 0 ? acts[0].saying.step : POC__STEP__STEP_UNSPECIFIED;
 
 	if (json_array_size(list) > 0) {
 		json_t *document = json_incref(json_array_get(list, 0));
 		json_array_remove(list, 0);
 		if (json_array_size(list) > 0)
 			json_object_set(document, "also", list);
+		if (status != 0 && status != STATUS_QUEUED)
+			json_object_set_new(document, "error", cli_error_json(cli));
 		cli_document(cli, cli->schema, document);
 	} else if (!cli->json && !cli->dry_run && (status == 0 || status == STATUS_QUEUED) && !step_is_private(step)) {
 		cli_line("%s", duty_disclaimer());
@@ -406,9 +491,7 @@ static void end_acts(struct duty *duty, json_t *list, Poc__Step step, int status
 	if (status == 0 && cli->dry_run)
 		cli_note(cli, tr("dry run: nothing was sent"));
 	if (status == STATUS_QUEUED) {
-		cli_note(
-		    cli,
-		    tr("no server can be reached: kept in the outbox, sent by the next command or poc notice flush"));
+		cli_note(cli, "%s", why_waiting(acts, n));
 		cli->failed = true;
 	}
 }
@@ -439,7 +522,7 @@ static int act(struct cli *cli, const struct receipts_saying *given, const char 
 		status = prepare(&duty, &acts[i], &saying);
 	for (size_t i = 0; i < n && (status == 0 || status == STATUS_QUEUED); i++)
 		status = act_one(&duty, &acts[i], list);
-	end_acts(&duty, list, saying.step, status);
+	end_acts(&duty, acts, n, list, status);
 	json_decref(list);
 	duty_close(&duty);
 	return status;

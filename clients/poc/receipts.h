@@ -9,10 +9,11 @@ struct receipts_saying {
 	Poc__Reason reason;             /* of declined */
 	int64_t answer_by;              /* of acknowledged, accepted; 0: not said */
 	const struct notice_id *answer; /* of answered */
-	bool waits;                     /* the answer does: this is not posted before it */
+	const char *waits;              /* what it is not posted before, and why; NULL: nothing */
 	int64_t not_before;             /* dated no earlier than this, whatever the clock says; 0: by the clock */
-	const struct desk *anew; /* a statement of its own, with other bytes than any in this feed; NULL: it may be one
-				  * that was made before */
+	const struct desk *anew; /* a statement of its own, with other bytes than any in this feed, in another second
+				  * than what it takes the place of in the outbox; NULL: it may be one that was made
+				  * before */
 };
 
 /* Keeps it in the outbox and posts it.  0 and *posted, QUEUED, or a refusal; duty->poc has the words. */

@@ -12,6 +12,7 @@
 #include "clients/cli/strings.h"
 #include "clients/poc/duty.h"
 #include "clients/poc/notice.h"
+#include "clients/poc/sending.h"
 #include "proto/wire/prescan.h"
 
 #define REPORT_TEMPLATE "channel-report"
@@ -45,21 +46,40 @@ static bool is_channel(const struct draft_poc *poc, const Poc__Channel *channel,
 						     strcmp(text + length + 1, channel->id) == 0);
 }
 
-static bool find_channel(const struct draft *draft, const char *text, struct found *out)
+static bool find_among(const struct draft_poc *poc, Poc__Channel *const *channels, size_t n, const char *text,
+		       struct found *out)
 {
-	for (size_t i = 0; i < draft->n_pocs; i++) {
-		const struct draft_poc *poc = &draft->pocs[i];
-		for (size_t j = 0; j < poc->n_sections; j++) {
-			const Poc__Content *content = poc->sections[j].content;
-			for (size_t k = 0; content != NULL && k < content->n_channels; k++) {
-				if (is_channel(poc, content->channels[k], text)) {
-					*out = (struct found){poc, content->channels[k]};
-					return true;
-				}
-			}
+	for (size_t i = 0; i < n; i++) {
+		if (is_channel(poc, channels[i], text)) {
+			*out = (struct found){poc, channels[i]};
+			return true;
 		}
 	}
 	return false;
+}
+
+/* The office's, or else a person's. */
+static bool find_in(const struct draft_poc *poc, const Poc__Content *content, const char *text, struct found *out)
+{
+	bool found = find_among(poc, content->channels, content->n_channels, text, out);
+
+	for (size_t i = 0; i < content->n_persons && !found; i++)
+		found = find_among(poc, content->persons[i]->channels, content->persons[i]->n_channels, text, out);
+	return found;
+}
+
+static bool find_channel(const struct draft *draft, const char *text, struct found *out)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < draft->n_pocs; i++) {
+		const struct draft_poc *poc = &draft->pocs[i];
+		for (size_t j = 0; j < poc->n_sections && !found; j++) {
+			const Poc__Content *content = poc->sections[j].content;
+			found = content != NULL && find_in(poc, content, text, out);
+		}
+	}
+	return found;
 }
 
 /* To both coordinators; where one of them has no reading key, to the other alone. */
@@ -124,15 +144,17 @@ static int send_report(struct duty *duty, const struct name *place, const struct
 	if (status != 0 && status != STATUS_QUEUED)
 		return duty_fail(duty, status);
 	duty_id(&n.id, id);
-	if (duty->cli->json)
-		cli_document(duty->cli, "poc.report/1",
-			     json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:o}", "id", id, "place", place_text(place), "poc",
-				       found->poc->id, "channel", found->channel->id, "reason", reason, "recipients",
-				       (int)n.n_to, "stored", cli_time_json(posted.stored_ms / 1000)));
-	else
+	if (duty->cli->json) {
+		json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:o}", "id", id, "place", place_text(place), "poc",
+					 found->poc->id, "channel", found->channel->id, "reason", reason, "recipients",
+					 (int)n.n_to, "stored", cli_time_json(posted.stored_ms / 1000));
+		sending_put_why(duty, &n.id, status == STATUS_QUEUED, client_why(duty->poc)->retry_ms, json);
+		cli_document(duty->cli, "poc.report/1", json);
+	} else {
 		cli_line(status == 0 ? tr("%s  reported to the coordinator of %s%s")
 				     : tr("%s  in the outbox, for the coordinator of %s%s"),
 			 id, n.to[0].place, n.n_to == 2 ? tr(" and the directory's staff") : "");
+	}
 	if (status == STATUS_QUEUED && !duty->cli->json)
 		return duty_fail(duty, status);
 	duty->cli->failed = duty->cli->failed || status == STATUS_QUEUED; /* its document says it */
@@ -255,12 +277,13 @@ static int64_t confirmed_at(struct tallies *t, const struct name *place)
 
 static struct tally *tally_of(struct tallies *t, const struct name *place, const Poc__NoticeContent *content)
 {
-	const char *poc = field_of(content, "poc"), *channel = field_of(content, "channel");
+	const char *poc = field_of(content, "poc"), *channel = field_of(content, "channel"),
+		   *value = field_of(content, "value"); /* two persons may have a channel of that id */
 
 	for (size_t i = 0; i < t->n; i++) {
 		struct tally *each = &t->list[i];
 		if (strcmp(each->place, place_text(place)) == 0 && strcmp(each->poc, poc) == 0 &&
-		    strcmp(each->channel, channel) == 0)
+		    strcmp(each->channel, channel) == 0 && strcmp(each->value, value) == 0)
 			return each;
 	}
 	struct tally *grown = realloc(t->list, (t->n + 1) * sizeof *grown);
@@ -268,7 +291,7 @@ static struct tally *tally_of(struct tallies *t, const struct name *place, const
 		return NULL;
 	t->list = grown;
 	struct tally *fresh = &t->list[t->n];
-	*fresh = (struct tally){.confirmed = confirmed_at(t, place), .value = strdup(field_of(content, "value"))};
+	*fresh = (struct tally){.confirmed = confirmed_at(t, place), .value = strdup(value)};
 	snprintf(fresh->place, sizeof fresh->place, "%s", place_text(place));
 	snprintf(fresh->poc, sizeof fresh->poc, "%s", poc);
 	snprintf(fresh->channel, sizeof fresh->channel, "%s", channel);

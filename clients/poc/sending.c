@@ -41,9 +41,7 @@ static void note_kept(void *ctx, const struct outbox_result *result)
 	json_object_set_new(kept->json, "message", json_string(result->message));
 }
 
-/* Why one waits, as the list of what waits has it; nulls of one that is stored.  retry_ms: 1 and 0, nobody said when.
- */
-static void put_why(struct duty *duty, const struct notice_id *id, bool waits, uint32_t retry_ms, json_t *json)
+void sending_put_why(struct duty *duty, const struct notice_id *id, bool waits, uint32_t retry_ms, json_t *json)
 {
 	struct kept kept = {id, json};
 
@@ -72,7 +70,7 @@ json_t *sending_json(struct duty *duty, const struct client_notice *n, int64_t s
 				 n->exercise[0] != '\0' ? json_string(n->exercise) : json_null(), "recipients", reach,
 				 "escalations", later);
 	if (json != NULL)
-		put_why(duty, &n->id, stored_ms == 0, retry_ms, json);
+		sending_put_why(duty, &n->id, stored_ms == 0, retry_ms, json);
 	return json;
 }
 
@@ -316,6 +314,8 @@ void sending_subject(struct duty *duty, const struct desk *desk, const struct de
 
 void sending_finish(struct duty *duty, struct compose *compose, json_t *json, const char *schema, int status)
 {
+	if (json != NULL && status != 0 && status != STATUS_QUEUED)
+		json_object_set_new(json, "error", cli_error_json(duty->cli));
 	if (json != NULL)
 		cli_document(duty->cli, schema, json);
 	compose_finish(duty->cli, compose, status);

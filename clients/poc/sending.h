@@ -37,10 +37,15 @@ int sending_try(struct duty *duty, const struct client_notice *n, json_t **json)
 int sending_post(struct duty *duty, const struct client_notice *n, int64_t *stored_ms);
 json_t *sending_json(struct duty *duty, const struct client_notice *n, int64_t stored_ms);
 
+/* "code", "message" and "retry" of why one waits, as the list of what waits has it; nulls of one that is stored.
+ * retry_ms: of the refusal; 1 and 0, nobody said when. */
+void sending_put_why(struct duty *duty, const struct notice_id *id, bool waits, uint32_t retry_ms, json_t *json);
+
 /* Of several: the first refusal, else QUEUED if one is. */
 int sending_worst(int worst, int status);
 
-/* The end of a command that sent one: its document, and what it held. */
+/* The end of a command that sent one: its document, with the error where something failed after that, and what it
+ * held. */
 void sending_finish(struct duty *duty, struct compose *compose, json_t *json, const char *schema, int status);
 
 #endif

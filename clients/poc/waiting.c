@@ -189,6 +189,29 @@ static json_t *places_of(const struct outbox_result *result)
 	return to;
 }
 
+static json_t *desk_json(const char *place, Poc__PocKind kind)
+{
+	return json_pack("{s:s,s:s}", "place", place, "kind", poc_kind_name(kind));
+}
+
+/* That it is of; null of a damaged file. */
+static json_t *desk_of(const struct outbox_result *result)
+{
+	json_t *desk = json_null();
+	struct receipt *receipt;
+	struct notice *notice;
+
+	if (result->is_notice && notice_parse(result->envelope.data, result->envelope.len, &notice, NULL) == 0) {
+		desk = desk_json(notice->core->from->place, notice->core->from->kind);
+		notice_destroy(notice);
+	} else if (result->step != 0 &&
+		   receipt_parse(result->envelope.data, result->envelope.len, &receipt, NULL) == 0) {
+		desk = desk_json(receipt->receipt->place, receipt->receipt->kind);
+		receipt_destroy(receipt);
+	}
+	return desk;
+}
+
 static const char *what_of(const struct outbox_result *result)
 {
 	return result->is_notice ? "notice" : result->step != 0 ? step_name(result->step) : "damaged";
@@ -207,8 +230,8 @@ static void list_one(void *ctx, const struct outbox_result *result)
 			 result->exercise, result->exercise[0] != '\0' ? ": " : "", time_text(result->since), what,
 			 result->message[0] != '\0' ? ": " : "", result->message);
 	json_array_append_new(
-	    l->list, json_pack("{s:o,s:s,s:o,s:o,s:o,s:s,s:o,s:o}", "id", damaged ? json_null() : json_string(id),
-			       "what", what_of(result), "to", places_of(result), "exercise",
+	    l->list, json_pack("{s:o,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o}", "id", damaged ? json_null() : json_string(id),
+			       "what", what_of(result), "desk", desk_of(result), "to", places_of(result), "exercise",
 			       result->exercise[0] != '\0' ? json_string(result->exercise) : json_null(), "since",
 			       cli_time_json(result->since), "file", result->name, "code",
 			       waiting_code(result->status, result->message), "message",
@@ -222,6 +245,43 @@ json_t *waiting_list(struct cli *cli, struct poc *poc, bool lines)
 	if (l.list != NULL)
 		outbox_list(poc, list_one, &l);
 	return l.list;
+}
+
+static bool is_at(const json_t *one, const struct client_desk *desk)
+{
+	const char *place = NULL, *kind = NULL;
+
+	return json_unpack((json_t *)one, "{s:{s:s,s:s}}", "desk", "place", &place, "kind", &kind) == 0 &&
+	       strcmp(place, desk->place) == 0 && strcmp(kind, poc_kind_name(desk->kind)) == 0;
+}
+
+json_t *waiting_receipts(const json_t *list, const struct notice *notice, const struct client_desk *desk)
+{
+	json_t *out = json_array(), *each;
+	char id[NOTICE_ID_TEXT];
+	size_t i;
+
+	duty_id(&notice->id, id);
+	json_array_foreach(list, i, each)
+	{
+		const char *of = json_string_value(json_object_get(each, "id"));
+		if (of != NULL && strcmp(of, id) == 0 && (desk == NULL || is_at(each, desk)) &&
+		    strcmp(json_string_value(json_object_get(each, "what")), "notice") != 0)
+			json_array_append(out, each);
+	}
+	return out;
+}
+
+char *waiting_since(const json_t *one)
+{
+	const char *why = json_string_value(json_object_get(one, "message"));
+	char *text = NULL;
+
+	return asprintf(&text, tr("%s, since %s: not stored yet%s%s"), json_string_value(json_object_get(one, "what")),
+			json_string_value(json_object_get(one, "since")), why != NULL ? ": " : "",
+			why != NULL ? why : "") < 0
+		   ? NULL
+		   : text;
 }
 
 /* ---- What was refused */

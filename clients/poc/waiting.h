@@ -35,9 +35,15 @@ void waiting_command(const struct waiting_notice *w, char out[WAITING_COMMAND]);
 /* The "code" of why one waits: null where it was not tried yet. */
 json_t *waiting_code(int status, const char *why);
 
-/* {"id", "what", "to", "exercise", "since", "file", "code", "message"} of all that waits, receipts too; in text mode,
- * if asked, a line of each on stdout as well.  The caller's. */
+/* {"id", "what", "desk", "to", "exercise", "since", "file", "code", "message"} of all that waits, receipts too; in text
+ * mode, if asked, a line of each on stdout as well.  The caller's. */
 json_t *waiting_list(struct cli *cli, struct poc *poc, bool lines);
+
+/* Those of such a list that are receipts of a notice, by one desk (NULL: by any): it does not stand where they will
+ * bring it.  A list of its own, the caller's.  waiting_since: "accepted, since TIME: not stored yet: WHY" of one;
+ * malloc, NULL when out of memory. */
+json_t *waiting_receipts(const json_t *list, const struct notice *notice, const struct client_desk *desk);
+char *waiting_since(const json_t *one);
 
 /* What was refused and not discarded yet: a line of each on stdout, or in JSON mode none; list (NULL allowed) gets
  * {"id", "what", "to", "subject", "file", "exercise", "code", "message"} of each.  keys: NULL where none are open: then

@@ -38,7 +38,7 @@ int ping_desk_open(struct cli *cli, struct ping_desk *out)
 	if (status != 0)
 		goto fail;
 	status = client_own_handle(out->poc, CLIENT_ONLINE, out->handle);
-	if (status == 0 && outbox_waiting(out->poc) > 0)
+	if (status == 0 && !cli->dry_run && outbox_waiting(out->poc) > 0)
 		status = outbox_flush(out->poc, out->keys.keys, out->keys.n, tell_sent, cli, &waiting);
 	if (status == 0)
 		status = desk_open(out->poc, &our_desk, &out->desk);

@@ -17,8 +17,8 @@ struct ping_desk {
 	char handle[UNIT_MAX_LENGTH + 1];
 };
 
-/* Opens the desk of @directory, sends what an interrupted command left in the outbox, and reads the feed.  0 or a
- * status, printed. */
+/* Opens the desk of @directory, sends what an interrupted command left in the outbox, unless in a dry run, and reads
+ * the feed.  0 or a status, printed. */
 int ping_desk_open(struct cli *cli, struct ping_desk *out);
 void ping_desk_close(struct ping_desk *desk); /* zeroed memory allowed */
 

@@ -316,6 +316,21 @@ class Desks(unittest.TestCase):
         self.assertEqual({kind: sorted(steps) for kind, steps in self.steps(notice).items()},
                          {"technical": ["acknowledged", "delivered"], "diplomatic": ["acknowledged", "delivered", "escalated"]})
 
+    def test_one_document_of_what_failed_in_part(self):
+        """What one of two desks said, and the other was refused, is one document: what was said, with the error."""
+        world, most = self.world, 200
+        notice = self.send("--reply-by", f"{2 * SLOW}s", "--escalate", "diplomatic")
+        self.escalated(notice, "xb-operator", "diplomatic")
+        world.poc("xb-operator", "notice", "show", notice)
+        for hours in range(1, most - 5):  # it was sent, stored, escalated and delivered twice: one more has room
+            world.poc("xb-operator", "notice", "ack", "-k", "technical", "--answer-by", f"{hours}h", notice)
+        said = world.poc("xb-operator", "-o", "json", "notice", "accept", notice, expect=1)
+        self.assertEqual((said.json["kind"], said.json["error"]["code"]), ("technical", "too-large"))
+        self.assertIn("the notice has 200 steps already", said.err)
+        said = world.poc("xb-operator", "-o", "json", "notice", "reply", notice, "--text", "t", expect=1)
+        self.assertEqual((said.json["schema"], said.json["error"]["code"]), ("poc.notice-send/1", "too-large"))
+        self.assertIsNotNone(said.json["stored"])
+
     def test_silence_of_the_escalated(self):
         """What an escalated desk has not done is named, and how it is called, once it is escalated to."""
         world, story = self.world, self.world.path("silence.story")

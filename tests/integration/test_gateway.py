@@ -1,9 +1,11 @@
 """The example gateways of `poc notice watch --exec`, against a mail program and a ticket system of the test's own; the unit."""
 import email
 import email.policy
+import json
 import os
 import re
 import stat
+import subprocess
 import unittest
 
 from harness import BUILD, POC, ROOT, World, main, run
@@ -77,6 +79,30 @@ class Gateway(unittest.TestCase):
         of_sender = [subject for subject in self.mails("xa-operator") if notice in subject]
         self.assertEqual(sorted(of_sender), [f"[POC] acknowledged: notice {notice}, AD technical",
                                              f"[POC] delivered: notice {notice}, AD technical"])
+
+    def test_not_verified(self):
+        """What does not verify is said to, where it is seen first: nobody may have signed it."""
+        receipt = {"event": "accepted", "id": "AAAA-BBBB", "thread": "AAAA-BBBB", "place": "XB", "kind": "technical", "cursor": 7,
+                   "desk": {"place": "XA", "kind": "technical"}, "exercise": "ex-1"}
+        notice = {"event": "notice", "id": "CCCC-DDDD", "thread": "CCCC-DDDD", "from": "XB", "from_kind": "technical", "urgency": "urgent",
+                  "category": "notification", "cursor": 8, "desk": {"place": "XA", "kind": "technical"}, "subject": None}
+        tracker, settings = self.tracker()
+        server = MailServer()
+        self.addCleanup(server.stop)
+        for event in receipt, notice:
+            for verified in False, True:
+                shown = json.dumps({**event, "verified": verified, "thread": event["thread"] + str(verified)})
+                for gateway in "mail", "request-tracker":
+                    subprocess.run([os.path.join(GATEWAY, gateway)], input=shown, text=True, check=True,
+                                   env={**self.world.env, **settings, "POC_MAIL_TO": "duty@cert.example", "POC_SMTP": server.address})
+        self.assertEqual([mail["Subject"].strip() for mail in server.mails],
+                         ["EXERCISE [POC] NOT VERIFIED: accepted: notice AAAA-BBBB, XB technical",
+                          "EXERCISE [POC] accepted: notice AAAA-BBBB, XB technical",
+                          "[POC] NOT VERIFIED: urgent notification notice CCCC-DDDD from XB technical",
+                          "[POC] urgent notification notice CCCC-DDDD from XB technical"])
+        self.assertEqual([ticket["Subject"] for ticket in tracker.tickets.values()],
+                         ["[AAAA-BBBBFalse] EXERCISE ex-1: NOT VERIFIED accepted XB", "[AAAA-BBBBTrue] EXERCISE ex-1: accepted XB",
+                          "[CCCC-DDDDFalse] NOT VERIFIED urgent XB: notice", "[CCCC-DDDDTrue] urgent XB: notice"])
 
     def test_mail_that_nothing_takes(self):
         self.send(to="AE")

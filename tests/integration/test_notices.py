@@ -220,6 +220,31 @@ class Notices(unittest.TestCase):
         self.assertIn("its sender has closed it", told.err)
         self.world.poc("xa-operator", "notice", "status", notice, "--wait", "stored")
 
+    def test_wait_for_who_was_brought_in(self):
+        """Whom a notice was escalated to by hand is waited for, like a desk of an escalation chosen at sending; whom it was only
+        forwarded to is not."""
+        for words in (), ("--in-thread",):
+            notice = self.send()
+            if words:  # an update, under whose category all goes that is sent in its thread
+                notice = self.world.poc("xa-operator", "-o", "json", "notice", "reply", notice, "--text", "More.").json["id"]
+            self.world.poc("xa-operator", "notice", "forward", notice, "--to", "AD")
+            self.world.poc("xa-operator", "notice", "escalate", notice, "--to", "AE", "--text", "Please help.")
+            self.world.poc("xb-operator", "notice", "ack", notice)
+            wait = ("notice", "status", notice, "--wait", "acknowledged")
+            waiting = subprocess.Popen([POC, "-c", self.world.conf("xa-operator"), *wait], env=self.world.env, stdout=subprocess.PIPE, text=True)
+            time.sleep(1)
+            self.assertIsNone(waiting.poll(), words)
+            brought, = [each["id"] for each in self.listed("ae-operator").values() if each["thread"] == self.thread(notice)]
+            self.world.poc("ae-operator", "notice", "ack", brought)
+            waiting.communicate(timeout=15 * SLOW)
+            self.assertEqual(waiting.returncode, 0)
+        self.world.poc("ae-operator", "notice", "decline", "--reason", "other", brought)
+        told = self.world.poc("xa-operator", "notice", "status", notice, "--wait", "closed", expect=1)
+        self.assertIn('not "closed" at AE technical, which is not waited for: that desk has declined it', told.err)
+
+    def thread(self, notice):
+        return self.world.poc("xa-operator", "-o", "json", "notice", "show", notice).json["thread"]
+
     def test_decline(self):
         notice = self.send()
         self.world.poc("xb-operator", "notice", "decline", notice, expect=2)

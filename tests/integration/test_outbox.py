@@ -1,13 +1,60 @@
 """Notices without a connection: kept in the outbox, sent once, sealed anew where a key has gone; read from what is kept."""
+import contextlib
 import fcntl
 import glob
 import json
 import os
 import shutil
+import socket
+import subprocess
+import threading
 import time
 import unittest
 
-from harness import SLOW, World, main, shifted
+from follower import Follower
+from harness import POC, SLOW, World, full_disk, main, shifted
+
+
+class ShortRoad:
+    """Stands before the server, until its clients have sent it so many bytes: then everything breaks, and nobody is let in."""
+
+    def __init__(self, server, size):
+        self.server, self.left, self.sockets = server, size, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.shut()
+        for each in (self.listener, *self.sockets):
+            each.close()
+
+    def shut(self):
+        for each in (self.listener, *self.sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.server))
+                self.sockets += client, server
+                threading.Thread(target=self.carry, args=(client, server, True), daemon=True).start()
+                threading.Thread(target=self.carry, args=(server, client, False), daemon=True).start()
+
+    def carry(self, source, sink, counts):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self.left -= len(data) if counts else 0
+                if self.left < 0:
+                    self.shut()
+                    return
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
 
 
 class Outbox(unittest.TestCase):
@@ -398,6 +445,38 @@ class Outbox(unittest.TestCase):
         self.assertEqual(world.poc("xb-operator", "-o", "json", "notice", "status", asked).json["step"], "answered")
         self.assertEqual(self.files(), [])
 
+    def test_unasked_is_not_refused(self):
+        """A clock that is wrong, a full disk, another directory in the server's place, a mirror alone: no server has judged what
+        waits, and it goes on waiting."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        notice = world.poc("xa-operator", "-o", "json", "--offline", "notice", "send", "--to", "XB", "--subject", "unjudged", "--text", "t",
+                           expect=8).json["id"]
+        world.poc("xb-coordinator", "-y", "confirm")  # there is a head to keep
+        held = {("state", "dir"): world.setting("xa-operator", "state", "dir")}
+        for words, more in (("clock", {"env": shifted(-2 * 365 * 86400)}), ("cannot", {"preexec_fn": full_disk})):
+            told = world.poc("xa-operator", "-o", "json", "notice", "flush", expect=8, **more)
+            self.assertEqual((told.json["sent"], told.json["waiting"], told.json["refused"]), (0, 1, []), words)
+            waits = world.poc("xa-operator", "--offline", "-o", "json", "notice", "list").json["in_outbox"]
+            self.assertEqual([each["id"] for each in waits], [notice])
+            if words == "clock":  # on a full disk no reason can be kept
+                self.assertIn(words, waits[0]["message"])
+        with World() as other:
+            there = world.variant("xa-operator", "xa-elsewhere", {**held, ("directory", "server"): f"127.0.0.1:{other.port}"})
+            self.assertIn("0 sent, 1 waiting, 0 refused", world.poc(there, "notice", "flush", expect=8).out)
+        mirror = Follower(world, "XA", "mirror").start()
+        self.addCleanup(mirror.stop)
+        there = world.variant("xa-operator", "xa-mirrored", {**held, ("directory", "server"): f"127.0.0.1:{mirror.port}",
+                                                             ("directory", "server_pin"): mirror.pin()})
+        end, waits = time.monotonic() + 30 * SLOW, [{"code": "behind"}]
+        while waits[0]["code"] == "behind":  # until it has the head that we hold
+            self.assertLess(time.monotonic(), end)
+            self.assertIn("0 sent, 1 waiting, 0 refused", world.poc(there, "notice", "flush", expect=8).out)
+            waits = world.poc("xa-operator", "--offline", "-o", "json", "notice", "list").json["in_outbox"]
+        self.assertEqual(waits[0]["code"], "mirror")
+        self.assertIn("1 sent, 0 waiting", world.poc("xa-operator", "notice", "flush").out)
+        self.assertIn("unjudged", self.subjects())
+
     def test_report_waits_like_a_notice(self):
         """A report without a server is kept, and the next command sends it."""
         world = self.world
@@ -408,15 +487,28 @@ class Outbox(unittest.TestCase):
         self.assertIn("in the outbox, for the coordinator of XB and the directory's staff", told.out)
         self.assertIn("kept in the outbox", told.err)
         document = world.poc("xa-operator", "-o", "json", *report, expect=8).json
-        self.assertEqual((document["schema"], document["stored"], document["recipients"]), ("poc.report/1", None, 2))
+        self.assertEqual((document["schema"], document["stored"], document["recipients"], document["code"], document["retry"]),
+                         ("poc.report/1", None, 2, "unreachable", None))
+        self.assertRegex(document["message"], "^no connection: ")
         self.assertEqual(len(self.outbox()), 2)
         world.poc("xa-operator", "report", "XB", "+1", "--reason", "wrong", expect=5)
         world.poc("ad-operator", *report, expect=3)  # it has no local copy
         world.start()
         world.poc("xa-operator", "notice", "list")
         self.assertEqual(self.files(), [])
+        stored = world.poc("xa-operator", "-o", "json", *report).json
+        self.assertEqual([stored[name] for name in ("code", "message", "retry")], [None] * 3)
         one, = world.poc("xb-coordinator", "-o", "json", "report").json["channels"]
-        self.assertEqual((one["value"], one["counts"]), ("+999000002", {"no-answer": 2, "wrong": 0, "bounced": 0}))
+        self.assertEqual((one["value"], one["counts"]), ("+999000002", {"no-answer": 3, "wrong": 0, "bounced": 0}))
+
+    def other_keys(self):
+        """XB's operator gets another machine, with other keys."""
+        world = self.world
+        for name in "xb-operator.conf", "xb-operator.key", "xb-operator.crt", "xb-operator-reading.key", "xb-operator.request":
+            os.unlink(world.path("users", name))
+        world.poc("xb-operator", "setup", world.path("states", "XB-operator.invite"), "--request",
+                  world.path("users", "xb-operator.request"))
+        world.poc("xb-coordinator", "-y", "user", "add", world.path("users", "xb-operator.request"))
 
     def test_stale_key_is_sealed_anew(self):
         world = self.world
@@ -424,14 +516,96 @@ class Outbox(unittest.TestCase):
         world.stop()
         notice = self.queue("to a key that goes")
         world.start()
-        # XB's operator gets another machine, with other keys
-        for name in "xb-operator.conf", "xb-operator.key", "xb-operator.crt", "xb-operator-reading.key", "xb-operator.request":
-            os.unlink(world.path("users", name))
-        world.poc("xb-operator", "setup", world.path("states", "XB-operator.invite"), "--request",
-                  world.path("users", "xb-operator.request"))
-        world.poc("xb-coordinator", "-y", "user", "add", world.path("users", "xb-operator.request"))
+        self.other_keys()
         world.poc("xa-operator", "notice", "flush")
         self.assertIn("to a key that goes", world.poc("xb-operator", "notice", "show", notice).out)
+
+    def test_sealed_anew_by_one(self):
+        """Of several commands that send at once one seals a notice anew: another's would be a second one under its id."""
+        world = self.world
+        world.poc("xa-operator", "-q", "sync")
+        world.stop()
+        subjects = [f"one of {number}" for number in range(6)]
+        for subject in subjects:
+            self.queue(subject)
+        world.start()
+        self.other_keys()
+        flushing = [subprocess.Popen([POC, "-c", world.conf("xa-operator"), "-t", "10", "notice", "flush"], env=world.env, text=True,
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(4)]
+        for each in flushing:
+            told = each.communicate(timeout=60 * SLOW)[0]
+            self.assertEqual(each.returncode, 0, told)
+        self.assertEqual(self.files(), [])
+        got = self.subjects()
+        self.assertEqual([got.count(subject) for subject in subjects], [1] * 6)
+
+    def test_order_by_any_clock(self):
+        """What is said last counts, though the clock was set back meanwhile."""
+        world = self.world
+        notice = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t").json["id"]
+        world.poc("xb-operator", "notice", "show", notice)
+        world.poc("xb-operator", "-q", "sync")
+        say = ("xb-operator", "--offline", "notice")
+        world.poc(*say, "accept", notice, expect=8, env=shifted(300))
+        world.poc(*say, "decline", "--reason", "other", notice, expect=8)
+        world.poc(*say, "accept", notice, expect=8, env=shifted(-300))
+        listed = world.poc("xb-operator", "--offline", "-o", "json", "notice", "list").json["in_outbox"]
+        self.assertEqual([each["what"] for each in listed], ["accepted", "declined", "accepted"])
+        self.assertIn("3 sent, 0 waiting, 0 refused", world.poc("xb-operator", "notice", "flush").out)
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "accepted")
+
+    def test_changed_mind_within_a_second(self):
+        """However fast somebody changes their mind without a server: each is a statement of its own, and the last one counts."""
+        world = self.world
+
+        def noted():
+            notice = world.poc("xa-operator", "-o", "json", "notice", "send", "--to", "XB", "--subject", "s", "--text", "t").json["id"]
+            world.poc("xb-operator", "notice", "show", notice)
+            world.poc("xb-operator", "-q", "sync")
+            time.sleep(1 - time.time() % 1)
+            return notice
+
+        accept, decline = ("accept",), ("decline", "--reason", "other")
+        say = ("xb-operator", "--offline", "notice")
+        notice = noted()
+        for words in accept, decline, accept:
+            said = world.poc(*say, "-o", "json", *words, notice, expect=8)
+            self.assertEqual((said.json["code"], said.json["message"]), ("queued", "no server was asked: --offline"))
+            self.assertNotIn("no server can be reached", said.err)
+        self.assertIn("3 sent, 0 waiting", world.poc("xb-operator", "notice", "flush").out)
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "accepted")
+        # the first one is stored already
+        notice = noted()
+        said = world.poc("xb-operator", "-o", "json", "notice", "accept", notice).json
+        self.assertEqual([said[name] for name in ("code", "message", "retry")], [None] * 3)
+        for words in decline, accept:
+            world.poc(*say, *words, notice, expect=8)
+        world.poc("xb-operator", "notice", "flush")
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "accepted")
+        # who holds it is told by the times of what was said
+        notice = noted()
+        for step, shift in ("take", 0), ("release", 0), ("take", 60), ("release", 0), ("take", -60):
+            world.poc(*say, step, notice, expect=8, env=shifted(shift))
+        self.assertIn("5 sent, 0 waiting", world.poc("xb-operator", "notice", "flush").out)
+        taken = {each["id"]: each["taken_by"] for each in world.poc("xb-operator", "-o", "json", "notice", "list").json["notices"]}
+        self.assertEqual(taken[notice], "operator")
+
+    def test_sealed_anew_keeps_its_turn(self):
+        """A reply that is sealed anew, and loses its connection then, is still sent before what says that it is one."""
+        world, large = self.world, os.path.join(self.world.root, "large")
+        with open(large, "wb") as out:
+            out.write(os.urandom(200_000))
+        asked = world.poc("xb-operator", "-o", "json", "notice", "send", "--to", "XA", "--subject", "q", "--text", "t").json["id"]
+        world.poc("xa-operator", "notice", "list")
+        world.poc("xa-operator", "-q", "sync")
+        world.poc("xa-operator", "--offline", "notice", "reply", asked, "--text", "t", "--attach", large, expect=8)
+        self.other_keys()
+        with ShortRoad(world.port, 300_000) as road:
+            far = world.variant("xa-operator", "xa-far", {("directory", "server"): f"127.0.0.1:{road.port}",
+                                                          ("state", "dir"): world.setting("xa-operator", "state", "dir")})
+            self.assertIn("0 sent, 2 waiting, 0 refused", world.poc(far, "notice", "flush", expect=8).out)
+        self.assertIn("2 sent, 0 waiting, 0 refused", world.poc("xa-operator", "notice", "flush").out)
+        self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", asked).json["step"], "answered")
 
     def test_reach_by_verified_time(self):
         """Whether a recipient is open is told by the time that is proven, where this machine's clock lies before that."""
@@ -459,7 +633,7 @@ class Outbox(unittest.TestCase):
         world.poc("xb-operator", "-q", "sync")
         world.stop()
         self.assertIn("readable offline", world.poc("xb-operator", "notice", "show", notice).out)
-        self.assertIn("outbox", world.poc("xb-operator", "notice", "ack", notice, expect=8).err)
+        self.assertIn("kept in the outbox, sent by", world.poc("xb-operator", "notice", "ack", notice, expect=8).err)
         # what waits is not kept twice, but where something else was said since
         files = world.path("users", "xb-operator.state", "*", "outbox", "*[!n]")
         for words, n, again in ((["ack"], 1, True), (["take"], 2, False), (["take"], 2, True), (["accept"], 3, False),
@@ -467,11 +641,22 @@ class Outbox(unittest.TestCase):
                                 (["decline", "--reason", "duplicate"], 5, True), (["release"], 6, False), (["take"], 7, False)):
             said = world.poc("xb-operator", "notice", words[0], notice, *words[1:], expect=8).out
             self.assertEqual((len(glob.glob(files)), "waits in the outbox already" in said), (n, again), words)
-        self.assertTrue(world.poc("xb-operator", "-o", "json", "notice", "ack", notice, expect=8).json["repeated"])
+        again = world.poc("xb-operator", "-o", "json", "notice", "ack", notice, expect=8).json
+        self.assertEqual([again[name] for name in ("repeated", "code", "retry")], [True, "unreachable", None])
+        self.assertRegex(again["message"], "^no connection: ")
         shown = world.poc("xb-operator", "notice", "show", notice).out
         self.assertRegex(shown, r"\nin the outbox +acknowledged, since 2.*Z: not stored yet: no connection: .*\nin the outbox +taken, since ")
         self.assertEqual([each["what"] for each in world.poc("xb-operator", "-o", "json", "notice", "show", notice).json["in_outbox"]][:4],
                          ["acknowledged", "taken", "accepted", "declined"])
+        listed = world.poc("xb-operator", "notice", "list")
+        rows = listed.out[listed.out.index(notice[:9]):].splitlines()
+        self.assertIn(" stored ", rows[0])
+        self.assertRegex(rows[1], "^ {11}in the outbox: acknowledged, since 2.*Z: not stored yet: no connection: ")
+        self.assertRegex(rows[7], "^ {11}in the outbox: taken, since 2.*Z: not stored yet: no connection: ")
+        self.assertNotRegex(listed.err, r"\d in the outbox")
+        self.assertIn("7 in the outbox", world.poc("xb-operator", "notice", "list", "--sent").err)
+        waits = world.poc("xb-operator", "-o", "json", "notice", "list").json["in_outbox"]
+        self.assertEqual([each["desk"] for each in waits], [{"place": "XB", "kind": "technical"}] * 7)
         world.start()
         world.poc("xb-operator", "notice", "flush")
         self.assertEqual(world.poc("xa-operator", "-o", "json", "notice", "status", notice).json["step"], "declined")

@@ -244,6 +244,37 @@ class Pings(unittest.TestCase):
             file.write(data)
         self.world.poc("xa-reader", "--offline", "verify", path, expect=6)
 
+    def test_7_persons_channel(self):
+        """A person's channel is reported like an office's; those of two persons are counted apart, though their ids are the same."""
+        world = self.world
+        record = world.record("xb-coordinator", "XB")
+        persons = next(section["content"]["persons"] for poc in record["pocs"] for section in poc["sections"]
+                       if section["content"] and "persons" in section["content"])
+        persons.append({"id": "deputy", "names": [{"lang": "en", "text": "Deputy"}],
+                        "channels": [{"id": "mobile", "type": "phone", "value": "+999000032"}]})
+        path = os.path.join(world.root, "persons.json")
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump(record, out)
+        time.sleep(1.1)  # times are whole seconds
+        world.poc("xb-coordinator", "-y", "publish", path)  # which clears what was said before
+        for value in "+999000022", "+999000032", "+999000032":
+            world.poc("xa-operator", "report", "XB", value, "--reason", "no-answer")
+        told = world.poc("xb-coordinator", "-o", "json", "report").json["channels"]
+        self.assertEqual([(each["poc"], each["channel"], each["value"], each["counts"]["no-answer"]) for each in told],
+                         [("technical-1", "mobile", "+999000022", 1), ("technical-1", "mobile", "+999000032", 2)])
+
+    def test_9_dry_run_sends_nothing(self):
+        """A dry run leaves in the outbox what waits there, as every one does."""
+        self.world.poc("pings", "-q", "sync")
+        notice = self.world.poc("pings", "--offline", "-o", "json", "notice", "send", "--to", "XA", "--subject", "s", "--text", "t",
+                                expect=8).json["id"]
+        for words in ("start", "XA"), ("cancel", "2026-01-01T00:00:00Z"), ("report", "2026-01-01T00:00:00Z"):
+            subprocess.run([POCADM, "-c", self.world.conf("pings"), "-n", "ping", *words], env=self.world.env, capture_output=True,
+                           timeout=60 * SLOW, check=False)
+            waits = self.world.poc("pings", "--offline", "-o", "json", "notice", "list").json["in_outbox"]
+            self.assertEqual([each["id"] for each in waits], [notice], words)
+        self.world.poc("pings", "notice", "flush")
+
     def test_3_cancelled(self):
         round_ = self.ping("start", "XB", "--deadline", "2s")["round"]
         asked = self.world.poc("xb-operator", "-o", "json", "notice", "list").json["notices"][-1]

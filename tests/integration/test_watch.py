@@ -3,13 +3,14 @@ import contextlib
 import json
 import os
 import queue
+import resource
 import socket
 import subprocess
 import threading
 import time
 import unittest
 
-from harness import POC, SLOW, World, main
+from harness import POC, SLOW, World, file_limit, main
 
 PATIENCE = 60 * SLOW  # a dead connection is found dead by the next question, after 20 s and 5 s
 
@@ -157,6 +158,56 @@ class Watch(unittest.TestCase):
             road.trap()
         self.check_nothing_more(watcher)
         self.assertEqual(watcher.said, [])
+
+    def test_closed_streams(self):
+        """Where standard error was closed, no connection or file takes its place, to which notes would be written."""
+        world = self.world
+        self.send("XB", "s")
+        for number in 0, 2:
+            process = subprocess.Popen([POC, "-c", world.conf("xb-operator"), "notice", "watch", "--cursor", f"closed-{number}"],
+                                       env=world.env, stdout=subprocess.PIPE, preexec_fn=lambda closed=number: os.close(closed))
+            try:
+                self.assertIn(b'"event"', process.stdout.readline())
+                self.assertEqual(os.readlink(f"/proc/{process.pid}/fd/{number}"), "/dev/null")
+            finally:
+                process.terminate()
+                process.wait(timeout=30 * SLOW)
+                process.stdout.close()
+        # what is asked for and nobody can read is an error still
+        told = world.poc("xb-operator", "notice", "list", preexec_fn=lambda: os.close(1), expect=1)
+        self.assertIn("the output cannot be written", told.err)
+
+    def test_cursor_on_a_full_disk(self):
+        """What a command took is not given to it again and again while the cursor cannot be written."""
+        world, taken = self.world, os.path.join(self.world.root, "taken")
+        os.mkdir(taken)
+        world.poc("xb-operator", "notice", "watch", "--once", "--cursor", "full")
+        for subject in "first", "second":
+            self.send("XB", subject)
+        time.sleep(2)  # until there is nothing new to keep
+        world.poc("xb-operator", "notice", "list", "--headers")
+        process = subprocess.Popen([POC, "-c", world.conf("xb-operator"), "notice", "watch", "--headers", "--cursor", "full", "--exec",
+                                    f"mktemp {taken}/$POC_EVENT.XXXXXX"], env=world.env, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True, preexec_fn=file_limit(0, again=True))
+        try:
+            end = time.monotonic() + 10 * SLOW
+            while not os.listdir(taken):
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.1)
+            time.sleep(2)
+            self.assertIsNone(process.poll())
+            self.assertEqual(len(os.listdir(taken)), 1)
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+            while sum(name.startswith("notice") for name in os.listdir(taken)) < 2:
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.1)
+        finally:
+            process.terminate()
+            said = process.communicate(timeout=30 * SLOW)[1]
+        self.assertIn("cannot write", said)
+        time.sleep(0.5)
+        self.assertEqual(sum(name.startswith("notice") for name in os.listdir(taken)), 2)
+        self.assertEqual(world.poc("xb-operator", "notice", "watch", "--once", "--cursor", "full").out, "")
 
     def test_once_without_a_server(self):
         """What is kept here is shown, and the exit status says that there may be more."""

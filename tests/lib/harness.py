@@ -45,12 +45,12 @@ def shifted(seconds):
             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
 
 
-def file_limit(size):
-    """preexec_fn of a program whose files may have so many bytes."""
+def file_limit(size, again=False):
+    """preexec_fn of a program whose files may have so many bytes; again: the limit may be lifted later."""
     def limit():
         if SLOW > 1:  # ThreadSanitizer writes a file itself, before the program can ignore the signal
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY if again else size))
     return limit
 
 

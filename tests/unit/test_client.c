@@ -9,9 +9,13 @@
 #include <unistd.h>
 
 #include "clients/libpoc/client.h"
+#include "clients/libpoc/outbox.h"
 #include "pocd/directory/directory.h"
 #include "proto/keys/keystore_file.h"
+#include "proto/rules/receipt.h"
 #include "proto/rules/record.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/prescan.h"
 #include "tests/lib/tiny_server.h"
 #include "tests/lib/world.h"
 #include "tests/lib/world_directory.h"
@@ -950,6 +954,98 @@ static void test_readers_that_are_none(void **context)
 	poc_close(poc);
 }
 
+/* ---- The outbox */
+
+struct posts {
+	size_t n;
+	Poc__Step steps[8]; /* of receipts, in the order in which they came */
+};
+
+/* The first one is put off, the others are stored. */
+static void answer_post(void *ctx, const char *state, const Poc__Request *request, uint8_t **bytes, size_t *size)
+{
+	struct posts *posts = ctx;
+	Poc__Response response = POC__RESPONSE__INIT;
+	Poc__Error error = POC__ERROR__INIT;
+	Poc__PostAnswer answer = POC__POST_ANSWER__INIT;
+	struct receipt *receipt;
+	uint8_t *message;
+	size_t length;
+
+	(void)state;
+	assert_int_equal(request->body_case, POC__REQUEST__BODY_POST);
+	const ProtobufCBinaryData *envelope = &request->post->envelope;
+	struct hash hash = hash_of(envelope->data, envelope->len);
+	assert_int_equal(receipt_parse(envelope->data, envelope->len, &receipt, NULL), 0);
+	posts->steps[posts->n++] = receipt->receipt->step;
+	response.id = request->id;
+	if (posts->n == 1) {
+		error.code = STATUS_BUSY;
+		error.message = (char *)"too much to do";
+		response.body_case = POC__RESPONSE__BODY_ERROR;
+		response.error = &error;
+	} else {
+		answer.id = (ProtobufCBinaryData){NOTICE_ID_SIZE, receipt->notice_id.bytes};
+		answer.hash = (ProtobufCBinaryData){HASH_SIZE, hash.bytes};
+		answer.stored_ms = START * 1000LL;
+		response.body_case = POC__RESPONSE__BODY_POST;
+		response.post = &answer;
+	}
+	assert_int_equal(message_encode(&response, &message, &length), 0);
+	*size = FRAME_HEADER + length;
+	*bytes = malloc(*size);
+	assert_non_null(*bytes);
+	frame_put_header(*bytes, (uint32_t)length);
+	memcpy(*bytes + FRAME_HEADER, message, length);
+	free(message);
+	receipt_destroy(receipt);
+}
+
+static void put_receipt(const struct house *h, struct poc *poc, Poc__Step step, uint8_t notice)
+{
+	Poc__Receipt receipt = POC__RECEIPT__INIT;
+	uint8_t id[NOTICE_ID_SIZE] = {notice}, hash[HASH_SIZE] = {notice}, *bytes;
+	char name[OUTBOX_NAME];
+	size_t size;
+
+	receipt.directory_id = (ProtobufCBinaryData){HASH_SIZE, h->world->directory_id.bytes};
+	receipt.notice_id = (ProtobufCBinaryData){sizeof id, id};
+	receipt.notice_hash = (ProtobufCBinaryData){sizeof hash, hash};
+	receipt.step = step;
+	receipt.reason = step == POC__STEP__STEP_DECLINED ? POC__REASON__REASON_OTHER : 0;
+	receipt.place = (char *)"XA";
+	receipt.kind = POC__POC_KIND__POC_KIND_TECHNICAL;
+	receipt.handle = (char *)"operator";
+	receipt.time = START + 1000;
+	assert_int_equal(receipt_make(&receipt, client_key(poc), &bytes, &size, NULL), 0);
+	good(poc, outbox_put(poc, bytes, size, NULL, 0, name));
+	free(bytes);
+}
+
+/* What a desk has said last counts: so what it said later of a notice does not overtake what waits. */
+static void test_outbox_keeps_order(void **context)
+{
+	struct house *h = *context;
+	struct poc *poc = open_user(h, "XA", "xa-operator");
+	struct posts posts = {0};
+	size_t waiting;
+
+	good(poc, poc_connect(poc));
+	tiny_server_answer(h->server, answer_post, &posts);
+	put_receipt(h, poc, POC__STEP__STEP_ACCEPTED, 1);
+	put_receipt(h, poc, POC__STEP__STEP_DECLINED, 1);
+	put_receipt(h, poc, POC__STEP__STEP_CLOSED, 2);
+	assert_int_equal(outbox_flush(poc, NULL, 0, NULL, NULL, &waiting), STATUS_BUSY);
+	assert_int_equal(waiting, 2);
+	assert_int_equal(posts.n, 2);
+	assert_int_equal(posts.steps[1], POC__STEP__STEP_CLOSED);
+	good(poc, outbox_flush(poc, NULL, 0, NULL, NULL, &waiting));
+	assert_int_equal(waiting, 0);
+	assert_int_equal(posts.steps[2], POC__STEP__STEP_ACCEPTED);
+	assert_int_equal(posts.steps[3], POC__STEP__STEP_DECLINED);
+	poc_close(poc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -972,6 +1068,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_several_at_once, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_readers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_readers_that_are_none, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_outbox_keeps_order, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
