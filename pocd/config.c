@@ -83,6 +83,7 @@ static const struct setting rows[] = {
     {"notices", "backlog", SETTING_SIZE, AT(backlog), 0, NULL},
     {"limits", "connections", SETTING_NUMBER, AT(connections), 1, NULL},
     {"limits", "connections_per_address", SETTING_NUMBER, AT(connections_per_address), 1, NULL},
+    {"limits", "changes_per_hour", SETTING_NUMBER, AT(changes_per_hour), 0, NULL},
     {"limits", "handshakes", SETTING_NUMBER32, AT(conn.handshakes), 1, NULL},
     {"limits", "handshake_time", SETTING_DURATION32, AT(conn.handshake_ms), 100, NULL},
     {"limits", "frame_time", SETTING_DURATION32, AT(conn.frame_ms), 100, NULL},
@@ -107,6 +108,7 @@ static void set_defaults(struct config *config)
 	config->notices_per_hour = 3600;
 	config->backlog = (uint64_t)64 << 20;
 	config->connections = 10000;
+	config->changes_per_hour = 10000;
 	config->connections_per_address = 1000;
 	config->answer_cache = (uint64_t)64 << 20;
 	config->conn = (struct conn_limits){.handshake_ms = 10000,
@@ -187,6 +189,7 @@ void config_restart_keys(const struct config *a, const struct config *b, char ou
 	    {"notices.retention", a->retention_ms == b->retention_ms},
 	    {"notices.per_hour", a->notices_per_hour == b->notices_per_hour},
 	    {"notices.backlog", a->backlog == b->backlog},
+	    {"limits.changes_per_hour", a->changes_per_hour == b->changes_per_hour},
 	    {"limits.answer_cache", a->answer_cache == b->answer_cache},
 	};
 

@@ -31,7 +31,7 @@ struct config {
 	/* [notices] */
 	uint64_t retention_ms, notices_per_hour, backlog;
 	/* [limits] */
-	uint64_t connections, connections_per_address, answer_cache;
+	uint64_t connections, connections_per_address, changes_per_hour, answer_cache;
 	struct conn_limits conn;
 	/* [diagnostics] */
 	enum diag_level level;

@@ -438,6 +438,7 @@ static int open_directory(struct server *server, struct refusal *why)
 	    .published_ctx = server,
 	    .failed = on_failed,
 	    .failed_ctx = server,
+	    .changes_per_hour = config->changes_per_hour,
 	    .retention_ms = config->retention_ms,
 	    .notices_per_hour = config->notices_per_hour,
 	    .backlog_bytes = config->backlog,

@@ -18,29 +18,18 @@ enum {
 };
 
 struct changer {
-	struct ledger *ledger;
-	struct store *store;
-	struct signers *signers;
-	struct auditors *auditors;
-	uint64_t (*now_ms)(void *ctx);
-	void *now_ctx;
+	struct changer_options options;
 	/* versions of T, S, K, U that no snapshot holds yet, or no longer */
 	size_t n_versions, capacity;
 	struct holder **versions;
 };
 
-struct changer *changer_create(struct ledger *ledger, struct store *store, struct signers *signers,
-			       struct auditors *auditors, uint64_t (*now_ms)(void *ctx), void *now_ctx)
+struct changer *changer_create(const struct changer_options *options)
 {
 	struct changer *changer = calloc(1, sizeof *changer);
 
 	if (changer != NULL)
-		*changer = (struct changer){.ledger = ledger,
-					    .store = store,
-					    .signers = signers,
-					    .auditors = auditors,
-					    .now_ms = now_ms,
-					    .now_ctx = now_ctx};
+		changer->options = *options;
 	return changer;
 }
 
@@ -247,8 +236,8 @@ bool change_must_wait(const struct changer *changer, const struct change_group *
 		const bool judges =
 		    e->name.kind == NAME_REGISTER || e->name.kind == NAME_KEYS || e->name.kind == NAME_USERS;
 		/* what is stored already gets its first answer at once */
-		if (judges && ledger_testifies(changer->ledger, e->name.text) &&
-		    ledger_first_answer(changer->ledger, &e->value, &leaf, &time_ms) == STATUS_NOT_FOUND)
+		if (judges && ledger_testifies(changer->options.ledger, e->name.text) &&
+		    ledger_first_answer(changer->options.ledger, &e->value, &leaf, &time_ms) == STATUS_NOT_FOUND)
 			return true;
 	}
 	return false;
@@ -310,7 +299,7 @@ static struct holder *read_version(struct judging *j, const char *name)
 	uint8_t *bytes = NULL;
 	size_t size;
 
-	j->status = ledger_current(j->changer->ledger, name, &value, &seq, &bytes, &size);
+	j->status = ledger_current(j->changer->options.ledger, name, &value, &seq, &bytes, &size);
 	if (j->status == 0)
 		j->status = envelope_parse(bytes, size, &envelope, NULL) == 0 ? 0 : STATUS_DAMAGED;
 	free(bytes);
@@ -328,7 +317,7 @@ static const struct envelope *ledger_version(struct judging *j, const struct nam
 {
 	struct hash value;
 	uint64_t seq;
-	int status = ledger_current(j->changer->ledger, name->text, &value, &seq, NULL, NULL);
+	int status = ledger_current(j->changer->options.ledger, name->text, &value, &seq, NULL, NULL);
 
 	if (status == STATUS_NOT_FOUND)
 		return NULL;
@@ -370,7 +359,8 @@ static const struct envelope *replaced(struct judging *j, const struct envelope 
 	if (next->name.kind <= NAME_KEYS)
 		return ledger_version(j, &next->name);
 	*outline = (struct envelope){.name = next->name};
-	int status = ledger_current(j->changer->ledger, next->name.text, &outline->value, &outline->seq, NULL, NULL);
+	int status =
+	    ledger_current(j->changer->options.ledger, next->name.text, &outline->value, &outline->seq, NULL, NULL);
 	if (status != 0 && status != STATUS_NOT_FOUND)
 		j->status = status;
 	return status == 0 ? outline : NULL;
@@ -388,7 +378,7 @@ static bool replacement_came(struct judging *j, const Poc__Replacement *replacem
 	}
 	if (came || keys == NULL)
 		return came;
-	int status = replacement_done(j->changer->store, replacement, keys->seq, &came);
+	int status = replacement_done(j->changer->options.store, replacement, keys->seq, &came);
 	if (status != 0 && status != STATUS_NOT_FOUND)
 		j->status = status;
 	return came;
@@ -444,7 +434,7 @@ static int check_stored(struct ref_check *check, const struct hash *digest, cons
 	uint8_t *bytes;
 	Poc__Section *section;
 
-	int status = ledger_section(check->j->changer->ledger, digest, &bytes, size);
+	int status = ledger_section(check->j->changer->options.ledger, digest, &bytes, size);
 	if (status == STATUS_NOT_FOUND)
 		return refuse(check->j->why, STATUS_INVALID, field, "its section was not sent and is not stored here");
 	if (status != 0)
@@ -528,7 +518,7 @@ static int check_times(struct judging *j, const struct candidate *c)
 /* A T that lists none of the log keys at hand would end all publication here. */
 static int check_log_keys(struct judging *j, const struct envelope *trust)
 {
-	return signers_serve(j->changer->signers, trust->payload.trust)
+	return signers_serve(j->changer->options.signers, trust->payload.trust)
 		   ? 0
 		   : refuse(j->why, STATUS_INVALID, "log_keys",
 			    "this server has none of the log keys that this T lists: give it one first ([log] key, "
@@ -577,9 +567,9 @@ static int check_auditors(struct judging *j, const struct judge_facts *facts, co
 	if (old != NULL && same_auditors(old, trust))
 		return 0;
 	int status = facts->reg != NULL ? check_auditor_states(j, facts->reg->payload.register_, trust) : 0;
-	if (status != 0 || trust->quorum == 0 || j->changer->auditors == NULL)
+	if (status != 0 || trust->quorum == 0 || j->changer->options.auditors == NULL)
 		return status;
-	size_t ready = auditors_count_ready(j->changer->auditors, trust);
+	size_t ready = auditors_count_ready(j->changer->options.auditors, trust);
 	return ready >= trust->quorum
 		   ? 0
 		   : refuse(j->why, STATUS_INVALID, "auditors",
@@ -595,7 +585,7 @@ static int chain_size(struct judging *j, const char *name, size_t *total)
 	struct hash value;
 	const uint8_t *bytes;
 	size_t size;
-	int status = store_view_begin(j->changer->store, &view);
+	int status = store_view_begin(j->changer->options.store, &view);
 
 	if (status != 0)
 		return status;
@@ -771,7 +761,7 @@ static int check_orphans_below(struct orphans *o, enum name_kind kind)
 		strcpy(walk.prefix, name.text);
 	else
 		return 0; /* @directory has no record, states have no documents */
-	int status = store_view_begin(o->j->changer->store, &view);
+	int status = store_view_begin(o->j->changer->options.store, &view);
 	if (status != 0)
 		return status;
 	status = store_walk(view, TABLE_CURRENT, walk.prefix, strlen(walk.prefix), collect_name, &walk);
@@ -870,7 +860,8 @@ static int check_replacements_kept(struct judging *j, const struct envelope *bef
 		    !name_make(NAME_KEYS, old->state, NULL, &name))
 			continue;
 		const struct envelope *keys = ledger_version(j, &name);
-		int status = keys != NULL ? replacement_done(j->changer->store, old, keys->seq, &came) : j->status;
+		int status =
+		    keys != NULL ? replacement_done(j->changer->options.store, old, keys->seq, &came) : j->status;
 		if (status != 0)
 			return refuse(j->why, status, "", "the current values cannot be read");
 		if (came)
@@ -932,7 +923,8 @@ static int first_answers(struct judging *j, struct change_result *results)
 		struct change_result *result = &results[c->write];
 		*result = (struct change_result){.seq = e->seq, .value = e->value};
 		strcpy(result->name, e->name.text);
-		int status = ledger_first_answer(j->changer->ledger, &e->value, &result->leaf, &result->stored_ms);
+		int status =
+		    ledger_first_answer(j->changer->options.ledger, &e->value, &result->leaf, &result->stored_ms);
 		if (status != 0 && status != STATUS_NOT_FOUND)
 			return refuse(j->why, status, "", "cannot read: %s", status_text(status));
 		c->repeated = result->repeated = status == 0;
@@ -970,7 +962,7 @@ static int stage(struct judging *j, struct change_result *results)
 			sections[n_sections++] = (struct ledger_section){c->sections[k].digest, c->in->sections[k].data,
 									 c->in->sections[k].len};
 	}
-	int status = n > 0 ? ledger_stage(j->changer->ledger, puts, n, j->why) : 0;
+	int status = n > 0 ? ledger_stage(j->changer->options.ledger, puts, n, j->why) : 0;
 	for (size_t i = 0; i < n && status == 0; i++) {
 		results[of[i]->write].leaf = puts[i].leaf;
 		results[of[i]->write].stored_ms = puts[i].time_ms;
@@ -985,8 +977,8 @@ static int stage(struct judging *j, struct change_result *results)
 static void tell_current(struct judging *j, const struct candidate *c, struct change_outcome *outcome)
 {
 	/* On a conflict the writer needs what stands, to put its change on top of it. */
-	if (ledger_current(j->changer->ledger, envelope_of(c)->name.text, &outcome->current, &outcome->current_seq,
-			   NULL, NULL) != 0) {
+	if (ledger_current(j->changer->options.ledger, envelope_of(c)->name.text, &outcome->current,
+			   &outcome->current_seq, NULL, NULL) != 0) {
 		outcome->current = hash_zero;
 		outcome->current_seq = 0;
 	}
@@ -1016,19 +1008,62 @@ static int judge_all(struct judging *j, struct change_outcome *outcome)
 	return 0;
 }
 
+/* ---- Quota: a state that changes its users and records without end would fill the store for all.  Its keys are apart:
+ * their chain has a bound of its own, and whoever has stolen a coordinator's key must not be able to keep them from
+ * changing.  So is what the directory signs. */
+
+static const char *payer_of(const struct candidate *c)
+{
+	const struct name *name = &envelope_of(c)->name;
+	bool pays = !c->repeated && (name->kind == NAME_USERS || name->kind == NAME_RECORD) &&
+		    strcmp(name->state, STATE_DIRECTORY) != 0;
+
+	return pays ? name->state : NULL;
+}
+
+static int check_quota(const struct judging *j, uint64_t now_ms, struct change_outcome *outcome)
+{
+	uint32_t retry_ms;
+
+	for (size_t i = 0; i < j->group->n; i++) {
+		const char *state = payer_of(&j->group->items[i]);
+		if (state == NULL || quota_left(j->changer->options.quota, state, now_ms, &retry_ms))
+			continue;
+		outcome->write = j->group->items[i].write;
+		refuse(j->why, STATUS_QUOTA, "", "%s has changed as much as it may in an hour", state);
+		j->why->retry_ms = retry_ms;
+		return STATUS_QUOTA;
+	}
+	return 0;
+}
+
+static void take_quota(const struct judging *j, uint64_t now_ms)
+{
+	for (size_t i = 0; i < j->group->n; i++) {
+		const char *state = payer_of(&j->group->items[i]);
+		if (state != NULL)
+			quota_take(j->changer->options.quota, state, now_ms);
+	}
+}
+
 int change_apply(struct changer *changer, struct change_group *group, struct change_result *results,
 		 struct change_outcome *outcome, struct refusal *why, bool *lost)
 {
 	struct judging j = {.changer = changer, .group = group, .why = why};
 
+	const uint64_t now_ms = changer->options.now_ms(changer->options.now_ctx);
+
 	*lost = false;
 	trim_versions(changer);
-	j.now = (int64_t)(changer->now_ms(changer->now_ctx) / 1000);
-	j.snapshot = ledger_snapshot(changer->ledger);
+	j.now = (int64_t)(now_ms / 1000);
+	j.snapshot = ledger_snapshot(changer->options.ledger);
 	int status = first_answers(&j, results);
+	if (status == 0)
+		status = check_quota(&j, now_ms, outcome);
 	if (status == 0)
 		status = judge_all(&j, outcome);
 	if (status == 0) {
+		take_quota(&j, now_ms);
 		status = stage(&j, results);
 		*lost = status != 0;
 	}

@@ -5,6 +5,7 @@
 #define POCD_DIRECTORY_CHANGE_H
 
 #include "pocd/directory/auditors.h"
+#include "pocd/directory/quota.h"
 #include "pocd/directory/signers.h"
 #include "pocd/directory/write.h"
 #include "pocd/ledger/ledger.h"
@@ -13,10 +14,18 @@ enum { CHANGE_WRITES_MAX = 64 };
 
 struct changer;
 
-/* All are borrowed.  auditors NULL: a T may ask for auditors of whom none is at work. */
-struct changer *changer_create(struct ledger *ledger, struct store *store, struct signers *signers,
-			       struct auditors *auditors, uint64_t (*now_ms)(void *ctx), void *now_ctx);
-void changer_destroy(struct changer *changer); /* NULL allowed */
+struct changer_options {
+	struct ledger *ledger; /* borrowed, as all of them */
+	struct store *store;
+	struct signers *signers;
+	struct auditors *auditors; /* NULL: a T may ask for auditors of whom none is at work */
+	struct quota *quota;       /* of what each state may change in its users and records */
+	uint64_t (*now_ms)(void *ctx);
+	void *now_ctx;
+};
+
+struct changer *changer_create(const struct changer_options *options); /* NULL when out of memory */
+void changer_destroy(struct changer *changer);                         /* NULL allowed */
 
 /* A group on its way. */
 struct change_group;

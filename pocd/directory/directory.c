@@ -69,7 +69,9 @@ static int make_writer(struct directory *directory, struct refusal *why)
 					.readings = directory->readings};
 
 	directory->quota = writer.quota = quota_create(o->notices_per_hour);
-	int status = directory->quota != NULL ? writer_create(&writer, &directory->writer) : STATUS_NO_MEMORY;
+	directory->changes = writer.changes = quota_create(o->changes_per_hour);
+	int status = directory->quota != NULL && directory->changes != NULL ? writer_create(&writer, &directory->writer)
+									    : STATUS_NO_MEMORY;
 	return status == 0 ? 0 : refuse(why, status, "", "the writer cannot be made: %s", status_text(status));
 }
 
@@ -172,6 +174,7 @@ void directory_close(struct directory *directory)
 		return;
 	writer_destroy(directory->writer);
 	quota_destroy(directory->quota);
+	quota_destroy(directory->changes);
 	ledger_close(directory->ledger);
 	signers_destroy(directory->signers);
 	auditors_destroy(directory->auditors);

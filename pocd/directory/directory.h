@@ -30,6 +30,7 @@ struct directory_options {
 	 * the store anew tells what became of the last commit.  NULL allowed. */
 	void (*failed)(void *ctx);
 	void *failed_ctx;
+	uint64_t changes_per_hour; /* of one state's users and records; 0: no limit */
 	/* notices */
 	uint64_t retention_ms;     /* how long bodies are kept, and how old a new notice may be; 0: 400 days */
 	uint64_t notices_per_hour; /* that one state may send; 0: no limit */

@@ -14,7 +14,7 @@ struct directory {
 	struct ledger *ledger;
 	struct writer *writer;
 	struct signers *signers;
-	struct quota *quota;
+	struct quota *quota, *changes; /* of notices, of changes */
 	struct auditors *auditors;
 	struct readings *readings; /* NULL in a copy of another server's directory */
 	atomic_ullong lookups, cache_hits;

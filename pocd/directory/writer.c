@@ -953,7 +953,15 @@ static int make_parts(struct writer *writer)
 				      .grown = o->grown,
 				      .grown_ctx = o->grown_ctx};
 
-	writer->changer = changer_create(o->ledger, o->store, o->signers, o->auditors, o->now_ms, o->now_ctx);
+	const struct changer_options changer = {.ledger = o->ledger,
+						.store = o->store,
+						.signers = o->signers,
+						.auditors = o->auditors,
+						.quota = o->changes,
+						.now_ms = o->now_ms,
+						.now_ctx = o->now_ctx};
+
+	writer->changer = changer_create(&changer);
 	return writer->changer != NULL ? inbox_create(&inbox, &writer->inbox) : STATUS_NO_MEMORY;
 }
 

@@ -26,6 +26,7 @@ struct writer_options {
 	void *published_ctx;
 	void (*failed)(void *ctx); /* once: the disk failed, nothing is stored any more; NULL allowed */
 	void *failed_ctx;
+	struct quota *changes; /* borrowed: of the changer (change.h) */
 	/* of the inbox (inbox.h) */
 	struct quota *quota;
 	uint64_t retention_ms, backlog_bytes;

@@ -52,7 +52,7 @@ static void send_refusal(struct pending *p)
 	error.message = p->why.message;
 	error.field = p->why.field;
 	error.may_retry = status_may_retry(p->status);
-	error.retry_after_ms = error.may_retry ? 1000 : 0;
+	error.retry_after_ms = !error.may_retry ? 0 : p->why.retry_ms > 0 ? p->why.retry_ms : 1000;
 	error.write = (uint32_t)p->write;
 	if (p->status == STATUS_CONFLICT) {
 		error.current = (ProtobufCBinaryData){HASH_SIZE, p->current.bytes};

@@ -211,8 +211,9 @@ static void write_server(const struct making *making)
 	fprintf(conf, "[server]\nlisten = 127.0.0.1:%zu\n", making->options.port);
 	fputs("threads = 1\ncert = server.crt\nkey = keys/server.key\n\n[store]\npath = data\n\n[log]\nkey = "
 	      "keys/log.key\n\n"
-	      "[notices]\nper_hour = 0\nbacklog = 0\n\n[limits]\nconnections_per_address = 10000\nhandshakes = "
-	      "10000\n\n[diagnostics]\nlevel = warning\n",
+	      "[notices]\nper_hour = 0\nbacklog = 0\n\n"
+	      "[limits]\nchanges_per_hour = 0\nconnections_per_address = 10000\nhandshakes = 10000\n\n"
+	      "[diagnostics]\nlevel = warning\n",
 	      conf);
 	finish_file(conf);
 	FILE *id = create(making, "directory.id");

@@ -119,7 +119,7 @@ static void test_defaults(void **state)
 {
 	(void)state;
 	setenv("XDG_STATE_HOME", "/nowhere", 1);
-	assert_int_equal(walk_defaults(MAN "pocd.conf.5", daemon_default), 22);
+	assert_int_equal(walk_defaults(MAN "pocd.conf.5", daemon_default), 23);
 	assert_int_equal(walk_defaults(MAN "poc.conf.5", client_default), 2);
 	/* the comparison sees a difference */
 	const struct config *other = read_daemon("[limits]\nidle_time = 301s\n"), *plain = read_daemon("");

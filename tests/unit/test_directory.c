@@ -859,6 +859,55 @@ static void test_changes_end_before_a_long_chain(void **context)
 	assert_string_equal(seen[1], "K/XA");
 }
 
+/* A state that changes what is its own without end is stopped for a while; others are not, nor its keys. */
+static void test_quota(void **context)
+{
+	enum { PER_HOUR = 4 };
+	struct house *house = *context;
+	struct world_state *xa = world_state(house->world, "XA"), *xb = world_state(house->world, "XB");
+	struct directory_options options = options_of(house);
+	struct world_item last;
+
+	options.changes_per_hour = PER_HOUR;
+	directory_close(house->directory);
+	house->directory = world_directory_open(&options);
+	for (int i = 0; i < PER_HOUR; i++) {
+		world_next_record(house->world, xa, false, NULL);
+		struct change_write write = record_of(xa);
+		struct told told = submit(house, &write, 1);
+		expect(&told, 0);
+		told = submit(house, &write, 1); /* again: that costs nothing */
+		expect(&told, 0);
+	}
+	world_next_record(house->world, xa, false, &last);
+	struct change_write one = record_of(xa);
+	struct told told = submit(house, &one, 1);
+	expect(&told, STATUS_QUOTA);
+	assert_string_equal(told.why.message, "XA has changed as much as it may in an hour");
+	assert_in_range(told.why.retry_ms, 1, 3600 * 1000 / PER_HOUR + 1);
+	/* one in a group stops the group */
+	world_next_record(house->world, xb, false, NULL);
+	struct change_write both[] = {record_of(xb), record_of(xa)};
+	told = submit(house, both, 2);
+	expect(&told, STATUS_QUOTA);
+	assert_int_equal(told.outcome.write, 1);
+	told = submit(house, both, 1);
+	expect(&told, 0);
+	world_next_keys(house->world, xa, NULL, NULL);
+	told = submit_one(house, &xa->keys);
+	expect(&told, 0);
+	world_next_users(house->world, &house->world->states[0], true, NULL);
+	for (int i = 0; i < 2 * PER_HOUR; i++) {
+		told = submit_one(house, &house->world->states[0].users);
+		expect(&told, 0);
+		world_next_users(house->world, &house->world->states[0], true, NULL);
+	}
+	world_clock_ms += 3600 * 1000 / PER_HOUR + 1000;
+	told = submit(house, &one, 1);
+	expect(&told, 0);
+	world_item_finish(&last);
+}
+
 static void test_emergency(void **context)
 {
 	struct house *house = *context;
@@ -1184,6 +1233,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_head, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_orphans_are_looked_for_once, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_changes_end_before_a_long_chain, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_quota, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_emergency, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_editors, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_clock_of_signer, setup, teardown),
