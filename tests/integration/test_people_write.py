@@ -511,6 +511,19 @@ class Publishing(Writes):
         WORLD.poc("ad-coordinator", "-y", "publish", "--replace", self.path("ad.json"))  # and back again
         WORLD.poc("xa-reader", "lookup", "AD", "--kind", "diplomatic")
 
+    def test_quota(self):
+        """A state that has changed as much as it may is told so; others go on."""
+        WORLD.stop()
+        with WORLD.settings(reload=False, limits__changes_per_hour="1"):
+            WORLD.start()
+            WORLD.poc("ae-coordinator", "-y", "confirm")
+            late = WORLD.poc("ae-coordinator", "-y", "confirm", expect=4)
+            self.assertRegex(late.err, "^poc: .*AE has changed as much as it may in an hour")
+            WORLD.poc("ad-coordinator", "-y", "confirm")
+            WORLD.stop()
+        WORLD.start()
+        WORLD.poc("ae-coordinator", "-y", "confirm")
+
 
 class Resending(Writes):
     """The connection is lost after the directory stored a write and before its answer came."""
