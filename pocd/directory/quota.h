@@ -1,5 +1,5 @@
-/* quota: how many notices, or changes, a state may send in an hour.  What a state has not used comes back evenly over the hour, so a
- * burst may take all of it at once.  Any thread.
+/* quota: how many notices, or changes, a state may send in an hour.  What a state has not used comes back evenly over
+ * the hour, so a burst may take all of it at once.  Any thread.
  *
  * state: whose account; that of "XA note" has what stays at its own desks, so that it keeps nothing from going abroad.
  */
