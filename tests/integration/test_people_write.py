@@ -519,7 +519,7 @@ class Publishing(Writes):
             WORLD.poc("ae-coordinator", "-y", "confirm")
             late = WORLD.poc("ae-coordinator", "-y", "confirm", expect=4)
             self.assertRegex(late.err, "^poc: .*AE has changed as much as it may in an hour")
-            WORLD.poc("ad-coordinator", "-y", "confirm")
+            WORLD.poc("xb-coordinator", "-y", "confirm")
             WORLD.stop()
         WORLD.start()
         WORLD.poc("ae-coordinator", "-y", "confirm")
