@@ -34,6 +34,7 @@ struct poc {
 	/* state */
 	char *folder;
 	struct held held;
+	bool held_lost; /* it could not be read again: held is empty, and no head is asked for before it can be */
 	struct verified_head *head; /* of this session; NULL before */
 	/* the server's, where it was refused as behind or as another log; size 0: none */
 	uint64_t refused_size;

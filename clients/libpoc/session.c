@@ -128,8 +128,11 @@ static int fetch_trust(struct poc *poc)
 
 int session_move(struct poc *poc)
 {
-	int status = STATUS_CONFLICT;
+	int status = advance_begin(poc);
 
+	if (status != 0)
+		return status;
+	status = STATUS_CONFLICT;
 	for (int i = 0; i < ROUNDS_MAX && status == STATUS_CONFLICT; i++) {
 		status = ask_head(poc);
 		if (status == STATUS_TOO_LARGE) {

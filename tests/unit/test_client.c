@@ -520,6 +520,32 @@ static void test_damaged_state(void **context)
 	assert_non_null(strstr(message, "missing"));
 }
 
+/* Damaged while a handle is open: the handle says so as often as it is asked, and holds nothing until it can be read.
+ */
+static void test_damaged_under_way(void **context)
+{
+	struct house *h = *context;
+	struct poc *poc = open_user(h, "XA", "xa-reader");
+	struct poc_facts facts;
+	char path[300], aside[310];
+
+	good(poc, poc_connect(poc));
+	snprintf(path, sizeof path, "%s/held", client_state_dir(poc));
+	snprintf(aside, sizeof aside, "%s.aside", path);
+	assert_int_equal(rename(path, aside), 0);
+	batch_record(h, "XB", false);
+	tiny_server_exchange(h->server, make_directory(h, h->n_batches, 0));
+	for (int i = 0; i < 2; i++) {
+		gives(poc, poc_connect(poc), STATUS_DAMAGED, "missing");
+		assert_int_equal(poc_facts(poc, &facts), 0);
+	}
+	gives(poc, poc_sync(poc, NULL, NULL), STATUS_DAMAGED, "missing");
+	assert_int_equal(rename(aside, path), 0);
+	good(poc, poc_connect(poc));
+	good(poc, poc_sync(poc, NULL, NULL));
+	poc_close(poc);
+}
+
 /* Without a state folder all works, and is remembered only as long as the handle lives. */
 static void test_no_state_dir(void **context)
 {
@@ -1058,6 +1084,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_never_back, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_fork_ahead, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_damaged_state, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_damaged_under_way, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_state_dir, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_spoiled_answers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sync, setup, teardown),
