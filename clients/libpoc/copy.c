@@ -468,7 +468,7 @@ static int verify_records(struct sync *sync, struct verified_head *head)
 		const Poc__Item *item = head->proof->items[i];
 		struct verified_record record;
 		struct name name;
-		if (!is_record(item, &name) || item->n_envelopes == 0)
+		if (!is_record(item, &name))
 			continue;
 		status = verify_saved_record(head, &name, class_for(user, poc, name.state), &record, &poc->why);
 		verified_record_finish(&record);
