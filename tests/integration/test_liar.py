@@ -79,6 +79,7 @@ WORDS = {
     "endless-path": "the checkpoint has a wrong form",
     "endless-chain": "K/XB is version 2, the next one is 3",
     "moving-head": "moves faster than it can be read",
+    "endless-history": "the history of R/XB does not end at the current version",
     "endless-pages": "the server's changes are of a longer log than it shows",
     "oversize-answer": "a frame of impossible size",
     "unfinished-answer": "no answer within the time limit",
@@ -215,6 +216,19 @@ class Lies(unittest.TestCase):
             for conf in (seen, new):
                 self.assertTrue(liar.sync(conf, 0).json["kept"])
 
+    def meet_history(self, attack, status):
+        with Liar(attack) as liar:
+            seen, new = liar.client(), liar.client()
+            liar.lookup(seen, "XB", 0)
+            liar.tell("lie")
+            for conf in (seen, new):
+                found = liar.poc(conf, "-t", str(2 * SLOW), "-o", "json", "history", "XB", expect=status)
+                self.assertNotIn("versions", found.json)
+                self.judge(attack, found)
+            liar.tell("truth")
+            for conf in (seen, new):
+                liar.lookup(conf, "XB", 0)
+
     def meet_foreign(self, attack, status):
         """Beside the desk's own notice stands one that is not of this directory."""
         with Liar(attack) as liar:
@@ -281,6 +295,8 @@ def add(attack, who, when, status):
             self.meet_foreign(attack, status)
         elif "poc sync" in when:
             self.meet_sync(attack, status)
+        elif "poc history" in when:
+            self.meet_history(attack, status)
         elif "sender's desk" in who:
             self.meet_story(attack, status)
         else:

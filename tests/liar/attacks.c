@@ -3,6 +3,7 @@
 
 #include "proto/keys/keystore_file.h"
 #include "proto/rules/envelope.h"
+#include "proto/rules/rules.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/prescan.h"
 #include "tests/liar/liar.h"
@@ -714,6 +715,38 @@ static void bend_moving_head(struct liar *liar, const Poc__Request *request, str
 	answer->proof.checkpoint = &answer->checkpoint;
 }
 
+/* The version after *item, which says nothing: withdrawn, and signed by a key that is nobody's. */
+static void next_fabricated(struct liar *liar, struct world_item *item)
+{
+	Poc__Record record = POC__RECORD__INIT;
+	Poc__Head head;
+
+	head_fill(&head, &liar->world->directory_id, "R/XB", item->seq + 1, item->bytes != NULL ? &item->value : NULL);
+	record.head = &head;
+	record.issued = record.confirmed = liar->now;
+	record.expires = liar->now + DAY;
+	record.withdrawn = 1;
+	world_sign(&record.base, &liar->stranger, 1, item);
+}
+
+static void bend_endless_history(struct liar *liar, const Poc__Request *request, struct book_answer *answer)
+{
+	static struct world_item made; /* until the next page */
+	static ProtobufCBinaryData bytes;
+
+	if (request->body_case != POC__REQUEST__BODY_GET_ENVELOPES || request->get_envelopes->from_seq == 0)
+		return;
+	Poc__Item *item = book_answer_item(answer, "R/XB");
+	if (item == NULL)
+		return;
+	if (request->get_envelopes->from_seq == 1)
+		world_item_finish(&made);
+	next_fabricated(liar, &made);
+	bytes = (ProtobufCBinaryData){made.size, made.bytes};
+	item->envelopes = &bytes;
+	item->n_envelopes = 1;
+}
+
 static void make_bytes(const void *start, size_t start_size, size_t size, uint8_t **out, size_t *out_size)
 {
 	*out = calloc(1, size);
@@ -966,6 +999,8 @@ const struct attack attacks[] = {
     B("endless-chain", "a chain of K that repeats itself", NEW, ANSWER, 6, NULL, bend_long_chain),
     KEPT("moving-head", "each answer is of another head than the one before", ANY, "after ten rounds", 1, NULL,
 	 bend_moving_head),
+    B("endless-history", "versions of a record without end, which nobody signed", ANY,
+      "when they come (`poc history`), at the number of the version that is proven", 6, NULL, bend_endless_history),
     R("endless-pages", "pages of changes without end, of a log without end", ANY,
       "when the copy is fetched (`poc sync`), at the end of the log that is proven", 6, raw_pages),
     R("oversize-answer", "an answer of two gigabytes, says its length", ANY, ANSWER, 1, raw_oversize),
