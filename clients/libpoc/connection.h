@@ -64,6 +64,7 @@ struct poc {
 	uint64_t own_size;                        /* the head under which the fields below were verified; 0: none */
 	struct envelope *own_users;               /* U of our place; NULL: not shown or absent */
 	const Poc__User *own;                     /* our entry in it, or NULL */
+	bool own_denied;                          /* NULL by the server's word alone, not by a proof */
 };
 
 /* Milliseconds since 1970 by the local clock (or the fixed time of tests). */

@@ -67,6 +67,9 @@ WORDS = {
     "section-withheld": "section office of R/XB is missing, though this reader may see it",
     "section-exchanged": "section office of R/XB is missing, though this reader may see it",
     "two-states": "section persons of R/XB is missing, though this reader may see it",
+    "users-kept-back": "the server keeps back U/XA",
+    "users-denied": "the server does not show U/XA, .* and keeps back 2 sections",
+    "users-not-copied": "the server keeps back U/XA",
     "altered-receipt": "step 3, accepted XB: signature is not that of operator in U/XB",
     "backdated-receipt": "step 3, accepted XB: signature is not that of operator in U/XB",
     "judged-before": "step 3, accepted XB: it is judged by a publication before it was stored",
@@ -186,7 +189,7 @@ class Lies(unittest.TestCase):
 
     def meet(self, attack, who, when, status):
         place, truth = PLACES.get(attack, ("XB", 0))
-        user = "operator" if attack == "two-states" else "reader"
+        user = "operator" if "of that user" in who else "reader"
         setting = {"own_auditor": "auditor-xa.example"} if "own_auditor" in who else {}
         with Liar(attack) as liar:
             seen, new = liar.client(user, **setting), liar.client(user, **setting)
