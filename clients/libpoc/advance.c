@@ -28,7 +28,10 @@ int advance_trust(struct poc *poc, const Poc__Item *page)
 {
 	if (page->n_envelopes == 0)
 		return 0;
-	if (poc->held.n_trust + poc->n_ahead + page->n_envelopes > HELD_TRUST_MAX)
+	size_t bytes = poc->ahead_bytes; /* nobody has signed them yet, as far as is known */
+	for (size_t i = 0; i < page->n_envelopes; i++)
+		bytes += page->envelopes[i].len;
+	if (poc->held.n_trust + poc->n_ahead + page->n_envelopes > HELD_TRUST_MAX || bytes > HELD_FILE_MAX)
 		return refuse(&poc->why, STATUS_TOO_LARGE, "trust", "the trust root has too many versions");
 	ProtobufCBinaryData *grown = realloc(poc->ahead, (poc->n_ahead + page->n_envelopes) * sizeof *grown);
 	if (grown == NULL)
@@ -42,6 +45,7 @@ int advance_trust(struct poc *poc, const Poc__Item *page)
 			return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
 		memcpy(to->data, from->data, from->len);
 		poc->n_ahead++;
+		poc->ahead_bytes += from->len;
 	}
 	return 0;
 }
@@ -52,7 +56,7 @@ void advance_drop(struct poc *poc)
 		free(poc->ahead[i].data);
 	free(poc->ahead);
 	poc->ahead = NULL;
-	poc->n_ahead = 0;
+	poc->n_ahead = poc->ahead_bytes = 0;
 }
 
 /* Puts them before the T of a head's proof, which takes them over. */
@@ -69,7 +73,7 @@ static int join_trust(struct poc *poc, Poc__Proof *proof)
 	proof->trust = all;
 	proof->n_trust += poc->n_ahead;
 	poc->ahead = NULL;
-	poc->n_ahead = 0;
+	poc->n_ahead = poc->ahead_bytes = 0;
 	return 0;
 }
 

@@ -40,7 +40,7 @@ struct poc {
 	uint64_t refused_size;
 	int64_t refused_time_ms;
 	/* T after the one that is held, as it came in pages, not verified: the next head's proof goes on from there */
-	size_t n_ahead;
+	size_t n_ahead, ahead_bytes;
 	ProtobufCBinaryData *ahead; /* owned (advance_drop) */
 	struct verified_head *copy; /* the local copy, once loaded */
 	char copy_damage[400];      /* what is wrong with the one that is there; empty: nothing known */
