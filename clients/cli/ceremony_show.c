@@ -203,13 +203,22 @@ static void note_replaced(json_t *list, const char *change, const Poc__Trust *th
 	}
 }
 
-static void algorithms_text(const Poc__Trust *trust, char out[400])
+static bool names_algorithm(const Poc__Trust *trust, const char *name)
 {
-	size_t used = 0;
+	for (size_t i = 0; i < trust->n_algorithms; i++) {
+		if (strcmp(trust->algorithms[i], name) == 0)
+			return true;
+	}
+	return false;
+}
 
-	out[0] = '\0';
-	for (size_t i = 0; i < trust->n_algorithms && used < 300; i++)
-		used += (size_t)snprintf(out + used, 400 - used, "%s%.64s", i > 0 ? ", " : "", trust->algorithms[i]);
+/* One by one: what no verifier knows may have any name, even one with a comma in it. */
+static void note_algorithms(json_t *list, const char *change, const Poc__Trust *these, const Poc__Trust *those)
+{
+	for (size_t i = 0; i < these->n_algorithms; i++) {
+		if (!names_algorithm(those, these->algorithms[i]))
+			note(list, change, tr("algorithm"), these->algorithms[i], NULL);
+	}
 }
 
 /* What guards a state against a council, or thieves, in haste. */
@@ -232,7 +241,7 @@ static void note_delay(json_t *list, const Poc__Trust *old, const Poc__Trust *ne
 
 static void trust_changes(json_t *list, const Poc__Trust *old, const Poc__Trust *new)
 {
-	char value[400], before[400];
+	char value[64], before[64];
 	const unsigned allowed_old = trust_algorithms(old), allowed_new = trust_algorithms(new);
 
 	note_keys(list, tr("root key"), old->root_keys, old->n_root_keys, new->root_keys, new->n_root_keys);
@@ -251,9 +260,8 @@ static void trust_changes(json_t *list, const Poc__Trust *old, const Poc__Trust 
 	snprintf(value, sizeof value, "%s", span_text(new->max_age));
 	snprintf(before, sizeof before, "%s", span_text(old->max_age));
 	note_set(list, tr("age at which an answer is stale"), value, before);
-	algorithms_text(new, value);
-	algorithms_text(old, before);
-	note_set(list, tr("algorithms"), value, before);
+	note_algorithms(list, "in", new, old);
+	note_algorithms(list, "out", old, new);
 	note_number(list, tr("least protocol"), new->least_protocol, old->least_protocol);
 	note_delay(list, old, new);
 	note_replaced(list, "in", new, old);

@@ -12,6 +12,7 @@
 #include "clients/libpoc/content.h"
 #include "proto/rules/rules.h"
 #include "proto/wire/prescan.h"
+#include "proto/wire/utf8.h"
 
 enum {
 	STATES_A_ROW = 8,
@@ -189,6 +190,7 @@ static void remark(struct row *row, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(row->reason + strlen(row->reason), sizeof row->reason - strlen(row->reason), format, arguments);
 	va_end(arguments);
+	utf8_mend(row->reason); /* what it quotes is cut anywhere */
 }
 
 /* ---- Columns ------------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ bool value_next(const char **cell, char *out, size_t out_size)
 		if (begin == end)
 			continue;
 		snprintf(out, out_size, "%.*s", (int)(end - begin), begin);
+		utf8_mend(out); /* where it was cut */
 		return true;
 	}
 	return false;

@@ -640,15 +640,16 @@ json_t *show_keys_json(const struct poc_verdict *v)
 json_t *show_verdict_json(const struct poc_verdict *v)
 {
 	return json_pack(
-	    "{s:s,s:o,s:s,s:s,s:b,s:o,s:o,s:b,s:b,s:i,s:o,s:I,s:I,s:o,s:{s:s,s:I,s:o,s:i,s:b}}", "status",
+	    "{s:s,s:o,s:s,s:s,s:b,s:o,s:o,s:b,s:b,s:i,s:o,s:I,s:I,s:o,s:b,s:{s:s,s:I,s:o,s:i,s:i,s:i,s:b}}", "status",
 	    show_standing(v), "suspended_for",
 	    v->suspended_for[0] != '\0' ? json_string(v->suspended_for) : json_null(), "freshness", freshness_word(v),
 	    "signed_by", v->signed_by, "replaced", (int)v->replaced, "confirmed_at", cli_time_json(v->confirmed),
 	    "answered_at", cli_time_json(v->answered), "answered_automatically", (int)v->answered_automatically,
 	    "offline", (int)v->offline, "withheld", (int)v->withheld, "judged_at", cli_time_json(v->judged),
 	    "clock_behind", (json_int_t)v->clock_behind, "clock_ahead", (json_int_t)v->clock_ahead, "authority_keys",
-	    show_keys_json(v), "checkpoint", "origin", v->origin, "size", (json_int_t)v->size, "time",
-	    cli_time_json(v->time_ms / 1000), "cosigners", (int)v->cosigners, "stale", (int)v->checkpoint_stale);
+	    show_keys_json(v), "trust_expired", (int)v->trust_expired, "checkpoint", "origin", v->origin, "size",
+	    (json_int_t)v->size, "time", cli_time_json(v->time_ms / 1000), "cosigners", (int)v->cosigners, "auditors",
+	    (int)v->auditors, "quorum", (int)v->quorum, "stale", (int)v->checkpoint_stale);
 }
 
 static void add_remark(json_t *list, const char *poc, const char *channel, const char *code, const char *message)

@@ -28,7 +28,10 @@ int advance_trust(struct poc *poc, const Poc__Item *page)
 {
 	if (page->n_envelopes == 0)
 		return 0;
-	if (poc->held.n_trust + poc->n_ahead + page->n_envelopes > HELD_TRUST_MAX)
+	size_t bytes = poc->ahead_bytes; /* nobody has signed them yet, as far as is known */
+	for (size_t i = 0; i < page->n_envelopes; i++)
+		bytes += page->envelopes[i].len;
+	if (poc->held.n_trust + poc->n_ahead + page->n_envelopes > HELD_TRUST_MAX || bytes > HELD_FILE_MAX)
 		return refuse(&poc->why, STATUS_TOO_LARGE, "trust", "the trust root has too many versions");
 	ProtobufCBinaryData *grown = realloc(poc->ahead, (poc->n_ahead + page->n_envelopes) * sizeof *grown);
 	if (grown == NULL)
@@ -42,6 +45,7 @@ int advance_trust(struct poc *poc, const Poc__Item *page)
 			return refuse(&poc->why, STATUS_NO_MEMORY, "", "out of memory");
 		memcpy(to->data, from->data, from->len);
 		poc->n_ahead++;
+		poc->ahead_bytes += from->len;
 	}
 	return 0;
 }
@@ -52,7 +56,7 @@ void advance_drop(struct poc *poc)
 		free(poc->ahead[i].data);
 	free(poc->ahead);
 	poc->ahead = NULL;
-	poc->n_ahead = 0;
+	poc->n_ahead = poc->ahead_bytes = 0;
 }
 
 /* Puts them before the T of a head's proof, which takes them over. */
@@ -69,14 +73,23 @@ static int join_trust(struct poc *poc, Poc__Proof *proof)
 	proof->trust = all;
 	proof->n_trust += poc->n_ahead;
 	poc->ahead = NULL;
-	poc->n_ahead = 0;
+	poc->n_ahead = poc->ahead_bytes = 0;
 	return 0;
 }
 
+/* What cannot be read is not taken for a first contact: the handle holds nothing, and knows that it does not know. */
 static int reload(struct poc *poc)
 {
 	held_finish(&poc->held);
-	return held_load(poc->folder, &poc->pins.directory, &poc->held, &poc->why);
+	int status = held_load(poc->folder, &poc->pins.directory, &poc->held, &poc->why);
+	poc->held_lost = status != 0;
+	poc->held.empty = poc->held.empty || poc->held_lost;
+	return status;
+}
+
+int advance_begin(struct poc *poc)
+{
+	return poc->held_lost ? reload(poc) : 0;
 }
 
 static bool consistent(const struct held_head *old, const struct verified_head *head, const ProtobufCBinaryData *proof)
@@ -414,9 +427,11 @@ int advance_head(struct poc *poc, const Poc__HeadAnswer *answer)
 
 int advance_note_key(struct poc *poc, const char *state, uint64_t seq, const struct hash *value)
 {
-	for (int i = 0; i < STORE_TRIES; i++) {
+	int status = advance_begin(poc);
+
+	for (int i = 0; i < STORE_TRIES && status == 0; i++) {
 		bool changed;
-		int status = held_note_key(&poc->held, state, seq, value, &changed, &poc->why);
+		status = held_note_key(&poc->held, state, seq, value, &changed, &poc->why);
 		/* empty still: no head could be held, by this clock, so nothing is stored */
 		if (status != 0 || !changed || poc->folder == NULL || poc->held.empty)
 			return status;
@@ -424,8 +439,7 @@ int advance_note_key(struct poc *poc, const char *state, uint64_t seq, const str
 		if (status != STATUS_CONFLICT)
 			return status;
 		status = reload(poc);
-		if (status != 0)
-			return status;
 	}
-	return refuse(&poc->why, STATUS_BUSY, "state.dir", "other processes keep moving the held state");
+	return status != 0 ? status
+			   : refuse(&poc->why, STATUS_BUSY, "state.dir", "other processes keep moving the held state");
 }

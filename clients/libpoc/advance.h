@@ -4,6 +4,9 @@
 
 #include "clients/libpoc/connection.h"
 
+/* Before a head is asked for: held state that could not be read again is tried anew.  0, DAMAGED, IO, NO_MEMORY. */
+int advance_begin(struct poc *poc);
+
 /* A GetHead request from what is held.  The bytes that it points to live in poc->held. */
 void advance_request(const struct poc *poc, Poc__GetHead *request);
 

@@ -34,12 +34,13 @@ struct poc {
 	/* state */
 	char *folder;
 	struct held held;
+	bool held_lost; /* it could not be read again: held is empty, and no head is asked for before it can be */
 	struct verified_head *head; /* of this session; NULL before */
 	/* the server's, where it was refused as behind or as another log; size 0: none */
 	uint64_t refused_size;
 	int64_t refused_time_ms;
 	/* T after the one that is held, as it came in pages, not verified: the next head's proof goes on from there */
-	size_t n_ahead;
+	size_t n_ahead, ahead_bytes;
 	ProtobufCBinaryData *ahead; /* owned (advance_drop) */
 	struct verified_head *copy; /* the local copy, once loaded */
 	char copy_damage[400];      /* what is wrong with the one that is there; empty: nothing known */
@@ -63,6 +64,7 @@ struct poc {
 	uint64_t own_size;                        /* the head under which the fields below were verified; 0: none */
 	struct envelope *own_users;               /* U of our place; NULL: not shown or absent */
 	const Poc__User *own;                     /* our entry in it, or NULL */
+	bool own_denied;                          /* NULL by the server's word alone, not by a proof */
 };
 
 /* Milliseconds since 1970 by the local clock (or the fixed time of tests). */

@@ -462,15 +462,20 @@ static int verify_records(struct sync *sync, struct verified_head *head)
 	struct poc *poc = sync->poc;
 	struct envelope *users;
 	const Poc__User *user = copy_user(poc, head, &users);
+	const Poc__Item *own = poc->own_users != NULL ? proof_item(head->proof, poc->own_users->name.text) : NULL;
 	int status = 0;
 
+	if (own != NULL && own->n_envelopes == 0) /* by which it is judged what may be missing */
+		status = refuse(&poc->why, STATUS_UNVERIFIED, own->name, "the server keeps back %s", own->name);
 	for (size_t i = 0; i < head->proof->n_items && status == 0; i++) {
 		const Poc__Item *item = head->proof->items[i];
 		struct verified_record record;
 		struct name name;
-		if (!is_record(item, &name) || item->n_envelopes == 0)
+		if (!is_record(item, &name))
 			continue;
 		status = verify_saved_record(head, &name, class_for(user, poc, name.state), &record, &poc->why);
+		if (status == 0)
+			status = session_withheld(poc, &record);
 		verified_record_finish(&record);
 		if (status == STATUS_ORPHANS)
 			status = 0;

@@ -14,7 +14,7 @@
 #include "proto/rules/chain.h"
 #include "proto/rules/trust.h"
 
-enum { HELD_FILE_MAX = 32 * 1024 * 1024, STATE_FIELD = STATE_MAX_LENGTH + 1, LOCK_WAIT_MS = 10000 };
+enum { STATE_FIELD = STATE_MAX_LENGTH + 1, LOCK_WAIT_MS = 10000 };
 
 static const char magic[16] = "pocd-held-1\n";
 

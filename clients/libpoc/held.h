@@ -15,6 +15,7 @@
 enum {
 	HELD_HEADS_MAX = 64, /* earlier heads remembered */
 	HELD_TRUST_MAX = 8192,
+	HELD_FILE_MAX = 32 * 1024 * 1024, /* bytes of all */
 	HELD_KEYS_MAX = 1024
 };
 

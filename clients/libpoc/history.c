@@ -11,9 +11,16 @@ struct history {
 	struct poc *poc;
 	const struct name *name;
 	struct hash current; /* proven */
+	uint64_t end;        /* its number: what a server says of versions could go on without end */
 	size_t n, room;
 	struct envelope **versions; /* owned */
 };
+
+static int not_ending(struct history *h)
+{
+	return refuse(&h->poc->why, STATUS_UNVERIFIED, h->name->text,
+		      "the history of %s does not end at the current version", h->name->text);
+}
 
 static int add_version(struct history *h, const ProtobufCBinaryData *bytes)
 {
@@ -28,6 +35,8 @@ static int add_version(struct history *h, const ProtobufCBinaryData *bytes)
 		h->versions = grown;
 		h->room = room;
 	}
+	if (h->n >= h->end)
+		return not_ending(h);
 	int status = envelope_parse(bytes->data, bytes->len, &next, &h->poc->why);
 	if (status != 0)
 		return unverified(&h->poc->why, status);
@@ -63,10 +72,31 @@ static int fetch_versions(struct history *h)
 	for (size_t i = 0; item != NULL && i < item->n_envelopes && status == 0 && !at_end(h); i++)
 		status = add_version(h, &item->envelopes[i]);
 	if (status == 0 && h->n == before)
-		status = refuse(&h->poc->why, STATUS_UNVERIFIED, h->name->text,
-				"the history of %s does not end at the current version", h->name->text);
+		status = not_ending(h);
 	session_free_answers(&q, 1);
 	return status;
+}
+
+/* The number of the current version; T and S are part of every head. */
+static int find_end(struct history *h, const Poc__Item *item)
+{
+	const struct verified_head *head = h->poc->head;
+	struct envelope *last;
+
+	if (h->name->kind == NAME_TRUST || h->name->kind == NAME_REGISTER) {
+		h->end = h->name->kind == NAME_TRUST ? verified_head_trust(head)->seq : head->reg->seq;
+		return 0;
+	}
+	if (item->n_envelopes == 0)
+		return refuse(&h->poc->why, STATUS_UNVERIFIED, h->name->text, "the server keeps back the current %s",
+			      h->name->text);
+	const ProtobufCBinaryData *bytes = &item->envelopes[item->n_envelopes - 1];
+	int status = envelope_parse(bytes->data, bytes->len, &last, &h->poc->why);
+	if (status != 0)
+		return unverified(&h->poc->why, status);
+	h->end = last->seq;
+	envelope_destroy(last);
+	return 0;
 }
 
 /* The current value, proven; NOT_FOUND when it is proven that there is none. */
@@ -83,6 +113,8 @@ static int current_value(struct history *h)
 	if (status == 0 && proven.absent)
 		status =
 		    refuse(&h->poc->why, STATUS_NOT_FOUND, "", "%s is not in the directory (proven)", h->name->text);
+	if (status == 0)
+		status = find_end(h, item);
 	h->current = proven.value;
 	session_free_answers(&q, 1);
 	return status;

@@ -45,6 +45,8 @@ static int check_item(const Poc__Item *item, bool complete, struct refusal *why)
 		return bad_item(why, item, "does not belong into a complete proof");
 	if (!complete && item->map == NULL)
 		return bad_item(why, item, "comes without map proof");
+	if (complete && item->n_envelopes == 0 && name.kind != NAME_USERS)
+		return bad_item(why, item, "its envelope is kept back");
 	if (item->map != NULL && check_map(item, why) != 0)
 		return STATUS_UNVERIFIED;
 	if (item->value.len != (found && item->n_envelopes == 0 ? HASH_SIZE : 0))

@@ -153,6 +153,8 @@ static int take_answers(struct poc *poc, struct looking *l, struct client_record
 			status = unverified(&poc->why, status);
 	}
 	if (status == 0)
+		status = session_withheld(poc, &out->verified);
+	if (status == 0)
 		status = take_pings_answer(poc, l, &out->verified);
 	if (status == 0)
 		status = save_answer(poc, l, out);

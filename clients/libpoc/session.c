@@ -128,8 +128,11 @@ static int fetch_trust(struct poc *poc)
 
 int session_move(struct poc *poc)
 {
-	int status = STATUS_CONFLICT;
+	int status = advance_begin(poc);
 
+	if (status != 0)
+		return status;
+	status = STATUS_CONFLICT;
 	for (int i = 0; i < ROUNDS_MAX && status == STATUS_CONFLICT; i++) {
 		status = ask_head(poc);
 		if (status == STATUS_TOO_LARGE) {
@@ -369,7 +372,7 @@ int session_keys(struct poc *poc, const struct verified_head *head, const struct
 
 /* ---- Who we are, and who the server is */
 
-/* U of a place from an answer to GetEnvelopes for it and the K of its state; *users NULL if absent or not shown. */
+/* U of a place from an answer to GetEnvelopes for it and the K of its state; *users NULL if absent or lapsed. */
 static int users_of(struct poc *poc, const Poc__Proof *proof, const struct name *u, struct envelope **users)
 {
 	struct name k;
@@ -384,8 +387,10 @@ static int users_of(struct poc *poc, const Poc__Proof *proof, const struct name 
 	int status = session_item(poc, proof, k.text, &keys_item, &keys_proven);
 	if (status == 0)
 		status = session_item(poc, proof, u->text, &users_item, &users_proven);
-	if (status != 0 || keys_proven.absent || users_proven.absent || users_item->n_envelopes == 0)
+	if (status != 0 || keys_proven.absent || users_proven.absent)
 		return status;
+	if (users_item->n_envelopes == 0) /* whoever may not read it is told so, and gets no proof */
+		return refuse(&poc->why, STATUS_UNVERIFIED, u->text, "the server keeps back %s", u->text);
 	status = session_keys(poc, poc->head, &keys_proven, keys_item, &chain, &keys, &replaced);
 	if (status == 0)
 		status =
@@ -420,10 +425,12 @@ static int refresh_own(struct poc *poc)
 	if (poc->own_size == poc->head->checkpoint.size)
 		return 0;
 	int status = ask_users(poc, poc->user_place, &users);
-	if (status == STATUS_DENIED || status == STATUS_SUSPENDED || status == STATUS_EXPIRED)
+	bool denied = status == STATUS_DENIED || status == STATUS_SUSPENDED || status == STATUS_EXPIRED;
+	if (denied)
 		status = 0; /* whoever is not listed may not read U: then this is what we know */
 	if (status != 0)
 		return status;
+	poc->own_denied = denied;
 	envelope_destroy(poc->own_users);
 	poc->own_users = users;
 	poc->own = users != NULL ? users_find(users->payload.users, &keystore_public(poc->key)->id) : NULL;
@@ -436,6 +443,16 @@ static int refresh_own(struct poc *poc)
 enum reader_class session_reader(const struct poc *poc, const char *state)
 {
 	return poc->own != NULL ? reader_class_of(poc->own, poc->user_state, state) : READER_PLAIN;
+}
+
+int session_withheld(struct poc *poc, const struct verified_record *record)
+{
+	if (!poc->own_denied || record->withheld == 0)
+		return 0;
+	return refuse(&poc->why, STATUS_UNVERIFIED, record->name.text,
+		      "the server does not show U/%s, which says what this user may see, and keeps back %zu section%s "
+		      "of %s",
+		      poc->user_place, record->withheld, record->withheld == 1 ? "" : "s", record->name.text);
 }
 
 static bool has_role_here(const struct poc *poc, const struct envelope *users, Poc__Role role)

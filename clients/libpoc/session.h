@@ -29,6 +29,10 @@ int session_move(struct poc *poc);
 /* The reader class that our verified entry gives for records of a state. */
 enum reader_class session_reader(const struct poc *poc, const char *state);
 
+/* Who is not listed is served nothing: a server that denies our U, and serves us all the same as one who may not see
+ * sections, lies about one or the other.  0 or UNVERIFIED. */
+int session_withheld(struct poc *poc, const struct verified_record *record);
+
 /* What the items of an answer say; of a name that the answer lacks: STATUS_UNVERIFIED. */
 int session_item(struct poc *poc, const Poc__Proof *proof, const char *name, const Poc__Item **item,
 		 struct verified_item *proven);

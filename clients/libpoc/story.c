@@ -320,8 +320,10 @@ static int take_users(const struct story *story, uint8_t mark, const struct name
 {
 	const ProtobufCBinaryData *bytes = find_envelope(story, mark, value);
 
+	/* one that has lapsed lists nobody: what is signed by it is as false as any other */
 	return bytes == NULL ? missing(why, name->text)
-			     : verify_users(&moment->head, moment->keys, name, value, bytes, &moment->users, why);
+			     : unverified(why, verify_users(&moment->head, moment->keys, name, value, bytes,
+							    &moment->users, why));
 }
 
 static int take_moment(const struct verified_head *head, const struct story *story, uint8_t mark,

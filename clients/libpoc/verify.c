@@ -480,7 +480,7 @@ static int saved_keys(struct verified_head *head, const char *state, const struc
 	return 0;
 }
 
-/* K/@directory from the proof, kept in head; stays NULL where the proof lacks it. */
+/* K/@directory from the proof, kept in head; stays NULL where it is absent. */
 static int saved_staff(struct verified_head *head, struct refusal *why)
 {
 	struct name name;
@@ -488,10 +488,12 @@ static int saved_staff(struct verified_head *head, struct refusal *why)
 	const Poc__Item *item =
 	    name_make(NAME_KEYS, STATE_DIRECTORY, NULL, &name) ? proof_item(head->proof, name.text) : NULL;
 
-	if (head->staff != NULL || item == NULL)
+	if (head->staff != NULL || (item == NULL && head->proof->complete))
 		return 0;
+	if (item == NULL)
+		return refuse(why, STATUS_UNVERIFIED, name.text, "the proof lacks %s", name.text);
 	int status = verify_item(head, item, head->proof->complete, &proven, why);
-	if (status != 0 || proven.absent || item->n_envelopes == 0)
+	if (status != 0 || proven.absent)
 		return status;
 	return verify_keys(head, &name, &proven.value, item->envelopes, item->n_envelopes, &head->staff, NULL, why);
 }
@@ -506,8 +508,10 @@ static int saved_pings(struct verified_head *head, const char *state, struct ver
 	if (item == NULL)
 		return 0;
 	int status = verify_item(head, item, head->proof->complete, &proven, why);
-	if (status != 0 || proven.absent || item->n_envelopes == 0)
+	if (status != 0 || proven.absent)
 		return status;
+	if (item->n_envelopes == 0) /* or a state that answered would seem never to have */
+		return refuse(why, STATUS_UNVERIFIED, name.text, "%s is missing", name.text);
 	status = saved_staff(head, why);
 	return status != 0 ? status : verify_pings(head, head->staff, &proven, &item->envelopes[0], out, why);
 }
@@ -599,7 +603,7 @@ static int verify_one(struct verified_head *head, const Poc__Item *item, enum re
 		return refuse(why, STATUS_UNVERIFIED, item->name, "not a name of the directory");
 	if (name.kind == NAME_TRUST || name.kind == NAME_REGISTER)
 		return 0; /* by verify_head */
-	if (name.kind == NAME_RECORD && (item->n_envelopes > 0 || !head->proof->complete)) {
+	if (name.kind == NAME_RECORD) {
 		int status = verify_saved_record(head, &name, reader, &record, why);
 		verified_record_finish(&record);
 		return status == STATUS_ORPHANS ? 0 : status;

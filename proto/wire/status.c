@@ -49,22 +49,6 @@ bool status_may_retry(int code)
 	return find(code)->retry;
 }
 
-/* What a message quotes may be no UTF-8, or be cut within a character; what travels and what is printed must be. */
-static void make_utf8(char *text)
-{
-	uint32_t code_point;
-
-	for (size_t left = strlen(text); left > 0;) {
-		size_t length = utf8_next(text, left, &code_point);
-		if (length == 0) {
-			*text = '?';
-			length = 1;
-		}
-		text += length;
-		left -= length;
-	}
-}
-
 int refuse(struct refusal *why, int code, const char *field, const char *format, ...)
 {
 	if (why == NULL)
@@ -76,7 +60,8 @@ int refuse(struct refusal *why, int code, const char *field, const char *format,
 	va_start(args, format);
 	vsnprintf(why->message, sizeof why->message, format, args);
 	va_end(args);
-	make_utf8(why->field);
-	make_utf8(why->message);
+	/* what a message quotes may be no UTF-8, or be cut within a character */
+	utf8_mend(why->field);
+	utf8_mend(why->message);
 	return code;
 }

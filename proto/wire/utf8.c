@@ -1,5 +1,6 @@
 #include "proto/wire/utf8.h"
 
+#include <string.h>
 #include <utf8proc.h>
 
 size_t utf8_next(const void *bytes, size_t size, uint32_t *code_point)
@@ -28,4 +29,19 @@ bool utf8_valid(const void *bytes, size_t size)
 		i += n;
 	}
 	return true;
+}
+
+void utf8_mend(char *text)
+{
+	uint32_t code_point;
+
+	for (size_t left = strlen(text); left > 0;) {
+		size_t length = utf8_next(text, left, &code_point);
+		if (length == 0) {
+			*text = '?';
+			length = 1;
+		}
+		text += length;
+		left -= length;
+	}
 }

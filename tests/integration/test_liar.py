@@ -67,6 +67,9 @@ WORDS = {
     "section-withheld": "section office of R/XB is missing, though this reader may see it",
     "section-exchanged": "section office of R/XB is missing, though this reader may see it",
     "two-states": "section persons of R/XB is missing, though this reader may see it",
+    "users-kept-back": "the server keeps back U/XA",
+    "users-denied": "the server does not show U/XA, .* and keeps back 2 sections",
+    "users-not-copied": "the server keeps back U/XA",
     "altered-receipt": "step 3, accepted XB: signature is not that of operator in U/XB",
     "backdated-receipt": "step 3, accepted XB: signature is not that of operator in U/XB",
     "judged-before": "step 3, accepted XB: it is judged by a publication before it was stored",
@@ -79,6 +82,7 @@ WORDS = {
     "endless-path": "the checkpoint has a wrong form",
     "endless-chain": "K/XB is version 2, the next one is 3",
     "moving-head": "moves faster than it can be read",
+    "endless-history": "the history of R/XB does not end at the current version",
     "endless-pages": "the server's changes are of a longer log than it shows",
     "oversize-answer": "a frame of impossible size",
     "unfinished-answer": "no answer within the time limit",
@@ -185,7 +189,7 @@ class Lies(unittest.TestCase):
 
     def meet(self, attack, who, when, status):
         place, truth = PLACES.get(attack, ("XB", 0))
-        user = "operator" if attack == "two-states" else "reader"
+        user = "operator" if "of that user" in who else "reader"
         setting = {"own_auditor": "auditor-xa.example"} if "own_auditor" in who else {}
         with Liar(attack) as liar:
             seen, new = liar.client(user, **setting), liar.client(user, **setting)
@@ -214,6 +218,19 @@ class Lies(unittest.TestCase):
             liar.tell("truth")
             for conf in (seen, new):
                 self.assertTrue(liar.sync(conf, 0).json["kept"])
+
+    def meet_history(self, attack, status):
+        with Liar(attack) as liar:
+            seen, new = liar.client(), liar.client()
+            liar.lookup(seen, "XB", 0)
+            liar.tell("lie")
+            for conf in (seen, new):
+                found = liar.poc(conf, "-t", str(2 * SLOW), "-o", "json", "history", "XB", expect=status)
+                self.assertNotIn("versions", found.json)
+                self.judge(attack, found)
+            liar.tell("truth")
+            for conf in (seen, new):
+                liar.lookup(conf, "XB", 0)
 
     def meet_foreign(self, attack, status):
         """Beside the desk's own notice stands one that is not of this directory."""
@@ -281,6 +298,8 @@ def add(attack, who, when, status):
             self.meet_foreign(attack, status)
         elif "poc sync" in when:
             self.meet_sync(attack, status)
+        elif "poc history" in when:
+            self.meet_history(attack, status)
         elif "sender's desk" in who:
             self.meet_story(attack, status)
         else:

@@ -3,6 +3,7 @@
 
 #include "proto/keys/keystore_file.h"
 #include "proto/rules/envelope.h"
+#include "proto/rules/rules.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/prescan.h"
 #include "tests/liar/liar.h"
@@ -575,6 +576,27 @@ static void bend_two_states(struct liar *liar, const Poc__Request *request, stru
 	book_answer_item(answer, "R/XB")->n_sections = 1; /* GREEN */
 }
 
+/* The reader's own U is not shown, as to somebody whom it does not list; he is served as such a one. */
+static bool asks_own_users(const Poc__Request *request)
+{
+	const Poc__GetEnvelopes *get = request->get_envelopes;
+
+	return request->body_case == POC__REQUEST__BODY_GET_ENVELOPES && get->n_names == 2 &&
+	       strcmp(get->names[1], "U/XA") == 0;
+}
+
+static void bend_own_users(struct liar *liar, const Poc__Request *request, struct book_answer *answer)
+{
+	Poc__Item *item = asks_own_users(request) ? book_answer_item(answer, "U/XA") : NULL;
+
+	bend_two_states(liar, request, answer);
+	if (item == NULL)
+		return;
+	struct book_entry *entry = book_find(&liar->lie, "U/XA");
+	item->n_envelopes = 0;
+	item->value = (ProtobufCBinaryData){HASH_SIZE, entry->versions[entry->n - 1].value.bytes};
+}
+
 static void bend_keys_kept_back(struct liar *liar, const Poc__Request *request, struct book_answer *answer)
 {
 	if (request->body_case != POC__REQUEST__BODY_GET_ENVELOPES)
@@ -714,6 +736,38 @@ static void bend_moving_head(struct liar *liar, const Poc__Request *request, str
 	answer->proof.checkpoint = &answer->checkpoint;
 }
 
+/* The version after *item, which says nothing: withdrawn, and signed by a key that is nobody's. */
+static void next_fabricated(struct liar *liar, struct world_item *item)
+{
+	Poc__Record record = POC__RECORD__INIT;
+	Poc__Head head;
+
+	head_fill(&head, &liar->world->directory_id, "R/XB", item->seq + 1, item->bytes != NULL ? &item->value : NULL);
+	record.head = &head;
+	record.issued = record.confirmed = liar->now;
+	record.expires = liar->now + DAY;
+	record.withdrawn = 1;
+	world_sign(&record.base, &liar->stranger, 1, item);
+}
+
+static void bend_endless_history(struct liar *liar, const Poc__Request *request, struct book_answer *answer)
+{
+	static struct world_item made; /* until the next page */
+	static ProtobufCBinaryData bytes;
+
+	if (request->body_case != POC__REQUEST__BODY_GET_ENVELOPES || request->get_envelopes->from_seq == 0)
+		return;
+	Poc__Item *item = book_answer_item(answer, "R/XB");
+	if (item == NULL)
+		return;
+	if (request->get_envelopes->from_seq == 1)
+		world_item_finish(&made);
+	next_fabricated(liar, &made);
+	bytes = (ProtobufCBinaryData){made.size, made.bytes};
+	item->envelopes = &bytes;
+	item->n_envelopes = 1;
+}
+
 static void make_bytes(const void *start, size_t start_size, size_t size, uint8_t **out, size_t *out_size)
 {
 	*out = calloc(1, size);
@@ -798,13 +852,43 @@ static bool raw_pages(struct liar *liar, const Poc__Request *request, uint8_t **
 	return true;
 }
 
-static bool raw_error(const Poc__Request *request, int code, const char *message, uint8_t **bytes, size_t *size)
+static void tell_next_users(struct liar *liar)
+{
+	struct world_state *state = world_state(liar->world, "XA");
+
+	world_next_users(liar->world, state, true, NULL);
+	book_put(&liar->lie, &state->users, NULL, 0);
+}
+
+/* The copy comes without the reader's own U, so that nothing tells what may be missing in it. */
+static bool raw_copy_without_users(struct liar *liar, const Poc__Request *request, uint8_t **bytes, size_t *size)
+{
+	static struct book_page page;
+	Poc__Response response = POC__RESPONSE__INIT;
+
+	if (request->body_case != POC__REQUEST__BODY_CHANGES)
+		return false;
+	book_changes(&liar->lie, request->changes, &page);
+	for (size_t i = 0; i < page.answer.n_changes; i++) {
+		Poc__Item *item = page.changes[i].item;
+		struct book_entry *entry = book_find(&liar->lie, item->name);
+		if (strcmp(item->name, "U/XA") != 0)
+			continue;
+		item->n_envelopes = 0;
+		item->value = (ProtobufCBinaryData){HASH_SIZE, entry->versions[entry->n - 1].value.bytes};
+	}
+	response.id = request->id;
+	response.body_case = POC__RESPONSE__BODY_CHANGES;
+	response.changes = &page.answer;
+	frame_response(&response, bytes, size);
+	return true;
+}
+
+static bool say_error(const Poc__Request *request, int code, const char *message, uint8_t **bytes, size_t *size)
 {
 	Poc__Response response = POC__RESPONSE__INIT;
 	Poc__Error error = POC__ERROR__INIT;
 
-	if (!about(request, "XB"))
-		return false;
 	error.code = (uint32_t)code;
 	error.message = (char *)message;
 	response.id = request->id;
@@ -812,6 +896,18 @@ static bool raw_error(const Poc__Request *request, int code, const char *message
 	response.error = &error;
 	frame_response(&response, bytes, size);
 	return true;
+}
+
+static bool raw_error(const Poc__Request *request, int code, const char *message, uint8_t **bytes, size_t *size)
+{
+	return about(request, "XB") && say_error(request, code, message, bytes, size);
+}
+
+static bool raw_denied_users(struct liar *liar, const Poc__Request *request, uint8_t **bytes, size_t *size)
+{
+	(void)liar;
+	return asks_own_users(request) &&
+	       say_error(request, STATUS_DENIED, "reading users is for listed users", bytes, size);
 }
 
 static bool raw_not_found(struct liar *liar, const Poc__Request *request, uint8_t **bytes, size_t *size)
@@ -944,6 +1040,13 @@ const struct attack attacks[] = {
     B("section-exchanged", "sections of another state's record", ANY, ANSWER, 6, NULL, bend_section_exchanged),
     KEPT("two-states", "another state lists the user too, as less than he is at home, and he is served as that",
 	 "the `poc` of that user", ANSWER, 6, tell_two_states, bend_two_states),
+    B("users-kept-back", "the user's own U is kept back, and he is served as somebody whom it does not list",
+      "the `poc` of that user", ANSWER, 6, NULL, bend_own_users),
+    {ROW("users-denied", "the same, with an error in the place of U", "the `poc` of that user", ANSWER, 6),
+     .raw = raw_denied_users, .bend = bend_own_users},
+    {ROW("users-not-copied", "a copy without the U that says what its owner may see", ANY,
+	 "when the copy is fetched (`poc sync`)", 6),
+     .tell = tell_next_users, .raw = raw_copy_without_users, .kept = true},
     /* notices */
     N("altered-receipt", "the time of a receipt changed, and the changed one anchored", STORY, 6, tell_altered_receipt,
       NULL),
@@ -966,6 +1069,8 @@ const struct attack attacks[] = {
     B("endless-chain", "a chain of K that repeats itself", NEW, ANSWER, 6, NULL, bend_long_chain),
     KEPT("moving-head", "each answer is of another head than the one before", ANY, "after ten rounds", 1, NULL,
 	 bend_moving_head),
+    B("endless-history", "versions of a record without end, which nobody signed", ANY,
+      "when they come (`poc history`), at the number of the version that is proven", 6, NULL, bend_endless_history),
     R("endless-pages", "pages of changes without end, of a log without end", ANY,
       "when the copy is fetched (`poc sync`), at the end of the log that is proven", 6, raw_pages),
     R("oversize-answer", "an answer of two gigabytes, says its length", ANY, ANSWER, 1, raw_oversize),

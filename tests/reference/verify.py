@@ -755,6 +755,7 @@ class Proof:
                    f"{name.text}: a wrong value")
             demand(present or not envelopes, f"{name.text}: an absent name with an envelope")
             demand(len(envelopes) <= 1 or name.kind == "K", f"{name.text}: several versions")
+            demand(envelopes or not self.complete or name.kind == "U", f"{name.text}: its envelope is kept back")
             demand(not get(item, "Item", "sections") or (name.kind == "R" and len(envelopes) == 1),
                    f"{name.text}: sections")
             demand(name.kind in "TSKURDP" and (name.kind != "T" or not (self.complete or envelopes)),
@@ -811,10 +812,11 @@ class Proof:
     def _check_pings(self, name):
         """When a state last answered; 0 too if no current key of K/@directory signed its P."""
         present, envelopes = self._present(name), get(self.items[name], "Item", "envelopes")
-        if not present or not envelopes:
+        if not present:
             return 0
+        demand(envelopes, f"{name} is missing")
         pings = envelope_of(name, envelopes[0], self.directory)
-        staff = self._keys("@directory")[0] if "K/@directory" in self.items else None
+        staff, _ = self._keys("@directory")
         signed = staff is not None and pings.count(staff.keys("coordinators"), self.algorithms) >= 1
         return pings.last_answered() if signed else 0
 

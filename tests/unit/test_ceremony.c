@@ -1,6 +1,6 @@
 #include "tests/lib/unit.h"
 
-#include "clients/cli/ceremony.h"
+#include "clients/cli/ceremony_show.h"
 #include "proto/keys/keystore_file.h"
 #include "proto/rules/ceremony.pb-c.h"
 #include "proto/rules/rules.h"
@@ -178,6 +178,66 @@ static void test_what_cannot_stand_is_told_before_anybody_signs(void **context)
 	ceremony_finish(&other);
 }
 
+/* Long names, which no verifier knows, before those that count, of which one is gone. */
+static void crowd(Poc__Trust *trust)
+{
+	static char names[12][65], *algorithms[16];
+	size_t n = 0;
+
+	for (; n < 12; n++) {
+		snprintf(names[n], sizeof names[n], "a%02zu-%060d", n, 0);
+		algorithms[n] = names[n];
+	}
+	algorithms[n++] = (char *)"ecdsa-p256-sha256";
+	algorithms[n++] = (char *)"ecdsa-p384-sha384";
+	trust->algorithms = algorithms;
+	trust->n_algorithms = n;
+}
+
+/* One name that reads like two of those that count. */
+static void disguise(Poc__Trust *trust)
+{
+	static char *algorithms[] = {(char *)"ecdsa-p256-sha256", (char *)"ecdsa-p384-sha384, ed25519"};
+
+	trust->algorithms = algorithms;
+	trust->n_algorithms = 2;
+}
+
+static bool shows(const json_t *changes, const char *change, const char *algorithm)
+{
+	json_t *each;
+	size_t i;
+
+	json_array_foreach(changes, i, each)
+	{
+		if (strcmp(json_string_value(json_object_get(each, "change")), change) == 0 &&
+		    strcmp(json_string_value(json_object_get(each, "what")), "algorithm") == 0 &&
+		    strcmp(json_string_value(json_object_get(each, "value")), algorithm) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Without it, states whose keys are of an algorithm fall: that one goes is seen, whatever else is listed. */
+static void test_a_dropped_algorithm_is_shown(void **context)
+{
+	const struct stage *s = *context;
+	const edit_trust edits[] = {crowd, disguise};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct ceremony c = open_trust(s, edits[i]);
+		json_t *shown = ceremony_json(&c);
+		const json_t *changes =
+		    json_object_get(json_array_get(json_object_get(shown, "proposals"), 0), "changes");
+		assert_true(shows(changes, "out", "ed25519"));
+		assert_int_equal(shows(changes, "out", "ecdsa-p384-sha384"), i == 1);
+		assert_int_equal(shows(changes, "in", "ecdsa-p384-sha384, ed25519"), i == 1);
+		assert_false(shows(changes, "out", "ecdsa-p256-sha256"));
+		json_decref(shown);
+		ceremony_finish(&c);
+	}
+}
+
 static void drop_enrolment(Poc__Trust *trust)
 {
 	static Poc__Key *keys[1];
@@ -309,6 +369,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_trust_is_signed_key_by_key, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_copies_are_merged, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_what_cannot_stand_is_told_before_anybody_signs, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_dropped_algorithm_is_shown, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_a_register_goes_along_where_it_must, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_keys_of_a_state, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_hostile_files, setup, teardown),

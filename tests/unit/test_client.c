@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "clients/libpoc/advance.h"
 #include "clients/libpoc/client.h"
 #include "clients/libpoc/outbox.h"
 #include "pocd/directory/directory.h"
@@ -518,6 +519,60 @@ static void test_damaged_state(void **context)
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(poc_open(&c.options, &poc, message, sizeof message), STATUS_DAMAGED);
 	assert_non_null(strstr(message, "missing"));
+}
+
+/* Damaged while a handle is open: the handle says so as often as it is asked, and holds nothing until it can be read.
+ */
+static void test_damaged_under_way(void **context)
+{
+	struct house *h = *context;
+	struct poc *poc = open_user(h, "XA", "xa-reader");
+	struct poc_facts facts;
+	char path[300], aside[310];
+
+	good(poc, poc_connect(poc));
+	snprintf(path, sizeof path, "%s/held", client_state_dir(poc));
+	snprintf(aside, sizeof aside, "%s.aside", path);
+	assert_int_equal(rename(path, aside), 0);
+	batch_record(h, "XB", false);
+	tiny_server_exchange(h->server, make_directory(h, h->n_batches, 0));
+	for (int i = 0; i < 2; i++) {
+		gives(poc, poc_connect(poc), STATUS_DAMAGED, "missing");
+		assert_int_equal(poc_facts(poc, &facts), 0);
+	}
+	gives(poc, poc_sync(poc, NULL, NULL), STATUS_DAMAGED, "missing");
+	assert_int_equal(rename(aside, path), 0);
+	good(poc, poc_connect(poc));
+	good(poc, poc_sync(poc, NULL, NULL));
+	poc_close(poc);
+}
+
+/* What comes in pages is looked at once all of it is there: no more of it is taken than could be held. */
+static void test_trust_without_end(void **context)
+{
+	enum { PAGE = 18, ENVELOPE = 52 * 1024 };
+	ProtobufCBinaryData envelopes[PAGE];
+	Poc__Item page = POC__ITEM__INIT;
+	struct poc *poc = calloc(1, sizeof *poc);
+	size_t bytes = 0;
+
+	(void)context;
+	assert_non_null(poc);
+	for (size_t i = 0; i < PAGE; i++)
+		envelopes[i] = (ProtobufCBinaryData){ENVELOPE, calloc(1, ENVELOPE)};
+	page.envelopes = envelopes;
+	page.n_envelopes = PAGE;
+	while (advance_trust(poc, &page) == 0) {
+		bytes += (size_t)PAGE * ENVELOPE;
+		assert_true(bytes <= HELD_FILE_MAX);
+	}
+	assert_int_equal(poc->why.code, STATUS_TOO_LARGE);
+	advance_drop(poc);
+	assert_int_equal(advance_trust(poc, &page), 0); /* counted anew */
+	advance_drop(poc);
+	for (size_t i = 0; i < PAGE; i++)
+		free(envelopes[i].data);
+	free(poc);
 }
 
 /* Without a state folder all works, and is remembered only as long as the handle lives. */
@@ -1058,6 +1113,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_never_back, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_fork_ahead, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_damaged_state, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_damaged_under_way, setup, teardown),
+	    cmocka_unit_test(test_trust_without_end),
 	    cmocka_unit_test_setup_teardown(test_no_state_dir, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_spoiled_answers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sync, setup, teardown),

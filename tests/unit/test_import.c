@@ -4,6 +4,7 @@
 #include "clients/cli/import.h"
 #include "clients/cli/import_value.h"
 #include "clients/cli/table.h"
+#include "proto/wire/utf8.h"
 
 enum { ROWS_MAX = 200 };
 
@@ -28,6 +29,7 @@ static void note_row(void *ctx, const struct import_row *row)
 	snprintf(seen.rows[seen.n].places, sizeof seen.rows[0].places, "%s", row->places);
 	snprintf(seen.rows[seen.n].team, sizeof seen.rows[0].team, "%s", row->team);
 	snprintf(seen.rows[seen.n].reason, sizeof seen.rows[0].reason, "%s", row->reason);
+	assert_true(utf8_valid(row->reason, strlen(row->reason))); /* or it is in no JSON */
 	seen.n++;
 }
 
@@ -530,6 +532,25 @@ static void test_countries(void **state)
 	assert_string_equal(country_by_code("BR")->name, "Brazil");
 }
 
+/* Remarks quote what may be cut within a character. */
+static void test_cut_quotations(void **state)
+{
+	char text[2000];
+
+	(void)state;
+	for (int n = 0; n < 4; n++) {
+		const char *const wide = "\xe4\xb8\x80\xe4\xba\x8c\xe4\xb8\x89\xe5\x9b\x9b\xe4\xba\x94";
+		snprintf(
+		    text, sizeof text,
+		    "country,team,phone,website\n%.*s%s%s%s%s%s,X,,\nBR,Y,%.*s%s%s%s%s%s%s%s%s1,%.*s%s%s%s%s%s%s%s%s\n",
+		    n, "aaa", wide, wide, wide, wide, wide, n, "bbb", wide, wide, wide, wide, wide, wide, wide, wide, n,
+		    "ccc", wide, wide, wide, wide, wide, wide, wide, wide);
+		run_text(text, &none);
+		assert_int_equal(seen.n, 2);
+		assert_non_null(strstr(seen.rows[1].reason, "kept as text"));
+	}
+}
+
 static int finish(void **state)
 {
 	(void)state;
@@ -548,6 +569,7 @@ int main(void)
 	    cmocka_unit_test(test_too_many_teams), cmocka_unit_test(test_naughty),
 	    cmocka_unit_test(test_phones),         cmocka_unit_test(test_values),
 	    cmocka_unit_test(test_hours),          cmocka_unit_test(test_countries),
+	    cmocka_unit_test(test_cut_quotations),
 	};
 	return cmocka_run_group_tests(tests, NULL, finish);
 }

@@ -185,10 +185,27 @@ static void test_layout(void **state)
 	free(r);
 }
 
+/* What the text says of auditors and of the trust root, a program can tell too. */
+static void test_verdict_in_json(void **state)
+{
+	const struct poc_verdict verdict = {.cosigners = 2, .auditors = 3, .quorum = 0, .trust_expired = true};
+	json_t *json = show_verdict_json(&verdict), *checkpoint = json_object_get(json, "checkpoint");
+
+	(void)state;
+	assert_non_null(checkpoint);
+	assert_true(json_is_true(json_object_get(json, "trust_expired")));
+	assert_int_equal(json_integer_value(json_object_get(checkpoint, "cosigners")), 2);
+	assert_int_equal(json_integer_value(json_object_get(checkpoint, "auditors")), 3);
+	assert_true(json_is_integer(json_object_get(checkpoint, "quorum"))); /* 0: the operator's word only */
+	assert_int_equal(json_integer_value(json_object_get(checkpoint, "quorum")), 0);
+	json_decref(json);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_unknown_zone), cmocka_unit_test(test_far_opening),
-					   cmocka_unit_test(test_no_channel), cmocka_unit_test(test_layout)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_verdict_in_json), cmocka_unit_test(test_unknown_zone),
+					   cmocka_unit_test(test_far_opening), cmocka_unit_test(test_no_channel),
+					   cmocka_unit_test(test_layout)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -926,6 +926,44 @@ static void test_suspended(void **context)
 	world_item_finish(&old);
 }
 
+/* The authority of XB has dropped the key that signed U/XB, in an emergency: then U lists nobody, and a receipt by it
+ * is no more than a false one. */
+static void test_lapsed_users(void **context)
+{
+	struct stage *s = *context;
+	struct world_state *xb = world_state(s->world, "XB");
+	struct keystore_key *fresh = keystore_ephemeral(KEY_ED25519);
+	const struct public_key *public_key = keystore_public(fresh);
+	Poc__Key key = POC__KEY__INIT, *list[] = {&key};
+	struct world_item old = xb->keys;
+	struct envelope *keys;
+	struct file f;
+	Poc__Head head;
+
+	begin(s);
+	anchor(s, 0, 2);
+	s->told[0].moment = s->told[1].moment = publish(s);
+	assert_int_equal(envelope_parse(old.bytes, old.size, &keys, NULL), 0);
+	Poc__Keys next = *keys->payload.keys;
+	head_fill(&head, &s->world->directory_id, old.name, old.seq + 1, &old.value);
+	key.spki = (ProtobufCBinaryData){public_key->spki_size, (uint8_t *)public_key->spki};
+	next.head = &head;
+	next.coordinators = list;
+	next.n_coordinators = 1;
+	next.emergency = 1;
+	xb->keys.bytes = NULL;
+	world_sign(&next.base, &xb->authority, 1, &xb->keys);
+	envelope_destroy(keys);
+	make_receipt(s, POC__STEP__STEP_ACKNOWLEDGED, "XB", "operator", xb->operator_, NULL);
+	anchor(s, 2, 1);
+	s->told[2].moment = publish(s);
+	make_file(s, &f);
+	add_envelope(&f, &old);
+	refused_by(s, &f, "U/XB has lapsed");
+	world_item_finish(&old);
+	keystore_close(fresh);
+}
+
 static void test_file_rules(void **context)
 {
 	struct stage *s = *context;
@@ -1031,6 +1069,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_receipt_of_another_notice, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_forged_receipt, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_suspended, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_lapsed_users, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_file_rules, setup_played, teardown),
 	    cmocka_unit_test_setup_teardown(test_without_evidence, setup_played, teardown),
 	    cmocka_unit_test_setup_teardown(test_other_directory, setup_played, teardown),

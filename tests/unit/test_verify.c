@@ -539,6 +539,82 @@ static void test_complete(void **context)
 	free(items);
 }
 
+/* By its value alone a U may come, which this reader may not see, and nothing else. */
+static void test_complete_kept_back(void **context)
+{
+	struct stage *s = *context;
+	struct scene_item *items = calloc(SCENE_NAMES + 1, sizeof *items), *pointers[SCENE_NAMES];
+	struct refusal why = {0};
+	size_t n = complete_items(s, items, pointers), users = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct scene_item *whole = pointers[i];
+		const char *name = whole->item.name;
+		const bool may = name[0] == 'U';
+		scene_item(&s->scene, name, &items[n]);
+		pointers[i] = &items[n];
+		if ((verify_complete(s, pointers, n, &why) == 0) != may)
+			fail_msg("%s", name);
+		pointers[i] = whole;
+		users += may;
+	}
+	assert_int_equal(users, 3);
+	free(items);
+}
+
+/* ---- Communications checks */
+
+/* P/XA, of which the proof may keep back the envelope, or the keys of those who sign it. */
+static int verify_with_pings(struct stage *s, bool with_envelope, bool with_staff)
+{
+	struct scene_item pings, staff, *items[6] = {&s->trust, &s->reg, &s->keys, &s->record, &pings, &staff};
+	struct world_state *directory = world_state(s->world, "@directory");
+	Poc__Ping ping = POC__PING__INIT, *list[] = {&ping};
+	Poc__Pings payload = POC__PINGS__INIT;
+	struct world_item item = {0};
+	struct refusal why = {0};
+	uint8_t receipt[HASH_SIZE] = {1}, *bytes;
+	Poc__Head head;
+	size_t size;
+
+	head_fill(&head, &s->world->directory_id, "P/XA", 1, NULL);
+	ping.round = ping.asked = START;
+	ping.poc = POC__POC_KIND__POC_KIND_TECHNICAL;
+	ping.channel = (char *)"notice";
+	ping.answered = START + 1;
+	ping.receipt = (ProtobufCBinaryData){HASH_SIZE, receipt};
+	payload.head = &head;
+	payload.issued = START;
+	payload.pings = list;
+	payload.n_pings = 1;
+	world_sign(&payload.base, &directory->coordinator, 1, &item);
+	scene_finish(&s->scene);
+	scene_init(&s->scene, s->world);
+	scene_put_world(&s->scene);
+	scene_put(&s->scene, "P/XA", &item.value);
+	scene_close(&s->scene);
+	stage_items(s);
+	scene_item(&s->scene, "P/XA", &pings);
+	if (with_envelope)
+		scene_envelope(&pings, &item);
+	scene_item(&s->scene, "K/@directory", &staff);
+	scene_envelope(&staff, &directory->keys);
+	scene_proof(&s->scene, items, with_staff ? 6 : 5, false, &bytes, &size);
+	int status = verify_bytes(s, bytes, size, READER_PLAIN, &why);
+	free(bytes);
+	world_item_finish(&item);
+	return status;
+}
+
+static void test_pings_kept_back(void **context)
+{
+	struct stage *s = *context;
+
+	assert_int_equal(verify_with_pings(s, true, true), 0);
+	assert_int_equal(verify_with_pings(s, false, true), STATUS_UNVERIFIED);
+	assert_int_equal(verify_with_pings(s, true, false), STATUS_UNVERIFIED);
+}
+
 /* ---- Auditors */
 
 static struct keystore_key *auditors[3];
@@ -682,6 +758,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_checkpoint_key, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_suspended_and_withdrawn, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_complete, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_complete_kept_back, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_pings_kept_back, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_quorum, setup, teardown),
 	    cmocka_unit_test(test_reader_class),
 	};
