@@ -27,4 +27,10 @@ static inline int test_limit_ms(int ms)
 	return getenv("POCD_SLOW") != NULL ? 6 * ms : ms;
 }
 
+/* Whether times can be compared with one another: a sanitizer or valgrind slows some code down more than other. */
+static inline int test_times_count(void)
+{
+	return getenv("POCD_SLOW") == NULL;
+}
+
 #endif

@@ -100,7 +100,7 @@ static void test_keys_cost_little(void **context)
 	for (int n = 0; n < TIMES; n++)
 		assert_int_equal(desk_check(snapshot, NULL, &desk, true, START, "core.from", &why), 0);
 	const uint64_t taken = toll_clock() - begun;
-	assert_true(taken < 4 * time_of_hashes(keys));
+	assert_true(!test_times_count() || taken < 4 * time_of_hashes(keys));
 	ids[5].data = (uint8_t *)hash_zero.bytes;
 	assert_int_equal(desk_check(snapshot, NULL, &desk, true, START, "core.from", &why), STATUS_STALE_KEY);
 	desk.kind = POC__POC_KIND__POC_KIND_DIPLOMATIC;

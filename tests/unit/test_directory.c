@@ -819,7 +819,7 @@ static void test_orphans_are_looked_for_once(void **context)
 		free(section.data);
 	}
 	const uint64_t one = time_of_keys(house, 1), many = time_of_keys(house, 32);
-	assert_true(many < 8 * one);
+	assert_true(!test_times_count() || many < 8 * one);
 }
 
 /* All versions of a K come at once: a page that holds something already ends before them, or nobody would get past. */

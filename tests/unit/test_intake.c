@@ -694,7 +694,7 @@ static void test_way_costs_little(void **context)
 		hear(house, &new[i]);
 	}
 	publish_signed(house, new, 2, 80);
-	assert_true(time_of_heads(house, 2) < 10 * time_of_signatures(house));
+	assert_true(!test_times_count() || time_of_heads(house, 2) < 10 * time_of_signatures(house));
 	keystore_close(old.key);
 	keystore_close(new[0].key);
 	keystore_close(new[1].key);
