@@ -107,6 +107,7 @@ class Mirrored(unittest.TestCase):
                           world.poc("xb-operator", "-o", "json", "readers").json["readers"]}.get("XA", 0) > 0,
                  "the mirror's copy was never counted", STORED)
         alone = mirror.settings("xa-operator")
+        wait_for(lambda: world.poc(alone, "--online", "status", expect=None).status == 0, "the mirror never caught up", STORED)
         self.assertIn("mirror", world.poc(alone, "readers", expect=4).err)
         both = world.variant("xa-operator", "both", {("directory", "server"): f"127.0.0.1:{mirror.port}, 127.0.0.1:{world.port}"})
         self.assertEqual(world.poc(both, "-o", "json", "readers").json["place"], "XA")
