@@ -406,7 +406,7 @@ const char *duty_disclaimer(void)
 	return tr("A receipt implies neither agreement with the notice nor responsibility for the incident.");
 }
 
-bool duty_time(const struct duty *duty, const char *text, int64_t *out)
+static bool read_time(const struct duty *duty, const char *text, int64_t *out)
 {
 	uint64_t span;
 
@@ -422,7 +422,7 @@ int duty_deadline(const struct duty *duty, const char *flag, const char *text, i
 {
 	int64_t now = client_now(duty->poc);
 
-	if (!duty_time(duty, text, out))
+	if (!read_time(duty, text, out))
 		return cli_fail(duty->cli, STATUS_USAGE, tr("--%s takes 24h, or a time like 2026-11-24T12:00:00Z"),
 				flag);
 	if (*out <= now)

@@ -87,11 +87,8 @@ struct parties duty_parties(const struct duty *duty, const struct desk_notice *n
 
 void duty_id(const struct notice_id *id, char out[NOTICE_ID_TEXT]);
 
-/* Time or span from now: "24h" or "2026-11-24T12:00:00Z".  False if it is neither. */
-bool duty_time(const struct duty *duty, const char *text, int64_t *out);
-
-/* The same of a flag that wants or promises something: in the future, at most ten years ahead.  0, USAGE or INVALID,
- * printed. */
+/* Time or span from now, "24h" or "2026-11-24T12:00:00Z", of a flag that wants or promises something: in the future, at
+ * most ten years ahead.  0, USAGE or INVALID, printed. */
 int duty_deadline(const struct duty *duty, const char *flag, const char *text, int64_t *out);
 
 /* That a receipt implies neither agreement nor responsibility. */

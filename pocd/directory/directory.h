@@ -2,7 +2,8 @@
  * and the answers to the questions that handlers bring.  Any thread may read; everything hangs off one snapshot.
  *
  * Parts: holders (parsed T, S, K, U kept per value across snapshots), pins (pin -> user), lookup (answers), change
- * (checks and commits writes), desk, post and inbox (notices let in), story (notices read). */
+ * (checks and commits writes), desk, post and inbox (notices let in), story (notices read), readings (who reads whose
+ * records). */
 #ifndef POCD_DIRECTORY_DIRECTORY_H
 #define POCD_DIRECTORY_DIRECTORY_H
 
